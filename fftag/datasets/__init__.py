@@ -1,0 +1,1 @@
+"""Importers: a dataset as its makers publish it -> one manifest."""

@@ -1,0 +1,245 @@
+"""The manifest: one row per photo with its labels, the single form all training data takes."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fftag.atomic import replacing
+from fftag.errors import FftagError
+from fftag.labels import LabelSet
+
+FORMAT_VERSION = 1
+METADATA_KEY = b"fftag"
+SPLITS = ("train", "val", "test")
+SEPARATOR = "|"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("labels", pa.list_(pa.string()), nullable=False),
+        pa.field("split", pa.string()),
+        pa.field("source", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Photos and their labels.
+
+    Attributes:
+        frame: one row per photo: `image` (str: absolute, or relative to `root`), `labels`
+            (list[str]), `split` (train, val, test or None), `source` (str or None).
+        labels: the label set that `labels` draws on.
+        root: the folder that relative `image` paths start from.
+    """
+
+    frame: pd.DataFrame
+    labels: LabelSet
+    root: Path
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def files(self) -> list[Path]:
+        """Where each photo lies, in row order."""
+        return [self.root / image for image in self.frame["image"]]
+
+    def targets(self) -> np.ndarray:
+        """Multi-hot labels: uint8 [photos, labels]."""
+        return self.labels.encode(list(self.frame["labels"]))
+
+    def has_split(self, split: str) -> bool:
+        return bool((self.frame["split"] == split).any())
+
+    def of_split(self, split: str) -> "Manifest":
+        """The photos of one split.
+
+        Raises:
+            FftagError: no photo is in that split.
+        """
+        part = self.frame[self.frame["split"] == split].reset_index(drop=True)
+        if part.empty:
+            there = ", ".join(sorted(self.frame["split"].dropna().unique())) or "none"
+            raise FftagError(f"no photo is in split {split!r} (splits in this manifest: {there})")
+        return replace(self, frame=part)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over label names, image paths, labels and splits, in row order."""
+        digest = hashlib.sha256(json.dumps([self.labels.names, self.labels.groups]).encode())
+        for row in self.frame.itertuples(index=False):
+            fields = [row.image, list(row.labels), row.split]
+            digest.update(json.dumps(fields).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+def make_manifest(
+    images: Sequence[str],
+    labels: Sequence[Sequence[str]],
+    label_set: LabelSet,
+    root: Path,
+    splits: Sequence[str | None] | None = None,
+    sources: Sequence[str | None] | None = None,
+) -> Manifest:
+    """A checked manifest from its columns; see `check` for what is refused."""
+    count = len(images)
+    frame = pd.DataFrame(
+        {
+            "image": pd.Series(list(images), dtype=object),
+            "labels": pd.Series([list(dict.fromkeys(names)) for names in labels], dtype=object),
+            "split": pd.Series(
+                list(splits) if splits is not None else [None] * count, dtype=object
+            ),
+            "source": pd.Series(
+                list(sources) if sources is not None else [None] * count, dtype=object
+            ),
+        }
+    )
+    manifest = Manifest(frame, label_set, root)
+    check(manifest)
+    return manifest
+
+
+def _examples(items: Sequence[str], most: int = 3) -> str:
+    shown = ", ".join(repr(item) for item in items[:most])
+    return shown + (", ..." if len(items) > most else "")
+
+
+def check(manifest: Manifest) -> None:
+    """Refuses a manifest that training could not trust; says how often, and where.
+
+    Raises:
+        FftagError: it is empty, a photo stands twice, a label is unknown, a split has a name other
+            than train, val and test, or no photo has any label.
+    """
+    frame = manifest.frame
+    if frame.empty:
+        raise FftagError("the manifest has no photos")
+    twice = frame["image"][frame["image"].duplicated()].tolist()
+    if twice:
+        raise FftagError(f"{len(twice)} photos stand twice in the manifest: {_examples(twice)}")
+    unknown = manifest.labels.unknown(name for names in frame["labels"] for name in names)
+    if unknown:
+        raise FftagError(
+            f"{len(unknown)} labels are not in the label set: {_examples(unknown)}; "
+            "correct them, or give a taxonomy that has them"
+        )
+    strange = sorted({str(split) for split in frame["split"].dropna()} - set(SPLITS))
+    if strange:
+        raise FftagError(f"unknown split {_examples(strange)}: use train, val or test")
+    if not any(len(names) for names in frame["labels"]):
+        raise FftagError("no photo in the manifest has any label")
+
+
+def check_files(manifest: Manifest) -> None:
+    """Makes sure that every photo is there.
+
+    Raises:
+        FftagError: photos are missing; says how many, and names some.
+    """
+    missing = [str(path) for path in manifest.files() if not path.is_file()]
+    if missing:
+        raise FftagError(
+            f"{len(missing)} of {len(manifest)} photos are missing: {_examples(missing)}; "
+            "put them there, or import the dataset again from where it lies now"
+        )
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Writes a manifest as Parquet, its label names and groups in the metadata, atomically."""
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "labels": [
+            {"name": name, "group": group}
+            for name, group in zip(manifest.labels.names, manifest.labels.groups, strict=True)
+        ],
+    }
+    schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(metadata).encode()})
+    table = pa.Table.from_pandas(manifest.frame, schema=schema, preserve_index=False)
+    table = table.replace_schema_metadata(schema.metadata)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_manifest(path: Path, taxonomy: LabelSet | None = None) -> Manifest:
+    """Reads a manifest: Parquet, CSV or Excel, by suffix.
+
+    The label set is, in this order: `taxonomy`; the one in the Parquet's metadata; the names met,
+    sorted. Photos are not touched; `check_files` does that.
+
+    Raises:
+        FftagError: there is no such file, it has no `image` and `labels` columns, or `check`
+            refuses it.
+    """
+    frame, known = _read_frame(path)
+    absent = [column for column in ("image", "labels") if column not in frame.columns]
+    if absent:
+        raise FftagError(
+            f"{path} has no column {absent[0]!r}: a manifest needs image and labels "
+            "(and may have split and source)"
+        )
+    unnamed = int(frame["image"].isna().sum())
+    if unnamed:
+        raise FftagError(f"{unnamed} rows of {path} have no image path")
+    photos = [split_labels(value) for value in frame["labels"]]
+    met = sorted({name for names in photos for name in names})
+    if not met and taxonomy is None and known is None:
+        raise FftagError(f"no photo in {path} has any label")
+
+    def optional(column: str) -> list[str | None]:
+        if column not in frame.columns:
+            return [None] * len(frame)
+        return [None if pd.isna(value) or value == "" else str(value) for value in frame[column]]
+
+    return make_manifest(
+        images=[str(image) for image in frame["image"]],
+        labels=photos,
+        label_set=taxonomy or known or LabelSet.of(met),
+        root=path.parent,
+        splits=optional("split"),
+        sources=optional("source"),
+    )
+
+
+def split_labels(value: object) -> list[str]:
+    """`a|b` or a list of names -> the names; None, NaN and the empty string -> no names."""
+    if isinstance(value, str):
+        return [name for part in value.split(SEPARATOR) if (name := part.strip())]
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [str(name) for name in value]
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return []
+    return [str(value)]
+
+
+def _read_frame(path: Path) -> tuple[pd.DataFrame, LabelSet | None]:
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".csv":
+            return pd.read_csv(path, dtype=str), None
+        if suffix in (".xlsx", ".xls"):
+            return pd.read_excel(path, dtype=str), None
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise FftagError(f"no manifest at {path}: make one with `fftag data import`") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise FftagError(f"{path} is no readable manifest: {error}".splitlines()[0]) from error
+    metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    if metadata.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
+        raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to read it")
+    known = metadata.get("labels")
+    label_set = (
+        LabelSet.of([label["name"] for label in known], [label["group"] for label in known])
+        if known
+        else None
+    )
+    return table.to_pandas(), label_set

@@ -1,0 +1,20 @@
+"""Where the SQL files and the recipes lie: beside the code in a wheel, in the repository otherwise."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def _folder(in_wheel: str, in_repository: str) -> Path:
+    shipped = PACKAGE / in_wheel
+    return shipped if shipped.is_dir() else PACKAGE.parent / in_repository
+
+
+def sql_folder() -> Path:
+    """The folder of `schema.sql`, `macros.sql`, `views.sql` and `reports/`."""
+    return _folder("_sql", "sql")
+
+
+def recipes_folder() -> Path:
+    """The folder of the shipped training recipes, one TOML file each."""
+    return _folder("_recipes", "train/recipes")
