@@ -1,4 +1,4 @@
-"""Where the SQL files and the recipes lie: beside the code in a wheel, in the repository otherwise."""
+"""Where the SQL files and recipes lie: inside an installed wheel, or in the repository."""
 
 from pathlib import Path
 

@@ -76,8 +76,9 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 over label names, image paths, labels and splits, in row order."""
         digest = hashlib.sha256(json.dumps([self.labels.names, self.labels.groups]).encode())
-        for row in self.frame.itertuples(index=False):
-            fields = [row.image, list(row.labels), row.split]
+        columns = (self.frame["image"], self.frame["labels"], self.frame["split"])
+        for image, labels, split in zip(*columns, strict=True):
+            fields = [image, list(labels), split]
             digest.update(json.dumps(fields).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
@@ -91,18 +92,14 @@ def make_manifest(
     sources: Sequence[str | None] | None = None,
 ) -> Manifest:
     """A checked manifest from its columns; see `check` for what is refused."""
-    count = len(images)
+    columns: dict[str, Sequence[object]] = {
+        "image": images,
+        "labels": [list(dict.fromkeys(names)) for names in labels],
+        "split": splits if splits is not None else [None] * len(images),
+        "source": sources if sources is not None else [None] * len(images),
+    }
     frame = pd.DataFrame(
-        {
-            "image": pd.Series(list(images), dtype=object),
-            "labels": pd.Series([list(dict.fromkeys(names)) for names in labels], dtype=object),
-            "split": pd.Series(
-                list(splits) if splits is not None else [None] * count, dtype=object
-            ),
-            "source": pd.Series(
-                list(sources) if sources is not None else [None] * count, dtype=object
-            ),
-        }
+        {name: pd.Series(list(values), dtype=object) for name, values in columns.items()}
     )
     manifest = Manifest(frame, label_set, root)
     check(manifest)
