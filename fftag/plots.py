@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,7 +13,7 @@ QUIET = "#8a8f99"
 ACCENT = "#b3435f"
 COLOURS = ("#b3435f", "#2f6f8f", "#d9963a", "#5b7f4b", "#7a5c99", "#8a8f99")
 
-STYLE = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,
