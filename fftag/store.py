@@ -3,8 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 FORMAT_VERSION = 1
@@ -76,3 +78,66 @@ def tags_schema(run: RunInfo) -> pa.Schema:
         ],
         metadata={METADATA_KEY: json.dumps(asdict(run), ensure_ascii=False).encode()},
     )
+
+
+def rows(
+    photos: Sequence[dict[str, Any]], scores: np.ndarray, run: RunInfo, tagged_at: datetime
+) -> pa.Table:
+    """One batch as a table of `tags_schema(run)`.
+
+    Args:
+        photos: per photo the columns `image`, `status`, `error`, `width`, `height`, `format`,
+            `file_size`, `modified_at` and `content_sha256`.
+        scores: float32 [photos, labels]; ignored where the status is not `ok`.
+        run: what made them.
+        tagged_at: when.
+    """
+    schema = tags_schema(run)
+    failed = np.array([photo["status"] != "ok" for photo in photos])
+    columns: dict[str, Any] = {
+        name: [photo[name] for photo in photos]
+        for name in schema.names
+        if photos and name in photos[0]
+    }
+    columns["tags"] = tags_of(scores, run, failed)
+    columns["scores"] = pa.FixedSizeListArray.from_arrays(
+        pa.array(scores.ravel(), pa.float32()), len(run.labels), mask=pa.array(failed)
+    )
+    columns["model_id"] = [run.model_id] * len(photos)
+    columns["tagged_at"] = [tagged_at] * len(photos)
+    arrays = [
+        _as_array(columns.get(field.name, [None] * len(photos)), field.type) for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _as_array(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
+    return pa.array(values, kind)
+
+
+def tags_of(scores: np.ndarray, run: RunInfo, failed: np.ndarray) -> pa.ListArray:
+    """The tags of each photo, best first: labels whose score is at or above their threshold.
+
+    Args:
+        scores: float32 [photos, labels].
+        run: gives labels and thresholds.
+        failed: bool [photos]; their tags are null, which is not the same as no tags.
+    """
+    chosen = scores >= np.asarray(run.thresholds, dtype=np.float32)
+    chosen[failed] = False
+    photo, label = np.nonzero(chosen)
+    score = scores[photo, label]
+    order = np.lexsort((label, -score, photo))
+    tags = pa.StructArray.from_arrays(
+        [
+            pa.array(np.asarray(run.labels, dtype=object)[label[order]], pa.string()),
+            pa.array(score[order], pa.float32()),
+        ],
+        fields=list(TAG),
+    )
+    offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), tags, mask=pa.array(failed))

@@ -1,0 +1,226 @@
+"""The model folder: safetensors and JSON, described by itself, checked on every load."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fftag import models
+from fftag.atomic import replacing, write_text
+from fftag.decode import InputSpec
+from fftag.errors import FftagError
+from fftag.labels import LabelSet
+
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+DIGESTS = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What `config.json` holds.
+
+    Attributes:
+        architecture: a name of `fftag.models.names()`.
+        labels: the label set, in the order of the outputs.
+        thresholds: a label is a tag at or above this score; float, one per label.
+        input: how photos are presented.
+        prevalence: share of training photos with each label.
+        validation: per label, counts at its threshold on the validation split
+            (`tp`, `fp`, `fn`, `tn`).
+        recipe: the training recipe as resolved.
+        data_fingerprint: of the manifest trained on.
+        versions: of Python, torch, torchvision and fftag.
+        weights_licence: terms of the pretrained weights, where they limit the use.
+    """
+
+    architecture: str
+    labels: LabelSet
+    thresholds: tuple[float, ...]
+    input: InputSpec
+    prevalence: tuple[float, ...]
+    validation: tuple[dict[str, int], ...]
+    recipe: dict[str, Any]
+    data_fingerprint: str
+    versions: dict[str, str]
+    weights_licence: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        rows = zip(
+            self.labels.names,
+            self.labels.groups,
+            self.thresholds,
+            self.prevalence,
+            self.validation,
+            strict=True,
+        )
+        return {
+            "format_version": FORMAT_VERSION,
+            "architecture": self.architecture,
+            "labels": [
+                {
+                    "name": name,
+                    "group": group,
+                    "threshold": threshold,
+                    "prevalence": prevalence,
+                    "validation": {**counts, **_rates(counts)},
+                }
+                for name, group, threshold, prevalence, counts in rows
+            ],
+            "input": asdict(self.input),
+            "calibration": None,
+            "recipe": self.recipe,
+            "data_fingerprint": self.data_fingerprint,
+            "versions": self.versions,
+            "weights_licence": self.weights_licence,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "ModelConfig":
+        labels = content["labels"]
+        counted = ("tp", "fp", "fn", "tn")
+        spec = content["input"]
+        return cls(
+            architecture=content["architecture"],
+            labels=LabelSet.of(
+                [label["name"] for label in labels], [label["group"] for label in labels]
+            ),
+            thresholds=tuple(float(label["threshold"]) for label in labels),
+            input=InputSpec(
+                **{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])},
+            ),
+            prevalence=tuple(float(label["prevalence"]) for label in labels),
+            validation=tuple(
+                {key: int(label["validation"][key]) for key in counted} for label in labels
+            ),
+            recipe=content["recipe"],
+            data_fingerprint=content["data_fingerprint"],
+            versions=content["versions"],
+            weights_licence=content["weights_licence"],
+        )
+
+
+def _rates(counts: dict[str, int]) -> dict[str, float | int | None]:
+    """Support, precision, sensitivity and specificity from the counts; None where undefined."""
+
+    def share(part: int, whole: int) -> float | None:
+        return part / whole if whole else None
+
+    tp, fp, fn, tn = (counts[key] for key in ("tp", "fp", "fn", "tn"))
+    return {
+        "support": tp + fn,
+        "precision": share(tp, tp + fp),
+        "sensitivity": share(tp, tp + fn),
+        "specificity": share(tn, tn + fp),
+    }
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model folder whose digests have been checked; the weights load on `build`.
+
+    Attributes:
+        path: the folder.
+        model_id: SHA-256 over weights and config.
+        config: what `config.json` says.
+    """
+
+    path: Path
+    model_id: str
+    config: ModelConfig
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """float32 [labels]."""
+        return np.asarray(self.config.thresholds, dtype=np.float32)
+
+    def build(self) -> models.Classifier:
+        """The network with its weights, in evaluation mode, on the CPU.
+
+        Raises:
+            FftagError: the weights do not fit the config.
+        """
+        config = self.config
+        model = models.build(config.architecture, len(config.labels), config.input)
+        file = self.path / WEIGHTS
+        try:
+            state = load_file(file)
+        except SafetensorError as error:
+            raise FftagError(f"{file} is no safetensors file: {error}") from error
+        own = model.state_dict()
+        wrong = [
+            key
+            for key in own.keys() | state.keys()
+            if key not in own or key not in state or own[key].shape != state[key].shape
+        ]
+        if wrong:
+            raise FftagError(
+                f"{file} does not fit its config: {len(wrong)} tensors differ, such as {min(wrong)}"
+            )
+        model.load_state_dict(state)
+        return model.eval()
+
+
+def save_bundle(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Bundle:
+    """Writes weights, config and their digests; returns the folder as it would be loaded."""
+    path.mkdir(parents=True, exist_ok=True)
+    with replacing(path / WEIGHTS) as temporary:
+        save_file({key: value.cpu().contiguous() for key, value in state.items()}, temporary)
+    write_text(path / CONFIG, json.dumps(config.to_json(), indent=1, ensure_ascii=False) + "\n")
+    # The form that `sha256sum --check` reads.
+    sums = [f"{_digest(path / name)}  {name}\n" for name in (CONFIG, WEIGHTS)]
+    write_text(path / DIGESTS, "".join(sums))
+    return load_bundle(path)
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Opens a model folder.
+
+    Raises:
+        FftagError: a file is missing or not the one that was saved, or the format is newer.
+    """
+    for name in (DIGESTS, CONFIG, WEIGHTS):
+        if not (path / name).is_file():
+            what = "a model folder" if path.is_dir() else "there"
+            raise FftagError(
+                f"{path} is not {what}: it has no {name}; give a folder that `fftag train` wrote"
+            )
+    sums = (path / DIGESTS).read_text(encoding="utf-8", errors="replace")
+    for name in (CONFIG, WEIGHTS):
+        if f"{_digest(path / name)}  {name}\n" not in sums:
+            raise FftagError(
+                f"{path / name} is not the file that was saved: its digest is not the one in "
+                f"{DIGESTS}; copy the model folder again from where it came"
+            )
+    try:
+        content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        if content["format_version"] > FORMAT_VERSION:
+            raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to use it")
+        config = ModelConfig.from_json(content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise FftagError(f"{path / CONFIG} is no model config ({error!r})") from error
+    return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config)
+
+
+def newest_model(runs: Path) -> Path:
+    """The model folder under `runs` that was finished last.
+
+    Raises:
+        FftagError: there is none.
+    """
+    found = sorted(runs.glob(f"*/{DIGESTS}"), key=lambda file: file.stat().st_mtime_ns)
+    if not found:
+        raise FftagError(f"no model under {runs}/: give --model, or train one with `fftag train`")
+    return found[-1].parent
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
