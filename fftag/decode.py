@@ -12,8 +12,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"\0\0\0")
 WHITE = (255, 255, 255)
 
-# Limits.pixels is checked below, before any pixel is decoded; Pillow's own warning adds nothing.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# A photo's row says what is wrong with it; Pillow's warnings would say it again, without its name.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)

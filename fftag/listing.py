@@ -65,12 +65,15 @@ def unescape(image: str) -> str:
     return ESCAPE.sub(lambda match: chr(0xDC00 + int(match[1], 16)) if match[1] else "\\", image)
 
 
-def list_folder(root: Path, include: tuple[str, ...] = ()) -> Listing:
+def list_folder(
+    root: Path, include: tuple[str, ...] = (), ignore: tuple[Path, ...] = ()
+) -> Listing:
     """Lists every regular file below a folder; symbolic links are not followed.
 
     Args:
         root: the folder.
         include: glob patterns on the file's name, such as `*.jpg`; none means every file.
+        ignore: files and folders to pass over: what the run itself writes, should it lie inside.
 
     Raises:
         FftagError: the folder is missing, cannot be read, or holds no file to tag.
@@ -83,10 +86,18 @@ def list_folder(root: Path, include: tuple[str, ...] = ()) -> Listing:
     found: list[tuple[bytes, str, int, int]] = []
     left_out: dict[str, int] = {}
     pending = [base]
+    here = root.resolve()
+    own = {
+        os.path.join(base, path.resolve().relative_to(here))  # noqa: PTH118 (as scandir spells it)
+        for path in ignore
+        if path.resolve().is_relative_to(here)
+    }
     try:
         while pending:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
+                    if entry.path in own:
+                        continue
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
                         continue

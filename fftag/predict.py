@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fftag.bundle import Bundle
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.models import Classifier
@@ -22,10 +21,12 @@ class Predictions(NamedTuple):
     Attributes:
         scores: float32 [batch, labels], each in 0..1.
         embeddings: float32 [batch, features].
+        logits: float32 [batch, labels].
     """
 
     scores: np.ndarray
     embeddings: np.ndarray
+    logits: np.ndarray
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -95,14 +96,6 @@ class Predictor:
         self.model = model.to(device).eval()
         self.normalise = Normalise(spec).to(device)
 
-    @classmethod
-    def from_bundle(
-        cls, bundle: Bundle, device: str = "auto", precision: str = "auto"
-    ) -> "Predictor":
-        """Loads a model folder's weights onto a device."""
-        chosen = choose_device(device)
-        return cls(bundle.build(), bundle.config.input, chosen, choose_precision(precision, chosen))
-
     @torch.inference_mode()
     def __call__(self, photos: Tensor) -> Predictions:
         """Scores a batch.
@@ -118,10 +111,11 @@ class Predictor:
             self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"
         ):
             outputs = self.model(pixels)
-        scores = outputs.logits.float().sigmoid()
-        if not bool(torch.isfinite(scores).all()):
+        logits = outputs.logits.float()
+        if not bool(torch.isfinite(logits).all()):
             raise FftagError(
                 "the model gives scores that are not numbers: its weights are broken, or "
                 f"{self.precision} overflows (try --precision fp32)"
             )
-        return Predictions(scores.cpu().numpy(), outputs.embedding.float().cpu().numpy())
+        arrays = (logits.sigmoid(), outputs.embedding.float(), logits)
+        return Predictions(*(array.cpu().numpy() for array in arrays))

@@ -20,7 +20,7 @@ class _Lines:
         sys.stderr.flush()
 
 
-def progress(total: int, what: str, unit: str, initial: int = 0) -> "tqdm[Any]":
+def progress(total: int, what: str, unit: str, initial: int = 0, show: bool = True) -> "tqdm[Any]":
     """A progress bar with count, rate and ETA; call `update(n)`, and use it as a context manager.
 
     Args:
@@ -28,10 +28,12 @@ def progress(total: int, what: str, unit: str, initial: int = 0) -> "tqdm[Any]":
         what: the words before the bar.
         unit: the name of one unit, singular.
         initial: units already done, which do not count towards the rate.
+        show: False draws nothing.
     """
     live = sys.stderr.isatty()
     return tqdm(
         total=total,
+        disable=not show,
         initial=initial,
         desc=what,
         unit=f" {unit}",

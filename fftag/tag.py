@@ -33,6 +33,7 @@ class TagOptions(ReadOptions):
         precision: see `fftag.predict.choose_precision`.
         shard_size: photos per part file; what an interruption can cost.
         include: glob patterns on file names; none lists every file.
+        ignore: files and folders that are the run's own, should they lie inside the source.
         restart: throw away what an interrupted run left.
         max_failure_rate: publish nothing when a larger share of the files failed.
     """
@@ -41,6 +42,7 @@ class TagOptions(ReadOptions):
     precision: str = "auto"
     shard_size: int = 1024
     include: tuple[str, ...] = ()
+    ignore: tuple[Path, ...] = ()
     restart: bool = False
     max_failure_rate: float = 0.5
 
@@ -94,23 +96,24 @@ class TagSummary:
         return SOME_FILES_FAILED if strict and self.failed else DONE
 
     def to_json(self) -> dict[str, Any]:
-        content = asdict(self)
-        return content | {
-            "failed": self.failed,
-            "rate": round(self.rate, 2),
-            "seconds": round(self.seconds, 3),
+        return {
+            "out": self.out,
+            "files": self.files,
             "statuses": dict(self.statuses.most_common()),
+            "failed": self.failed,
+            "left_out": self.left_out,
+            "resumed": self.resumed,
+            "seconds": round(self.seconds, 3),
+            "files_per_second": round(self.rate, 2),
             "tags": dict(self.tags.most_common()),
+            "model_id": self.model_id,
         }
 
     def lines(self) -> Iterator[str]:
         done = self.files - self.resumed
         yield f"{self.files:,} files -> {self.out}"
         yield f"  tagged   {self.statuses['ok']:,}"
-        codes = ", ".join(
-            f"{n:,} {code}" for code, n in self.statuses.most_common() if code != "ok"
-        )
-        yield f"  failed   {self.failed:,}" + (f" ({codes})" if codes else "")
+        yield f"  failed   {self.failed:,}" + (f" ({self.failures()})" if self.failed else "")
         for reason, count in self.left_out.items():
             yield f"  left out {count:,} {reason}"
         if self.resumed:
@@ -136,7 +139,7 @@ def tag(source: Path, out: Path, bundle: Bundle, options: TagOptions = TagOption
         FftagError: nothing to tag, an output that cannot be written, an interrupted run of another
             kind, or more failures than `options.max_failure_rate` allows.
     """
-    listing = list_folder(source, options.include)
+    listing = list_folder(source, options.include, options.ignore)
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
     settings = {

@@ -1,0 +1,5 @@
+"""`python -m fftag`."""
+
+from fftag.cli import main
+
+main()

@@ -1,0 +1,236 @@
+"""The command line: parse, call one function, print. Heavy imports stay inside the commands."""
+
+import json
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from fftag import __version__
+from fftag.errors import INTERRUPTED, FftagError
+from fftag.progress import say
+
+app = typer.Typer(
+    name="fftag",
+    help="Tag fashion photos by the million, and ask the catalogue in SQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(no_args_is_help=True, help="Turn datasets into manifests, and look at them.")
+app.add_typer(data_app, name="data")
+
+RUNS = Path("runs")
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Device = Annotated[str, typer.Option(envvar="FFTAG_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
+Workers = Annotated[
+    int,
+    typer.Option(min=0, envvar="FFTAG_WORKERS", help="Decoding processes; 0 decodes in this one."),
+]
+ModelFolder = Annotated[
+    Path | None,
+    typer.Option(envvar="FFTAG_MODEL", help="Model folder; by default the newest under runs/."),
+]
+
+
+def main() -> NoReturn:
+    """Runs the command line; an error is one line on standard error, and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except FftagError as error:
+        say(f"fftag: {error}")
+        raise SystemExit(error.exit_code) from None
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            say("fftag: interrupted; the same command goes on where this one stopped")
+        raise
+    raise SystemExit(0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fftag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _emit(content: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def _model(folder: Path | None) -> Any:
+    from fftag.bundle import load_bundle, newest_model
+
+    if folder is None:
+        folder = newest_model(RUNS)
+        say(f"model: {folder}")
+    return load_bundle(folder)
+
+
+@data_app.command("import")
+def data_import(
+    format: Annotated[
+        str, typer.Argument(help="Kind of dataset; `fftag data formats` lists them.")
+    ],  # noqa: A002
+    source: Annotated[Path, typer.Argument(help="Where the dataset lies.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write (Parquet).")],
+) -> None:
+    """Import a dataset into one manifest."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe by name, or a TOML file.")],
+    data: Annotated[Path, typer.Option(help="Manifest with train and val splits.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write, such as runs/NAME.")],
+    weights: Annotated[
+        str | None, typer.Option(help="imagenet, none, a name of torchvision's, or a file.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Most epochs.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value; beats the recipe.")
+    ] = None,
+    device: Device = "auto",
+    workers: Workers = 2,
+    restart: Annotated[bool, typer.Option(help="Train anew over what --out holds.")] = False,
+) -> None:
+    """Train a model; it ends with a model folder.
+
+    Example: fftag train cnn --data dataset.parquet --out runs/cnn
+    """
+    from fftag.datasets.manifest import read_manifest
+    from fftag.training.loop import TrainOptions
+    from fftag.training.loop import train as run
+    from fftag.training.recipe import load_recipe
+
+    settings = _pairs(changes or [], "--set")
+    if weights is not None:
+        settings["model.weights"] = json.dumps(weights)
+    if epochs is not None:
+        settings["run.epochs"] = str(epochs)
+    chosen = load_recipe(recipe, settings)
+    bundle = run(chosen, read_manifest(data), out, TrainOptions(device, workers, restart))
+    print(f"model folder: {out} (id {bundle.model_id[:12]})")
+
+
+def _pairs(items: list[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{option} takes key=value, not {item!r}")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    data: Annotated[Path, typer.Option(help="Manifest.")],
+    split: Annotated[str, typer.Option(help="train, val, test, or all.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for page and figures; by default in the model's.")
+    ] = None,
+    device: Device = "auto",
+    workers: Workers = 2,
+    json_: Json = False,
+) -> None:
+    """Evaluate a model beside chance and the best constant prediction.
+
+    Example: fftag evaluate runs/cnn --data dataset.parquet --split test
+    """
+    from fftag.bundle import load_bundle
+    from fftag.datasets.manifest import read_manifest
+    from fftag.training.evaluate import evaluate_model, summary_lines
+
+    folder = out or model / f"evaluation-{split}"
+    bundle = load_bundle(model)
+    content = evaluate_model(bundle, read_manifest(data), split, folder, device, workers)
+    _emit(content, summary_lines(content, folder), json_)
+
+
+@app.command()
+def tag(
+    source: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
+    model: ModelFolder = None,
+    db: Annotated[Path | None, typer.Option(help="Load the result into this DuckDB file.")] = None,
+    products: Annotated[Path | None, typer.Option(help="Product feed for --db.")] = None,
+    sku_pattern: Annotated[
+        str | None, typer.Option(help="Regex with one group: the sku in an image's path.")
+    ] = None,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 64,
+    workers: Workers = 2,
+    shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only file names like this, such as '*.jpg'.")
+    ] = None,
+    max_failure_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Publish nothing if a larger share failed.")
+    ] = 0.5,
+    strict: Annotated[bool, typer.Option(help="Exit with 3 if any file failed.")] = False,
+    restart: Annotated[bool, typer.Option(help="Throw away an interrupted run.")] = False,
+    json_: Json = False,
+) -> None:
+    """Tag every file of a folder: one row each, failures included.
+
+    Example: fftag tag catalog --out tags.parquet --db catalog.duckdb --products products.csv
+    """
+    if products is not None and db is None:
+        raise typer.BadParameter("--products needs --db: the feed goes into the database")
+    from fftag.tag import TagOptions
+    from fftag.tag import tag as run
+
+    options = TagOptions(
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        precision=precision,
+        shard_size=shard_size,
+        include=tuple(include or ()),
+        ignore=tuple(path for path in (out, out.with_name(out.name + ".parts"), db) if path),
+        restart=restart,
+        max_failure_rate=max_failure_rate,
+    )
+    summary = run(source, out, _model(model), options)
+    content, lines = summary.to_json(), list(summary.lines())
+    if db is not None:
+        from fftag.warehouse import load as load_tags
+
+        loaded = load_tags(out, db, products, sku_pattern)
+        content["db"] = loaded.to_json()
+        lines += loaded.lines()
+    _emit(content, lines, json_)
+    raise typer.Exit(summary.exit_code(strict))
+
+
+@app.command()
+def models(json_: Json = False) -> None:
+    """List the architectures, and what each takes in.
+
+    Example: fftag models
+    """
+    from fftag.models import input_spec, names
+
+    sizes = {name: input_spec(name) for name in names()}
+    content = {name: {"height": spec.height, "width": spec.width} for name, spec in sizes.items()}
+    lines = [f"{name:24} {spec.width} x {spec.height}" for name, spec in sizes.items()]
+    _emit(content, lines, json_)

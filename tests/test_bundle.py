@@ -1,0 +1,114 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fftag.bundle import Bundle, load_bundle, newest_model, save_bundle
+from fftag.errors import FftagError
+
+
+@pytest.fixture
+def folder(session_bundle: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(session_bundle.path, tmp_path / "copy"))
+
+
+def test_a_saved_model_comes_back_the_same(session_bundle: Bundle, tmp_path: Path) -> None:
+    again = load_bundle(session_bundle.path)
+    assert again == session_bundle
+    pixels = torch.rand(2, 3, 32, 24)
+    assert torch.equal(again.build()(pixels).logits, session_bundle.build()(pixels).logits)
+    network = session_bundle.build()
+    copy = save_bundle(tmp_path / "copy", session_bundle.config, network.state_dict())
+    assert copy.model_id == session_bundle.model_id
+
+
+def test_the_config_says_what_the_counts_mean(session_bundle: Bundle) -> None:
+    label = json.loads((session_bundle.path / "config.json").read_text())["labels"][0]
+    assert label["validation"] == {
+        "tp": 8,
+        "fp": 2,
+        "fn": 4,
+        "tn": 6,
+        "support": 12,
+        "precision": 0.8,
+        "sensitivity": 8 / 12,
+        "specificity": 0.75,
+    }
+
+
+def test_other_thresholds_make_another_model(session_bundle: Bundle, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    config = replace(session_bundle.config, thresholds=(0.5, 0.5, 0.6))
+    other = save_bundle(tmp_path / "other", config, session_bundle.build().state_dict())
+    assert other.model_id != session_bundle.model_id
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "SHA256SUMS"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(FftagError, match=name):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_an_altered_file_is_refused_and_named(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[-10] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(FftagError, match=f"{name} is not the file that was saved"):
+        load_bundle(folder)
+
+
+def rewrite_sums(folder: Path) -> None:
+    import hashlib
+
+    lines = [
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in ("config.json", "model.safetensors")
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def test_a_newer_format_is_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"format_version": 99}))
+    rewrite_sums(folder)
+    with pytest.raises(FftagError, match="newer fftag"):
+        load_bundle(folder)
+
+
+def test_weights_of_another_shape_are_refused(folder: Path) -> None:
+    state = load_file(folder / "model.safetensors")
+    save_file(state | {"head.bias": torch.zeros(7)}, folder / "model.safetensors")
+    rewrite_sums(folder)
+    with pytest.raises(FftagError, match=r"head\.bias"):
+        load_bundle(folder).build()
+
+
+def test_a_pickle_in_place_of_the_weights_is_never_opened(folder: Path) -> None:
+    torch.save({"head.bias": torch.zeros(3)}, folder / "model.safetensors")
+    rewrite_sums(folder)
+    with pytest.raises(FftagError, match="no safetensors file"):
+        load_bundle(folder).build()
+
+
+def test_a_folder_that_is_no_model_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FftagError, match="is not a model folder"):
+        load_bundle(tmp_path)
+    with pytest.raises(FftagError, match="is not there"):
+        load_bundle(tmp_path / "nowhere")
+
+
+def test_the_newest_model_is_the_one_finished_last(session_bundle: Bundle, tmp_path: Path) -> None:
+    import os
+
+    with pytest.raises(FftagError, match="no model under"):
+        newest_model(tmp_path)
+    for age, name in enumerate(("new", "old")):
+        copy = Path(shutil.copytree(session_bundle.path, tmp_path / name))
+        os.utime(copy / "SHA256SUMS", (1000 - age, 1000 - age))
+    assert newest_model(tmp_path).name == "new"

@@ -1,0 +1,358 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fftag.bundle import Bundle
+from fftag.decode import Limits
+from fftag.errors import FftagError
+from fftag.listing import list_folder
+from fftag.parts import PartStore
+from fftag.store import STATUSES, tags_schema
+from fftag.tag import TagOptions, tag
+
+Make = Callable[[int], Path]
+QUICK = TagOptions(workers=0, batch_size=4, shard_size=8)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return pq.read_table(path).drop_columns(["tagged_at"]).to_pylist()
+
+
+def spoil(root: Path) -> dict[str, str]:
+    """Adds what real folders hold; returns the status that each must get."""
+    photo = (root / "season-0/FF-0000_1.jpg").read_bytes()
+    files = {
+        "a/cut.jpg": (photo[: len(photo) // 2], "truncated"),
+        "a/empty.jpg": (b"", "unreadable"),
+        "b/notes.txt": (b"not a photo", "unsupported"),
+        "b/text.jpg": (b"neither is this", "unsupported"),
+        "c/header.jpg": (photo[:3] + bytes(200), "unreadable"),
+        "c/copy.jpg": (photo, "ok"),
+    }
+    for name, (content, _) in files.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(content)
+    return {name: status for name, (_, status) in files.items()}
+
+
+def test_every_file_has_exactly_one_row_in_listing_order(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(20)
+    expected = spoil(root)
+    out = tmp_path / "tags.parquet"
+    summary = tag(root, out, session_bundle, QUICK)
+    rows = {row["image"]: row for row in rows_of(out)}
+    assert pq.read_table(out)["image"].to_pylist() == list_folder(root).files["image"].to_pylist()
+    assert {name: rows[name]["status"] for name in expected} == expected
+    assert all(row["status"] == "ok" for name, row in rows.items() if name not in expected)
+    assert {row["status"] for row in rows.values()} <= set(STATUSES)
+    assert summary.files == 26 and summary.failed == 5
+    assert summary.statuses == {"ok": 21, "unsupported": 2, "unreadable": 2, "truncated": 1}
+
+
+def test_failed_rows_are_null_and_say_why(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(3)
+    spoil(root)
+    tag(root, tmp_path / "t.parquet", session_bundle, TagOptions(workers=0, max_failure_rate=1))
+    for row in rows_of(tmp_path / "t.parquet"):
+        if row["status"] == "ok":
+            assert row["error"] is None and len(row["scores"]) == 3 and row["tags"] is not None
+            assert (row["width"], row["height"], row["format"]) == (60, 80, "JPEG")
+        else:
+            assert row["error"] and row["scores"] is None and row["tags"] is None
+            assert row["width"] is None
+        assert row["is_apparel"] is None and row["apparel_score"] is None
+
+
+def test_a_bad_neighbour_changes_no_other_row(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(12)
+    tag(root, tmp_path / "clean.parquet", session_bundle, QUICK)
+    victim = root / "season-1/FF-0004_1.jpg"
+    victim.write_bytes(victim.read_bytes()[:200])
+    tag(root, tmp_path / "spoilt.parquet", session_bundle, QUICK)
+    clean = {row["image"]: row for row in rows_of(tmp_path / "clean.parquet")}
+    for row in rows_of(tmp_path / "spoilt.parquet"):
+        if row["image"] != "season-1/FF-0004_1.jpg":
+            assert row == clean[row["image"]]
+
+
+def test_the_schema_and_the_metadata_are_the_documented_ones(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    out = tmp_path / "tags.parquet"
+    tag(folder_of_photos(5), out, session_bundle, QUICK)
+    schema = pq.read_schema(out)
+    metadata = json.loads(schema.metadata[b"fftag"])
+    assert metadata["format_version"] == 1
+    assert metadata["model_id"] == session_bundle.model_id
+    assert metadata["labels"] == ["red", "green", "blue"]
+    assert metadata["groups"] == ["warm", "cool", "cool"]
+    assert metadata["thresholds"] == [0.5, 0.5, 0.5]
+    assert metadata["validation"][0] == {"tp": 8, "fp": 2, "fn": 4, "tn": 6}
+    assert schema.names == [
+        *("image", "status", "error", "tags", "scores", "is_apparel", "apparel_score"),
+        *("width", "height", "format", "file_size", "modified_at", "content_sha256"),
+        *("model_id", "tagged_at"),
+    ]
+    assert schema.field("scores").type == pa.list_(pa.float32(), 3)
+    assert schema.field("tags").type.value_type.names == ["label", "score"]
+
+
+def test_tags_are_the_labels_at_or_above_their_threshold_best_first(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    tag(folder_of_photos(8), tmp_path / "t.parquet", session_bundle, QUICK)
+    labels = session_bundle.config.labels.names
+    for row in rows_of(tmp_path / "t.parquet"):
+        pairs = zip(labels, row["scores"], strict=True)
+        expected = sorted((pair for pair in pairs if pair[1] >= 0.5), key=lambda pair: -pair[1])
+        assert [(one["label"], one["score"]) for one in row["tags"]] == expected
+
+
+def test_what_was_read_is_what_was_hashed(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    import hashlib
+
+    root = folder_of_photos(3)
+    tag(root, tmp_path / "t.parquet", session_bundle, QUICK)
+    for row in rows_of(tmp_path / "t.parquet"):
+        data = (root / row["image"]).read_bytes()
+        assert row["content_sha256"] == hashlib.sha256(data).hexdigest()
+        assert row["file_size"] == len(data)
+        assert row["modified_at"].timestamp() == pytest.approx(
+            (root / row["image"]).stat().st_mtime, abs=1e-5
+        )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_without_permission_is_unreadable(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(3)
+    (root / "season-0/FF-0000_1.jpg").chmod(0)
+    tag(root, tmp_path / "t.parquet", session_bundle, QUICK)
+    assert rows_of(tmp_path / "t.parquet")[0]["status"] == "unreadable"
+
+
+def test_a_file_that_goes_away_after_the_listing_has_its_row(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder_of_photos(5)
+
+    def list_then_delete(*arguments: Any) -> Any:
+        listing = list_folder(*arguments)
+        (root / "season-0/FF-0000_1.jpg").unlink()
+        (root / "season-1/FF-0001_1.jpg").unlink()
+        os.mkfifo(root / "season-1/FF-0001_1.jpg")
+        return listing
+
+    monkeypatch.setattr("fftag.tag.list_folder", list_then_delete)
+    tag(root, tmp_path / "t.parquet", session_bundle, QUICK)
+    statuses = {row["image"]: row["status"] for row in rows_of(tmp_path / "t.parquet")}
+    assert statuses.pop("season-0/FF-0000_1.jpg") == "vanished"
+    assert statuses.pop("season-1/FF-0001_1.jpg") == "unreadable"
+    assert set(statuses.values()) == {"ok"} and len(statuses) == 3
+
+
+def test_results_do_not_depend_on_workers_or_shards(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(21)
+    one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
+    tag(root, one, session_bundle, TagOptions(workers=0, batch_size=4, shard_size=8))
+    tag(root, two, session_bundle, TagOptions(workers=2, batch_size=4, shard_size=100))
+    scores = [np.array(pq.read_table(path)["scores"].to_pylist()) for path in (one, two)]
+    assert np.allclose(*scores, atol=1e-6)
+    assert [row["image"] for row in rows_of(one)] == [row["image"] for row in rows_of(two)]
+
+
+def test_too_many_failures_publish_nothing_and_are_tried_again(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(2)
+    spoil(root)
+    out = tmp_path / "t.parquet"
+    with pytest.raises(FftagError, match=r"5 of 8 files failed .*--max-failure-rate") as refused:
+        tag(root, out, session_bundle, QUICK)
+    assert refused.value.exit_code == 4 and not out.exists()
+    accepted = tag(
+        root,
+        out,
+        session_bundle,
+        TagOptions(workers=0, batch_size=4, shard_size=8, max_failure_rate=1),
+    )
+    assert accepted.resumed == 0 and len(rows_of(out)) == 8
+
+
+def interrupted(root: Path, out: Path, bundle: Bundle, shards: int) -> PartStore:
+    """Leaves what a run killed after so many shards leaves."""
+    import fftag.parts
+
+    written = 0
+    original = fftag.parts.PartStore.write
+
+    def write_then_die(self: PartStore, shard: int, table: pa.Table) -> None:
+        nonlocal written
+        if written == shards:
+            raise KeyboardInterrupt
+        written += 1
+        original(self, shard, table)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fftag.parts.PartStore, "write", write_then_die)
+        tag(root, out, bundle, QUICK)
+    return PartStore(out, None, "", 0, 8)  # type: ignore[arg-type]
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(30)
+    spoil(root)
+    clean, out = tmp_path / "clean.parquet", tmp_path / "t.parquet"
+    tag(root, clean, session_bundle, QUICK)
+    interrupted(root, out, session_bundle, shards=2)
+    assert not out.exists()
+    summary = tag(root, out, session_bundle, QUICK)
+    assert summary.resumed == 16
+    assert rows_of(out) == rows_of(clean)
+    assert not out.with_name("t.parquet.parts").exists()
+
+
+def test_a_torn_part_is_done_again(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(30)
+    out = tmp_path / "t.parquet"
+    store = interrupted(root, out, session_bundle, shards=3)
+    part = store.folder / "part-000001.parquet"
+    part.write_bytes(part.read_bytes()[:500])
+    assert tag(root, out, session_bundle, QUICK).resumed == 16
+    assert len(rows_of(out)) == 30
+
+
+@pytest.mark.parametrize("change", ["listing", "model", "settings"])
+def test_a_resume_of_another_run_is_refused_and_names_the_difference(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, change: str
+) -> None:
+    from dataclasses import replace
+
+    root = folder_of_photos(20)
+    out = tmp_path / "t.parquet"
+    interrupted(root, out, session_bundle, shards=1)
+    bundle, options = session_bundle, QUICK
+    if change == "listing":
+        (root / "new.jpg").write_bytes(b"new")
+    if change == "model":
+        bundle = replace(bundle, model_id="another")
+    if change == "settings":
+        options = replace(options, limits=Limits(pixels=5))
+    with pytest.raises(FftagError, match=f"another {change}"):
+        tag(root, out, bundle, options)
+    restarted = replace(options, restart=True, max_failure_rate=1.0)
+    assert tag(root, out, bundle, restarted).resumed == 0
+
+
+def test_what_stood_before_stands_until_the_new_file_is_whole(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(20)
+    out = tmp_path / "t.parquet"
+    tag(root, out, session_bundle, QUICK)
+    before = out.read_bytes()
+    (root / "new.jpg").write_bytes((root / "season-0/FF-0000_1.jpg").read_bytes())
+    interrupted(root, out, session_bundle, shards=1)
+    assert out.read_bytes() == before
+    tag(root, out, session_bundle, QUICK)
+    assert len(rows_of(out)) == 21
+
+
+def test_two_runs_into_one_output_do_not_mix(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(5)
+    out = tmp_path / "t.parquet"
+    other = PartStore(out, _any_run(session_bundle), "x", 5, 8)
+    with other.open(), pytest.raises(FftagError, match="another fftag is writing"):
+        tag(root, out, session_bundle, QUICK)
+    assert tag(root, out, session_bundle, QUICK).files == 5
+
+
+def _any_run(bundle: Bundle) -> Any:
+    from fftag.tag import _run_info
+
+    return _run_info(Path("x"), bundle, {})
+
+
+def test_a_part_with_a_missing_row_is_never_written(session_bundle: Bundle, tmp_path: Path) -> None:
+    run = _any_run(session_bundle)
+    store = PartStore(tmp_path / "t.parquet", run, "x", 5, 8)
+    with store.open(), pytest.raises(FftagError, match="0 rows for 5 files"):
+        store.write(0, tags_schema(run).empty_table())
+
+
+def test_scores_that_are_no_numbers_end_the_run(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    from fftag.bundle import save_bundle
+
+    state = session_bundle.build().state_dict()
+    state["head.bias"][1] = float("nan")
+    broken = save_bundle(tmp_path / "broken", session_bundle.config, state)
+    with pytest.raises(FftagError, match="not numbers"):
+        tag(folder_of_photos(3), tmp_path / "t.parquet", broken, QUICK)
+    assert not (tmp_path / "t.parquet").exists()
+
+
+def run_and_kill(command: list[str], parts: Path, after: float, number: signal.Signals) -> int:
+    """Starts the command, waits for its first part and a while, then sends the signal."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if any(parts.glob("part-*.parquet")):
+            break
+        time.sleep(0.005)
+    time.sleep(after)
+    process.send_signal(number)
+    return process.wait(60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_process_killed_in_the_middle_goes_on_by_the_same_command(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, number: signal.Signals
+) -> None:
+    root = folder_of_photos(400)
+    spoil(root)
+    clean, out = tmp_path / "clean.parquet", tmp_path / "t.parquet"
+    options = TagOptions(workers=0, batch_size=4, shard_size=8)
+    tag(root, clean, session_bundle, options)
+    command = [
+        *(sys.executable, "-m", "fftag", "tag", str(root), "--out", str(out)),
+        *("--model", str(session_bundle.path), "--workers", "1"),
+        *("--batch-size", "4", "--shard-size", "8"),
+    ]
+    parts = out.with_name("t.parquet.parts")
+    code = run_and_kill(command, parts, random.Random(number).uniform(0, 0.05), number)
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    assert not out.exists() and any(parts.glob("part-*.parquet"))
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "going on with an interrupted run" in finished.stderr
+    assert rows_of(out) == rows_of(clean)
