@@ -18,6 +18,7 @@ from fftag.progress import say
 
 CNN = "cnn"
 CONTAINERS = frozenset({"features", "blocks", "layers", "encoder", "trunk_output"})
+INCEPTION_LEAST = 299  # its auxiliary head pools away what a smaller photo leaves
 NON_COMMERCIAL = {"SWAG": "CC BY-NC 4.0 (non-commercial use only)"}
 
 
@@ -174,6 +175,8 @@ def _wrap(architecture: str, labels: int, spec: InputSpec, named: Any | None) ->
     if architecture.startswith("maxvit"):
         options["input_size"] = (spec.height, spec.width)
     if architecture == "inception_v3":
+        if min(spec.height, spec.width) < INCEPTION_LEAST:
+            raise FftagError(f"inception_v3 takes photos of at least {INCEPTION_LEAST} pixels")
         # Our pixels come with ImageNet's mean and std; its weights want -1..1: it converts.
         options |= {"transform_input": True, "aux_logits": True, "init_weights": named is None}
     if architecture == "googlenet":

@@ -28,6 +28,11 @@ class Section:
     table: pd.DataFrame | None = None
     code: str = ""
 
+    @property
+    def rows(self) -> list[list[object]]:
+        """The table's cells as Python values, row by row."""
+        return [] if self.table is None else self.table.astype(object).to_numpy().tolist()
+
 
 def _number(value: object) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):

@@ -1,0 +1,1 @@
+"""Training and evaluation; tagging imports nothing of it."""

@@ -1,0 +1,136 @@
+"""The end of a training: the best epoch becomes a model folder with a card and plots."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from jinja2 import Environment, PackageLoader
+
+from fftag import __version__, models
+from fftag.atomic import replacing, write_text
+from fftag.bundle import Bundle, ModelConfig, save_bundle
+from fftag.datasets.manifest import Manifest
+from fftag.plots import INK, STYLE, figure, to_png
+from fftag.predict import Predictor
+from fftag.training import metrics
+from fftag.training.checkpoint import Checkpoint
+from fftag.training.evaluate import score_photos, write_evaluation
+from fftag.training.photos import Photos
+from fftag.training.recipe import Recipe
+
+CARD_METRICS = ("mAP", "micro_f1", "macro_f1", "subset_accuracy")
+
+
+def publish(
+    out: Path,
+    recipe: Recipe,
+    manifest: Manifest,
+    predictor: Predictor,
+    val_photos: Photos,
+    checkpoint: Checkpoint,
+) -> Bundle:
+    """Sets the threshold on the validation split and writes the model folder.
+
+    Args:
+        out: the folder.
+        recipe: what trained it.
+        manifest: what it was trained on.
+        predictor: holds the best epoch's weights.
+        val_photos: the validation split.
+        checkpoint: history and weights.
+    """
+    targets = val_photos.targets.numpy().astype(np.uint8)
+    scores = score_photos(predictor, val_photos, recipe.run.batch_size, 0).scores
+    threshold = metrics.best_global_threshold(targets, scores)
+    thresholds = np.full(len(manifest.labels), threshold, dtype=np.float32)
+    spec = recipe.model.input_spec()
+    resolved = recipe.model_copy(
+        update={"model": recipe.model.model_copy(update={"input_size": (spec.height, spec.width)})}
+    )
+    config = ModelConfig(
+        architecture=recipe.model.architecture,
+        labels=manifest.labels,
+        thresholds=tuple(float(value) for value in thresholds),
+        input=spec,
+        prevalence=tuple(manifest.of_split("train").targets().mean(axis=0).tolist()),
+        validation=tuple(metrics.validation_counts(targets, scores, thresholds)),
+        recipe=resolved.model_dump(mode="json"),
+        data_fingerprint=manifest.fingerprint,
+        versions={
+            "fftag": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+        weights_licence=models.licence(recipe.model.architecture, recipe.model.weights),
+    )
+    with replacing(out / "curves.png") as temporary:
+        temporary.write_bytes(draw_curves(checkpoint.history))
+    content = write_evaluation(out, config, targets, scores, "val")
+    _write_card(out, config, content, checkpoint)
+    # Last, as the digests make the folder a model: until then it is an unfinished run.
+    return save_bundle(out, config, checkpoint.best_state)
+
+
+def draw_curves(history: list[dict[str, float]]) -> bytes:
+    """Loss of both splits, and the validation metrics, by epoch: a PNG."""
+    import matplotlib as mpl
+
+    epochs = [row["epoch"] for row in history]
+    with mpl.rc_context(STYLE):
+        drawing = figure(8, 3.4)
+        losses, quality = drawing.subplots(1, 2)
+        for key, label in (("train_loss", "training"), ("val_loss", "validation")):
+            losses.plot(epochs, [row[key] for row in history], label=label, marker="o", ms=3)
+        losses.set(title="Loss", xlabel="epoch")
+        for key, label in (("mAP", "mAP"), ("micro_f1", "micro-F1"), ("macro_f1", "macro-F1")):
+            quality.plot(epochs, [row[key] for row in history], label=label, marker="o", ms=3)
+        quality.set(title="Validation", xlabel="epoch", ylim=(0, 1))
+        best = max(history, key=lambda row: row["mAP"])
+        quality.axvline(best["epoch"], color=INK, linewidth=0.6, linestyle=":")
+        for axes in (losses, quality):
+            axes.legend()
+    return to_png(drawing)
+
+
+def _write_card(
+    out: Path, config: ModelConfig, content: dict[str, Any], checkpoint: Checkpoint
+) -> None:
+    def percent(value: float | None) -> str:
+        return "" if value is None else f"{value:.1%}"
+
+    judged = {
+        "model": content["overall"],
+        "chance": content["baselines"]["chance"]["overall"],
+        "constant": content["baselines"]["best_constant"]["overall"],
+    }
+    rows = [
+        {"metric": metric, **{name: percent(of[metric]) for name, of in judged.items()}}
+        for metric in CARD_METRICS
+    ]
+    labels = [
+        {
+            "name": label["name"],
+            "support": label["validation"]["support"],
+            **{
+                rate: percent(label["validation"][rate])
+                for rate in ("precision", "sensitivity", "specificity")
+            },
+        }
+        for label in config.to_json()["labels"]
+    ]
+    # Markdown, not HTML: label names are escaped where the template uses them.
+    environment = Environment(loader=PackageLoader("fftag"), autoescape=False)  # noqa: S701
+    text = environment.get_template("model_card.md").render(
+        name=out.resolve().name,
+        config=config,
+        photos=int(content["overall"]["photos"]),
+        rows=rows,
+        labels=labels,
+        epochs=len(checkpoint.history),
+        best_epoch=checkpoint.best_epoch + 1,
+    )
+    write_text(out / "README.md", text)
