@@ -1,0 +1,53 @@
+# Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+PHOTOS ?= 3000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint types clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+
+setup: .venv/ready ## make .venv with fftag and what its tests need
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup $(DEMO)/catalog.duckdb ## make the example catalogue, train, tag, load, report
+	$(BIN)/fftag evaluate $(DEMO)/model --data $(DEMO)/dataset.parquet --split test
+	$(BIN)/fftag report trend --db $(DEMO)/catalog.duckdb
+	$(BIN)/fftag report trend --db $(DEMO)/catalog.duckdb --format png --out $(DEMO)/trend.png
+	@echo "picture of the report: $(DEMO)/trend.png"
+
+$(DEMO)/train.csv: $(wildcard examples/*.py examples/*/*.py) | .venv/ready
+	$(BIN)/python examples/make_catalogue.py --out $(DEMO) --photos $(PHOTOS)
+
+$(DEMO)/dataset.parquet: $(DEMO)/train.csv
+	$(BIN)/fftag data import table $< --out $@ --taxonomy fashionpedia
+
+$(DEMO)/model/SHA256SUMS: $(DEMO)/dataset.parquet train/recipes/demo.toml
+	$(BIN)/fftag train demo --data $< --out $(DEMO)/model --restart
+
+$(DEMO)/catalog.duckdb: $(DEMO)/model/SHA256SUMS
+	$(BIN)/fftag tag $(DEMO)/catalogue --model $(DEMO)/model --out $(DEMO)/tags.parquet \
+		--db $@ --products $(DEMO)/products.csv
+
+test: setup ## run the tests (under ten minutes on two cores)
+	$(BIN)/python -m pytest -q
+
+test-slow: setup ## run the tests marked slow
+	$(BIN)/python -m pytest -q -m slow
+
+lint: setup ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## check types
+	$(BIN)/mypy
+
+clean: ## remove what demo made
+	rm -rf $(DEMO)
