@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fftag.atomic import replacing
+from fftag.datasets.tables import METADATA_KEY, examples, need_columns, read_table
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
 
 FORMAT_VERSION = 1
-METADATA_KEY = b"fftag"
 SPLITS = ("train", "val", "test")
 SEPARATOR = "|"
 
@@ -106,11 +107,6 @@ def make_manifest(
     return manifest
 
 
-def _examples(items: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(repr(item) for item in items[:most])
-    return shown + (", ..." if len(items) > most else "")
-
-
 def check(manifest: Manifest) -> None:
     """Refuses a manifest that training could not trust; says how often, and where.
 
@@ -123,16 +119,16 @@ def check(manifest: Manifest) -> None:
         raise FftagError("the manifest has no photos")
     twice = frame["image"][frame["image"].duplicated()].tolist()
     if twice:
-        raise FftagError(f"{len(twice)} photos stand twice in the manifest: {_examples(twice)}")
+        raise FftagError(f"{len(twice)} photos stand twice in the manifest: {examples(twice)}")
     unknown = manifest.labels.unknown(name for names in frame["labels"] for name in names)
     if unknown:
         raise FftagError(
-            f"{len(unknown)} labels are not in the label set: {_examples(unknown)}; "
+            f"{len(unknown)} labels are not in the label set: {examples(unknown)}; "
             "correct them, or give a taxonomy that has them"
         )
     strange = sorted({str(split) for split in frame["split"].dropna()} - set(SPLITS))
     if strange:
-        raise FftagError(f"unknown split {_examples(strange)}: use train, val or test")
+        raise FftagError(f"unknown split {examples(strange)}: use train, val or test")
     if not any(len(names) for names in frame["labels"]):
         raise FftagError("no photo in the manifest has any label")
 
@@ -146,7 +142,7 @@ def check_files(manifest: Manifest) -> None:
     missing = [str(path) for path in manifest.files() if not path.is_file()]
     if missing:
         raise FftagError(
-            f"{len(missing)} of {len(manifest)} photos are missing: {_examples(missing)}; "
+            f"{len(missing)} of {len(manifest)} photos are missing: {examples(missing)}; "
             "put them there, or import the dataset again from where it lies now"
         )
 
@@ -161,7 +157,12 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         ],
     }
     schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(metadata).encode()})
-    table = pa.Table.from_pandas(manifest.frame, schema=schema, preserve_index=False)
+    try:
+        table = pa.Table.from_pandas(manifest.frame, schema=schema, preserve_index=False)
+    except UnicodeEncodeError as error:
+        raise FftagError(
+            f"a photo's path is no UTF-8: {error.object!r}; rename it, then import again"
+        ) from error
     table = table.replace_schema_metadata(schema.metadata)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -177,14 +178,16 @@ def read_manifest(path: Path, taxonomy: LabelSet | None = None) -> Manifest:
         FftagError: there is no such file, it has no `image` and `labels` columns, or `check`
             refuses it.
     """
-    frame, known = _read_frame(path)
-    absent = [column for column in ("image", "labels") if column not in frame.columns]
-    if absent:
-        raise FftagError(
-            f"{path} has no column {absent[0]!r}: a manifest needs image and labels "
-            "(and may have split and source)"
-        )
-    unnamed = int(frame["image"].isna().sum())
+    frame, metadata = read_table(path)
+    known = label_set_of(metadata, path)
+    need_columns(
+        frame,
+        ["image", "labels"],
+        path,
+        "a manifest has image and labels (and may have split and source); "
+        "`fftag data import table` makes one of other columns",
+    )
+    unnamed = int((frame["image"].isna() | (frame["image"] == "")).sum())
     if unnamed:
         raise FftagError(f"{unnamed} rows of {path} have no image path")
     photos = [split_labels(value) for value in frame["labels"]]
@@ -192,51 +195,44 @@ def read_manifest(path: Path, taxonomy: LabelSet | None = None) -> Manifest:
     if not met and taxonomy is None and known is None:
         raise FftagError(f"no photo in {path} has any label")
 
-    def optional(column: str) -> list[str | None]:
-        if column not in frame.columns:
-            return [None] * len(frame)
-        return [None if pd.isna(value) or value == "" else str(value) for value in frame[column]]
-
     return make_manifest(
         images=[str(image) for image in frame["image"]],
         labels=photos,
         label_set=taxonomy or known or LabelSet.of(met),
         root=path.parent,
-        splits=optional("split"),
-        sources=optional("source"),
+        splits=optional_text(frame, "split"),
+        sources=optional_text(frame, "source"),
     )
 
 
-def split_labels(value: object) -> list[str]:
+def optional_text(frame: pd.DataFrame, column: str) -> list[str | None]:
+    """A column as text, None where a cell is empty or the whole column is not there."""
+    if column not in frame.columns:
+        return [None] * len(frame)
+    return [None if pd.isna(value) or value == "" else str(value) for value in frame[column]]
+
+
+def split_labels(value: object, separator: str = SEPARATOR) -> list[str]:
     """`a|b` or a list of names -> the names; None, NaN and the empty string -> no names."""
     if isinstance(value, str):
-        return [name for part in value.split(SEPARATOR) if (name := part.strip())]
+        return [name for part in value.split(separator) if (name := part.strip())]
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [str(name) for name in value]
+        return [name for part in value if part is not None and (name := str(part).strip())]
     if value is None or pd.isna(value):  # type: ignore[call-overload]
         return []
     return [str(value)]
 
 
-def _read_frame(path: Path) -> tuple[pd.DataFrame, LabelSet | None]:
-    suffix = path.suffix.lower()
+def label_set_of(metadata: dict[str, Any], path: Path) -> LabelSet | None:
+    """The label set in a Parquet's metadata, None where there is none."""
     try:
-        if suffix == ".csv":
-            return pd.read_csv(path, dtype=str), None
-        if suffix in (".xlsx", ".xls"):
-            return pd.read_excel(path, dtype=str), None
-        table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise FftagError(f"no manifest at {path}: make one with `fftag data import`") from error
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise FftagError(f"{path} is no readable manifest: {error}".splitlines()[0]) from error
-    metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-    if metadata.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
-        raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to read it")
-    known = metadata.get("labels")
-    label_set = (
-        LabelSet.of([label["name"] for label in known], [label["group"] for label in known])
-        if known
-        else None
-    )
-    return table.to_pandas(), label_set
+        if metadata.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
+            raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to read it")
+        known = metadata.get("labels")
+        if not known:
+            return None
+        return LabelSet.of([label["name"] for label in known], [label["group"] for label in known])
+    except (KeyError, TypeError) as error:
+        raise FftagError(
+            f"{path} has no readable label set in its metadata: import the dataset again"
+        ) from error

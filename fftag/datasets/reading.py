@@ -1,0 +1,175 @@
+"""What every importer takes and gives: the options, the photos read, and where photos lie."""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fftag.datasets.tables import examples
+from fftag.errors import FftagError
+from fftag.labels import LabelSet, load_taxonomy
+
+PHOTO_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif")
+)
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How to import; not every format has a use for every option.
+
+    Attributes:
+        taxonomy: a built-in taxonomy's name or a TOML file, instead of the dataset's own labels.
+        photos: the folder of photos, where it is not the format's own.
+        min_photos: labels on fewer photos than this are dropped.
+        splits: shares of train, val and test; they add up to 1.
+        seed: of the split.
+        allow_missing: leave photos out that are not there, instead of refusing.
+        image_column, labels_column, separator: of the `table` format.
+    """
+
+    taxonomy: Path | str | None = None
+    photos: Path | None = None
+    min_photos: int = 0
+    splits: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    seed: int = 0
+    allow_missing: bool = False
+    image_column: str = "image"
+    labels_column: str = "labels"
+    separator: str = "|"
+
+    def label_set(self, own: LabelSet) -> LabelSet:
+        """The taxonomy asked for, or the dataset's own label set."""
+        return load_taxonomy(self.taxonomy) if self.taxonomy is not None else own
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo as a dataset describes it.
+
+    Attributes:
+        path: where it should lie; whether it does is checked later.
+        labels: its label names, each once.
+        source: how or where it was annotated, None where there is but one way.
+        split: train, val or test where the dataset says so.
+    """
+
+    path: Path
+    labels: tuple[str, ...]
+    source: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A dataset, read.
+
+    Attributes:
+        photos: every photo of the dataset.
+        labels: the label set.
+        notes: what the reader left out or decided, one line each.
+    """
+
+    photos: list[Photo]
+    labels: LabelSet
+    notes: tuple[str, ...] = ()
+
+
+Importer = Callable[[Path, ImportOptions], Reading]
+
+
+def need_folder(folder: Path, what: str) -> Path:
+    """Returns the folder.
+
+    Raises:
+        FftagError: it is not there.
+    """
+    if not folder.is_dir():
+        raise FftagError(f"there is no folder {folder}: {what}")
+    return folder
+
+
+def read_json(path: Path, without: Iterable[str] = ()) -> Any:
+    """Reads JSON, dropping the keys `without` from every object as soon as it is parsed.
+
+    Annotation files are mostly polygons: dropping them while parsing keeps memory near the size
+    of the file's text.
+
+    Raises:
+        FftagError: the file is not there, or is no JSON; names the line.
+    """
+    unwanted = frozenset(without)
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: value for key, value in pairs if key not in unwanted}
+
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return json.load(stream, object_pairs_hook=keep)
+    except OSError as error:
+        raise FftagError(f"cannot read {path}: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        raise FftagError(
+            f"{path} is no JSON (line {error.lineno}: {error.msg}): download it again"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise FftagError(f"{path} is no JSON (not UTF-8): download it again") from error
+
+
+def categories_of(content: Any, path: Path) -> tuple[dict[int, str], LabelSet]:
+    """The `categories` of a COCO or iMaterialist JSON.
+
+    Returns:
+        Names by id, and the label set: names in the order of their ids, grouped by supercategory.
+
+    Raises:
+        FftagError: there are none, or they lack id or name.
+    """
+    try:
+        categories = sorted(content["categories"], key=lambda category: int(category["id"]))
+        names = {int(category["id"]): str(category["name"]) for category in categories}
+        groups = [category.get("supercategory") for category in categories]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FftagError(
+            f"{path} lacks categories, each with id, name and supercategory: "
+            "give the dataset's own file"
+        ) from error
+    if len(names) != len(categories):
+        raise FftagError(f"{path}: a category id stands twice")
+    return names, LabelSet.of(names.values(), groups)
+
+
+class PhotoFolder:
+    """Finds photos by name: in the folder itself, or anywhere below it.
+
+    The folders below are walked once, and only if a photo does not lie at the top.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._below: dict[str, list[Path]] | None = None
+
+    def find(self, name: str) -> Path:
+        """Where the photo lies, or where it was expected if it lies nowhere.
+
+        Raises:
+            FftagError: several folders have a photo of that name.
+        """
+        direct = self.folder / name
+        if direct.is_file():
+            return direct
+        if self._below is None:
+            self._below = {}
+            for parent, folders, files in os.walk(self.folder):
+                folders.sort()
+                for file in files:
+                    self._below.setdefault(file, []).append(Path(parent, file))
+        places = self._below.get(Path(name).name, [])
+        if len(places) > 1:
+            raise FftagError(
+                f"{name} lies in several folders ({examples([str(path) for path in places])}): "
+                "name the right one with --photos"
+            )
+        return places[0] if places else direct

@@ -1,0 +1,56 @@
+"""Any CSV, Excel or Parquet with a column of photos and a column of labels."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fftag.datasets.manifest import label_set_of, optional_text, split_labels
+from fftag.datasets.reading import ImportOptions, Photo, Reading
+from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
+from fftag.errors import FftagError
+from fftag.labels import LabelSet
+
+
+def read(source: Path, options: ImportOptions) -> Reading:
+    """Reads one row per photo; `split` and `source` columns are taken over where there are any.
+
+    The label set is the taxonomy, else the one in the metadata of a Parquet that fftag wrote, else
+    the names met, sorted.
+
+    Args:
+        source: the table; paths in it start from its folder, unless `options.photos` is set.
+
+    Raises:
+        FftagError: a column is missing, a photo has no path, or only some have a split.
+    """
+    frame, metadata = read_table(source)
+    need_columns(
+        frame,
+        [options.image_column, options.labels_column],
+        source,
+        "name the columns with --image-column and --labels-column",
+    )
+    images = frame[options.image_column]
+    for row, image in enumerate(images, FIRST_ROW):
+        if pd.isna(image) or not str(image).strip():
+            raise FftagError(f"{source}, row {row}: no path in column {options.image_column!r}")
+    splits = optional_text(frame, "split")
+    without = sum(split is None for split in splits)
+    if 0 < without < len(splits):
+        raise FftagError(
+            f"{without} of {len(splits)} rows of {source} have no split: "
+            "fill the column, or remove it to have splits made"
+        )
+    labels = [split_labels(cell, options.separator) for cell in frame[options.labels_column]]
+    folder = options.photos or source.parent
+    photos = [
+        Photo(folder / str(image), tuple(dict.fromkeys(names)), origin, split)
+        for image, names, origin, split in zip(
+            images, labels, optional_text(frame, "source"), splits, strict=True
+        )
+    ]
+    met = sorted({name for names in labels for name in names})
+    if not met:
+        raise FftagError(f"no photo in {source} has any label (column {options.labels_column!r})")
+    own = label_set_of(metadata, source) or LabelSet.of(met)
+    return Reading(photos, options.label_set(own))

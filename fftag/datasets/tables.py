@@ -1,0 +1,65 @@
+"""A table file -> a data frame: CSV, Excel and Parquet, each cell as it was written."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fftag.errors import FftagError
+
+METADATA_KEY = b"fftag"
+FIRST_ROW = 2
+"""The line of a sheet's first record: the header is line 1."""
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Reads `.csv`, `.xlsx` or `.parquet`.
+
+    Cells of CSV and Excel stay text: a label named `NA`, `None` or `007` is that label. Only an
+    empty cell is missing (NaN).
+
+    Returns:
+        The rows, and what fftag wrote into a Parquet's metadata (empty where it wrote nothing).
+
+    Raises:
+        FftagError: there is no such file, or it is not of the kind that its name says.
+    """
+    suffix = path.suffix.lower()
+    as_written: Any = {"dtype": str, "keep_default_na": False, "na_values": [""]}
+    try:
+        if suffix == ".csv":
+            return pd.read_csv(path, **as_written), {}
+        if suffix == ".xlsx":
+            return pd.read_excel(path, engine="openpyxl", **as_written), {}
+        if suffix != ".parquet":
+            raise FftagError(f"{path} is no table fftag reads: use .parquet, .csv or .xlsx")
+        table = pq.read_table(path)
+        metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    except FileNotFoundError as error:
+        raise FftagError(f"there is no file {path}") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FftagError(f"{path} cannot be read as {suffix[1:]}: {reason}") from error
+    return table.to_pandas(), metadata if isinstance(metadata, dict) else {}
+
+
+def need_columns(frame: pd.DataFrame, columns: list[str], path: Path, fix: str) -> None:
+    """Makes sure that the columns are there.
+
+    Raises:
+        FftagError: one is not; says which columns there are, and `fix`.
+    """
+    absent = [column for column in columns if column not in frame.columns]
+    if absent:
+        there = ", ".join(map(str, frame.columns[:8])) or "none"
+        raise FftagError(f"{path} has no column {absent[0]!r} (it has: {there}): {fix}")
+
+
+def examples(items: list[str], most: int = 3) -> str:
+    """The first few, quoted, for a message."""
+    shown = ", ".join(repr(item) for item in items[:most])
+    return shown + (", ..." if len(items) > most else "")
