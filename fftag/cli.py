@@ -85,13 +85,70 @@ def _model(folder: Path | None) -> Any:
 
 @data_app.command("import")
 def data_import(
-    format: Annotated[
-        str, typer.Argument(help="Kind of dataset; `fftag data formats` lists them.")
-    ],  # noqa: A002
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="imaterialist2019, imaterialist2020, fashionpedia, ccp, sheet, table or folders.",
+        ),
+    ],
     source: Annotated[Path, typer.Argument(help="Where the dataset lies.")],
     out: Annotated[Path, typer.Option(help="Manifest to write (Parquet).")],
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of photos, where it is not the format's own.")
+    ] = None,
+    taxonomy: Annotated[
+        str | None, typer.Option(help="fashionpedia, or a TOML file: the label set.")
+    ] = None,
+    min_photos: Annotated[int, typer.Option(min=0, help="Drop labels on fewer photos.")] = 0,
+    splits: Annotated[str, typer.Option(help="Shares of train, val, test.")] = "0.8,0.1,0.1",
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    allow_missing: Annotated[bool, typer.Option(help="Leave out photos that are missing.")] = False,
+    image_column: Annotated[str, typer.Option(help="Of a table.")] = "image",
+    labels_column: Annotated[str, typer.Option(help="Of a table.")] = "labels",
+    separator: Annotated[str, typer.Option(help="Between a table's labels.")] = "|",
+    json_: Json = False,
 ) -> None:
-    """Import a dataset into one manifest."""
+    """Import a dataset into one manifest, with splits.
+
+    Example: fftag data import table photos.csv --out dataset.parquet
+    """
+    from fftag.datasets.importers import ImportOptions, import_dataset
+
+    try:
+        train_share, val_share, test_share = (float(share) for share in splits.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--splits takes three numbers, not {splits!r}") from None
+    options = ImportOptions(
+        taxonomy=taxonomy,
+        photos=photos,
+        min_photos=min_photos,
+        splits=(train_share, val_share, test_share),
+        seed=seed,
+        allow_missing=allow_missing,
+        image_column=image_column,
+        labels_column=labels_column,
+        separator=separator,
+    )
+    report = import_dataset(kind, source, out, options)
+    _emit(report.content(), report.lines(), json_)
+
+
+@data_app.command("eda")
+def data_eda(
+    dataset: Annotated[Path, typer.Argument(help="Manifest.")],
+    out: Annotated[Path, typer.Option(help="Folder for the page and its figures.")],
+    json_: Json = False,
+) -> None:
+    """Draw what is in a dataset: labels, how they meet, sample photos.
+
+    Example: fftag data eda dataset.parquet --out eda
+    """
+    from fftag.datasets.eda import write_eda
+    from fftag.datasets.manifest import read_manifest
+
+    files = [str(path) for path in write_eda(read_manifest(dataset), out)]
+    _emit({"files": files}, files, json_)
 
 
 @app.command()

@@ -102,7 +102,8 @@ def write_evaluation(
     beside = baselines.compute(targets, config.labels, np.asarray(config.prevalence))
     content = {"split": split, **evaluation_page.to_json(evaluation, beside)}
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "metrics.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(out / "metrics.json", text + "\n")
     title = f"{config.architecture}: evaluation on split {split}"
     evaluation_page.write(out, title, evaluation, beside, targets, scores)
     return content
