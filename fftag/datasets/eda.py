@@ -108,7 +108,7 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
         Section("Splits", _split_notes(manifest), table=split_comparison(manifest)),
         Section(
             "Sample photos",
-            [f"{unreadable} photos drawn could not be read, and others took their place."]
+            [f"{unreadable} of the photos drawn could not be read, and others took their place."]
             if unreadable
             else [],
             [(pictures["samples"], "Photos drawn at random, with their labels.")],
@@ -136,8 +136,10 @@ def wilson(found: np.ndarray, of: np.ndarray | int) -> tuple[np.ndarray, np.ndar
         reach = (
             Z_95 / (1 + Z_95**2 / of) * np.sqrt(share * (1 - share) / of + Z_95**2 / (4 * of**2))
         )
-        low, high = centre - reach, centre + reach
-    return np.where(of > 0, np.clip(low, 0, 1), 0.0), np.where(of > 0, np.clip(high, 0, 1), 1.0)
+    # Rounding may leave a bound on the wrong side of a share of 0 or 1.
+    low = np.clip(np.fmin(centre - reach, share), 0, 1)
+    high = np.clip(np.fmax(centre + reach, share), 0, 1)
+    return np.where(of > 0, low, 0.0), np.where(of > 0, high, 1.0)
 
 
 def phi_coefficients(targets: np.ndarray) -> np.ndarray:
@@ -165,7 +167,7 @@ def label_frequencies(manifest: Manifest) -> pd.DataFrame:
         "label": list(manifest.labels.names),
         "group": list(manifest.labels.groups),
         "photos": support,
-        "share %": 100 * support / len(manifest),
+        "share %": 100 * (support / len(manifest)),
         "low %": 100 * low,
         "high %": 100 * high,
     }

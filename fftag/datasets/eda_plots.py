@@ -95,7 +95,7 @@ def co_occurrence(together: np.ndarray, names: list[str]) -> bytes:
         shares = 100 * together / np.diag(together)[:, None]
     np.fill_diagonal(shares, np.nan)
     shown = [shorten(name) for name in names]
-    title = "Of photos with the row's label, % with the column's too"
+    title = "Labels together (% of the row's photos)"
     return plots.to_png(plots.heat_map(shares, shown, shown, title, diverging=False))
 
 

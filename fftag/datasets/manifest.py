@@ -178,6 +178,8 @@ def read_manifest(path: Path, taxonomy: LabelSet | None = None) -> Manifest:
         FftagError: there is no such file, it has no `image` and `labels` columns, or `check`
             refuses it.
     """
+    if not path.exists():
+        raise FftagError(f"no manifest at {path}: make one with `fftag data import`")
     frame, metadata = read_table(path)
     known = label_set_of(metadata, path)
     need_columns(
