@@ -35,7 +35,7 @@ def read(source: Path, options: ImportOptions) -> Reading:
     train, val = source / TRAIN, source / VAL
     if not train.is_file():
         raise FftagError(
-            f"there is no {train}: give the folder that train/download_fashionpedia.sh filled, "
+            f"there is no {train}: give the folder that train/download_fashionpedia.py filled, "
             "or a COCO JSON file"
         )
     folder = PhotoFolder(options.photos or source)

@@ -92,7 +92,7 @@ def _segments(table: Path, attributes_within: bool) -> Iterator[tuple[str, str]]
                 yield from zip(image.to_pylist(), class_id.to_pylist(), strict=True)
     except FileNotFoundError as error:
         raise FftagError(
-            f"there is no {table}: give the folder that train/download_imaterialist.sh filled"
+            f"there is no {table}: give the folder that train/download_imaterialist.py filled"
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         reason = str(error).splitlines()[0][:200]
