@@ -34,6 +34,9 @@ ModelFolder = Annotated[
     Path | None,
     typer.Option(envvar="FFTAG_MODEL", help="Model folder; by default the newest under runs/."),
 ]
+SkuPattern = Annotated[
+    str | None, typer.Option(help="Regex with one group: the sku in an image's path.")
+]
 
 
 def main() -> NoReturn:
@@ -229,9 +232,7 @@ def tag(
     model: ModelFolder = None,
     db: Annotated[Path | None, typer.Option(help="Load the result into this DuckDB file.")] = None,
     products: Annotated[Path | None, typer.Option(help="Product feed for --db.")] = None,
-    sku_pattern: Annotated[
-        str | None, typer.Option(help="Regex with one group: the sku in an image's path.")
-    ] = None,
+    sku_pattern: SkuPattern = None,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 64,
@@ -277,6 +278,60 @@ def tag(
         lines += loaded.lines()
     _emit(content, lines, json_)
     raise typer.Exit(summary.exit_code(strict))
+
+
+@app.command()
+def load(
+    tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
+    db: Annotated[Path, typer.Option(help="DuckDB file to write.")],
+    products: Annotated[Path | None, typer.Option(help="Product feed.")] = None,
+    sku_pattern: SkuPattern = None,
+    json_: Json = False,
+) -> None:
+    """Load tags and a product feed into a DuckDB file, swapped in whole.
+
+    Example: fftag load tags.parquet --db catalog.duckdb --products products.csv
+    """
+    from fftag.warehouse import load as run
+
+    loaded = run(tags, db, products, sku_pattern)
+    _emit(loaded.to_json(), loaded.lines(), json_)
+
+
+@app.command()
+def report(
+    name: Annotated[str | None, typer.Argument(help="Report; none lists them.")] = None,
+    db: Annotated[
+        Path | None, typer.Option(envvar="FFTAG_DB", help="DuckDB file of the catalogue.")
+    ] = None,
+    params: Annotated[
+        list[str] | None, typer.Option("--param", help="name=value, as the report has it.")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="table, csv, json, parquet, html or png."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; its ending tells --format.")
+    ] = None,
+) -> None:
+    """Answer a question about the catalogue; alone, list the questions.
+
+    Example: fftag report trend --db catalog.duckdb --param months=3
+    """
+    from fftag.report import all_reports, run_report
+
+    if name is None:
+        for one in all_reports():
+            print(f"{one.name:10} {one.question}")
+        return
+    if db is None:
+        raise typer.BadParameter("--db FILE is needed: the catalogue to ask")
+    from fftag.report_formats import write_answer
+
+    answer = run_report(db, name, _pairs(params or [], "--param"))
+    ending = out.suffix.lstrip(".") if out is not None else ""
+    print(write_answer(answer, db, form or ending or "table", out))
 
 
 @app.command()

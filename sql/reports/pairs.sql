@@ -1,0 +1,64 @@
+-- title: Labels that go together
+-- question: What goes with what?
+-- read: Lift is how many times more often two labels meet on one item than they would if they had
+--   nothing to do with each other; its 95 % interval is of the log-lift, by the delta method.
+--   Parts of garments (collar, sleeve, pocket, ...) are left out: a shirt has a collar.
+-- parameter: min_items = 20: leave out pairs on fewer items
+-- parameter: parts = false: true takes the parts of garments in
+-- plot: lifts
+-- empty: No two labels meet on enough items.
+
+with total as (select count(*) as n from items),
+
+chosen as (
+    select item_labels.item, item_labels.label
+    from item_labels
+    join labels on labels.label = item_labels.label
+    where coalesce(getvariable('parts'), false)
+        or labels."group" is null
+        or labels."group" not in ('garment parts', 'closures', 'decorations')
+),
+
+singles as (select label, count(*) as items from chosen group by label),
+
+pairs as (
+    select a.label as label_a, b.label as label_b, count(*) as items
+    from chosen as a
+    join chosen as b on b.item = a.item and b.label > a.label
+    group by all
+    having count(*) >= coalesce(getvariable('min_items'), 20)
+),
+
+lifted as (
+    select
+        pairs.*,
+        a.items as items_a,
+        b.items as items_b,
+        n,
+        pairs.items * n / (a.items * b.items) as lift
+    from pairs
+    cross join total
+    join singles as a on a.label = pairs.label_a
+    join singles as b on b.label = pairs.label_b
+),
+
+spread as (
+    select
+        *,
+        sqrt(greatest(0, 1 / items - 1 / items_a - 1 / items_b + (2 * lift - 1) / n)) as error
+    from lifted
+)
+
+select
+    label_a,
+    label_b,
+    items,
+    items_a,
+    items_b,
+    n as of_items,
+    items / n as share,
+    lift,
+    lift * exp(-1.959964 * error) as low,
+    lift * exp(1.959964 * error) as high
+from spread
+order by lift desc, items desc, label_a, label_b;

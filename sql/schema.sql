@@ -1,0 +1,71 @@
+-- The tables of a catalogue. Plain types, so that any tool that reads DuckDB reads them.
+-- Times are UTC. docs/warehouse.md describes each column.
+
+create table runs (
+    run_id varchar not null,
+    model_id varchar not null,
+    fftag_version varchar not null,
+    source varchar not null,
+    settings varchar not null,
+    files bigint not null,
+    tagged bigint not null,
+    failed bigint not null,
+    first_tagged_at timestamp,
+    last_tagged_at timestamp,
+    loaded_at timestamp not null
+);
+
+create table labels (
+    position integer not null,
+    label varchar not null,
+    "group" varchar,
+    threshold float not null,
+    tp bigint,
+    fp bigint,
+    fn bigint,
+    tn bigint,
+    sensitivity double,
+    specificity double
+);
+
+create table products (
+    sku varchar not null,
+    brand varchar,
+    category varchar,
+    price double,
+    currency varchar,
+    listed_at date
+);
+
+create table images (
+    image varchar not null,
+    sku varchar,
+    status varchar not null,
+    error varchar,
+    is_apparel boolean,
+    apparel_score float,
+    width integer,
+    height integer,
+    format varchar,
+    file_size bigint,
+    modified_at timestamp,
+    content_sha256 varchar,
+    model_id varchar not null,
+    run_id varchar not null,
+    tagged_at timestamp not null,
+    scores float[]
+);
+
+create table tags (
+    image varchar not null,
+    label varchar not null,
+    score float not null
+);
+
+create table failures (
+    image varchar not null,
+    status varchar not null,
+    error varchar,
+    file_size bigint,
+    modified_at timestamp
+);
