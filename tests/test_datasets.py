@@ -188,6 +188,11 @@ def test_fashionpedia_s_own_validation_photos_become_the_test_split(tmp_path: Pa
             json.dumps(coco(annotations=[{"image_id": 1, "category_id": 5}])),
             "annotation at position 0: there is no category with id 5",
         ),
+        (
+            json.dumps(coco(annotations=[{"image_id": [1], "category_id": 6}])),
+            r"there is no image with id \[1\]",
+        ),
+        ("[" * 100_000, "is no JSON"),
     ],
 )
 def test_a_malformed_coco_file_is_one_clear_line(tmp_path: Path, content: str, says: str) -> None:

@@ -151,6 +151,7 @@ def test_copies_across_given_splits_go_to_the_more_held_out_one(tmp_path: Path) 
         ([("a.jpg", "hat", ""), ("a.jpg", "tie", "")], "stand twice"),
         ([("", "hat", "")], "row 2: no path in column 'image'"),
         ([("a.jpg", "", "")], "has any label"),
+        ([("a" * 300, "hat", "")], "1 of 1 photos are missing"),
     ],
 )
 def test_a_table_that_leaves_a_doubt_is_refused(

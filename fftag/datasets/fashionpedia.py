@@ -59,9 +59,9 @@ def _read_file(
     for position, annotation in enumerate(_records(content, "annotations", path)):
         where = f"{path}, annotation {annotation.get('id', f'at position {position}')}"
         image, category = annotation.get("image_id"), annotation.get("category_id")
-        if image not in labels:
+        if not isinstance(image, int) or image not in labels:
             raise FftagError(f"{where}: there is no image with id {image!r}; download it again")
-        if category not in names:
+        if not isinstance(category, int) or category not in names:
             raise FftagError(
                 f"{where}: there is no category with id {category!r}; download it again"
             )

@@ -13,7 +13,7 @@ from fftag.datasets import ccp, fashionpedia, folders, imaterialist, sheet, tabl
 from fftag.datasets.manifest import SPLITS, Manifest, make_manifest, write_manifest
 from fftag.datasets.reading import Importer, ImportOptions, Photo, Reading
 from fftag.datasets.splits import check_shares, duplicate_groups, stratified_splits
-from fftag.datasets.tables import examples
+from fftag.datasets.tables import examples, is_file
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
 
@@ -172,7 +172,7 @@ def _refuse_unknown(reading: Reading) -> None:
 
 def _present(photos: Sequence[Photo], allow_missing: bool) -> tuple[list[Photo], int]:
     """The photos whose files are there, and how many are not."""
-    present = [photo for photo in photos if photo.path.is_file()]
+    present = [photo for photo in photos if is_file(photo.path)]
     missing = len(photos) - len(present)
     if missing and (not allow_missing or not present):
         there = {id(photo) for photo in present}

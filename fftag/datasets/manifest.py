@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fftag.atomic import replacing
-from fftag.datasets.tables import METADATA_KEY, examples, need_columns, read_table
+from fftag.datasets.tables import METADATA_KEY, examples, is_file, need_columns, read_table
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
 
@@ -139,7 +139,7 @@ def check_files(manifest: Manifest) -> None:
     Raises:
         FftagError: photos are missing; says how many, and names some.
     """
-    missing = [str(path) for path in manifest.files() if not path.is_file()]
+    missing = [str(path) for path in manifest.files() if not is_file(path)]
     if missing:
         raise FftagError(
             f"{len(missing)} of {len(manifest)} photos are missing: {examples(missing)}; "
@@ -161,7 +161,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         table = pa.Table.from_pandas(manifest.frame, schema=schema, preserve_index=False)
     except UnicodeEncodeError as error:
         raise FftagError(
-            f"a photo's path is no UTF-8: {error.object!r}; rename it, then import again"
+            f"a path or label is no UTF-8: {error.object!r}; rename it, then import again"
         ) from error
     table = table.replace_schema_metadata(schema.metadata)
     with replacing(path) as temporary:

@@ -23,6 +23,8 @@ def read(source: Path, options: ImportOptions) -> Reading:
     Raises:
         FftagError: a column is missing, a photo has no path, or only some have a split.
     """
+    if not options.separator:
+        raise FftagError("--separator is empty: give the sign that joins labels, such as |")
     frame, metadata = read_table(source)
     need_columns(
         frame,

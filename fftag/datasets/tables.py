@@ -1,7 +1,7 @@
 """A table file -> a data frame: CSV, Excel and Parquet, each cell as it was written."""
 
 import json
-import zipfile
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,26 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         if suffix == ".csv":
             return pd.read_csv(path, **as_written), {}
         if suffix == ".xlsx":
-            return pd.read_excel(path, engine="openpyxl", **as_written), {}
+            return _read_excel(path, as_written), {}
         if suffix != ".parquet":
             raise FftagError(f"{path} is no table fftag reads: use .parquet, .csv or .xlsx")
         table = pq.read_table(path)
         metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
     except FileNotFoundError as error:
         raise FftagError(f"there is no file {path}") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FftagError(f"{path} cannot be read as {suffix[1:]}: {reason}") from error
     return table.to_pandas(), metadata if isinstance(metadata, dict) else {}
+
+
+def _read_excel(path: Path, as_written: dict[str, Any]) -> pd.DataFrame:
+    try:
+        return pd.read_excel(path, engine="openpyxl", **as_written)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged workbook raises nearly anything in openpyxl
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def need_columns(frame: pd.DataFrame, columns: list[str], path: Path, fix: str) -> None:
@@ -57,6 +66,11 @@ def need_columns(frame: pd.DataFrame, columns: list[str], path: Path, fix: str) 
     if absent:
         there = ", ".join(map(str, frame.columns[:8])) or "none"
         raise FftagError(f"{path} has no column {absent[0]!r} (it has: {there}): {fix}")
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a path that no file system takes is none, and no error."""
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises on a name that is too long)
 
 
 def examples(items: list[str], most: int = 3) -> str:
