@@ -1,6 +1,7 @@
 """The product feed: a table of products, its known columns typed, the others kept as they are."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,69 @@ from fftag.datasets.tables import FIRST_ROW, examples, read_table
 from fftag.errors import FftagError
 
 TEXT = ("sku", "brand", "category", "currency")
+SKU_PATTERN = r"([^/]+?)(?:_[0-9]{1,2})?(?:\.[^./]*)?$"
+"""The file's name, without its ending and a view number of one or two digits."""
+NO_PHOTOS = pa.table({"image": pa.array([], pa.string()), "sku": pa.array([], pa.string())})
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A feed, and how photos find their product in it.
+
+    Attributes:
+        products: one row per product; None without a feed.
+        photos: `image` and `sku`, by the feed's own column `image`; else empty.
+        pattern: how a sku is taken from an image's path; None where it is not.
+        path: of the feed.
+    """
+
+    products: pa.Table | None
+    photos: pa.Table
+    pattern: str | None
+    path: Path | None
+
+
+def open_feed(path: Path | None, pattern: str | None) -> Feed:
+    """The feed, if there is one, checked.
+
+    Args:
+        path: the feed.
+        pattern: for the sku in a path; beats the feed's column `image`.
+
+    Raises:
+        FftagError: the pattern or the feed is not what it should be.
+    """
+    if pattern is not None:
+        check_pattern(pattern)
+    if path is None:
+        return Feed(None, NO_PHOTOS, pattern, None)
+    table = read_feed(path)
+    if "image" in table.column_names and pattern is None:
+        photos = photos_of(table, path)
+        return Feed(products_of(table.drop_columns(["image"]), path), photos, None, path)
+    return Feed(products_of(table, path), NO_PHOTOS, pattern or SKU_PATTERN, path)
 
 
 def read_feed(path: Path) -> pa.Table:
     """Reads a feed from CSV, Excel or Parquet.
 
     Column names are matched without regard to case. `sku` (or `image`) is needed; `price` becomes
-    float64, `listed_at` a date, all else text.
+    float64, `listed_at` a date (of a moment with a zone: the date in UTC), all else text.
 
     Raises:
-        FftagError: the file is missing or unreadable, has neither `sku` nor `image`, or has rows
-            without a sku, or with a price or date that is none; names rows.
+        FftagError: the file is missing or unreadable, has neither `sku` nor `image`, a column
+            without a name, or rows with too many cells, without a sku, or with a price or date
+            that is none; names rows.
     """
     frame, _ = read_table(path)
+    if not isinstance(frame.index, pd.RangeIndex):
+        # pandas takes the surplus for row names, and every other cell moves one column to the left.
+        raise FftagError(f"{path} has rows with more cells than its header: name every column")
+    if frame.empty:
+        raise FftagError(f"{path} has no rows: give a feed with products, or none")
     names = [str(name).strip() for name in frame.columns]
+    if "" in names:
+        raise FftagError(f"{path} has a column without a name: name it")
     frame.columns = pd.Index([_known_name(name) for name in names])
     folded = [name.casefold() for name in frame.columns]
     twice = sorted({name for name in folded if folded.count(name) > 1})
@@ -47,25 +97,42 @@ def read_feed(path: Path) -> pa.Table:
     unnamed = frame["sku"].isna()
     if unnamed.any():
         raise FftagError(
-            f"{int(unnamed.sum())} rows of {path} have no sku, the first in line "
+            f"{int(unnamed.sum())} rows of {path} have no sku, the first in row "
             f"{_line(unnamed)}: give each product its sku"
         )
     schema = pa.schema([(str(column), _type(str(column))) for column in frame.columns])
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
 
 
-def check_skus(products: pa.Table, path: Path) -> None:
-    """Makes sure that each product stands once.
+def photos_of(feed: pa.Table, path: Path) -> pa.Table:
+    """Which product each photo belongs to, by the feed's column `image`: `image`, `sku`.
 
     Raises:
-        FftagError: a sku stands in several rows; counts and names some.
+        FftagError: an image stands in several rows; counts and names some.
     """
-    skus = products["sku"].to_pandas()
-    twice = skus[skus.duplicated()].unique().tolist()
+    photos = feed.select(["image", "sku"]).drop_null()
+    _refuse_twice(photos["image"], path, "images", "give each photo to one product")
+    return photos
+
+
+def products_of(feed: pa.Table, path: Path) -> pa.Table:
+    """The products, one row each.
+
+    Raises:
+        FftagError: a sku stands in several rows that differ; counts and names some.
+    """
+    # Several photos of one product are several rows of a feed that are otherwise the same.
+    products = feed.group_by(feed.column_names).aggregate([])
+    _refuse_twice(products["sku"], path, "skus", "keep one row per product")
+    return products
+
+
+def _refuse_twice(values: pa.ChunkedArray, path: Path, what: str, fix: str) -> None:
+    series = values.to_pandas()
+    twice = series[series.duplicated()].unique().tolist()
     if twice:
         raise FftagError(
-            f"{len(twice)} skus stand in several rows of {path}, such as {examples(twice)}: "
-            "keep one row per product"
+            f"{len(twice)} {what} stand in several rows of {path}, such as {examples(twice)}: {fix}"
         )
 
 
@@ -96,7 +163,10 @@ def _type(column: str) -> pa.DataType:
 
 
 def _texts(values: pd.Series) -> pd.Series:
-    return values.map(lambda value: None if pd.isna(value) else str(value), na_action=None)
+    return values.map(
+        lambda value: None if pd.api.types.is_scalar(value) and pd.isna(value) else str(value),
+        na_action=None,
+    )
 
 
 def _numbers(values: pd.Series, path: Path) -> pd.Series:
@@ -115,7 +185,7 @@ def _refuse(values: pd.Series, wrong: pd.Series, path: Path, what: str) -> None:
     if wrong.any():
         first = values[wrong].iloc[0]
         raise FftagError(
-            f"{int(wrong.sum())} rows of {path} have a {what}, the first in line {_line(wrong)}: "
+            f"{int(wrong.sum())} rows of {path} have a {what}, the first in row {_line(wrong)}: "
             f"{str(first)!r}"
         )
 

@@ -48,3 +48,20 @@ from item_labels
 join items on items.item = item_labels.item
 where listed_at is not null
 group by all;
+
+-- What the counts rest on, and what was left out of them; one row.
+create view basis as
+select
+    case when (select count(*) from products) > 0 then 'products' else 'photos' end as counted,
+    (select count(*) from items) as items,
+    (select count(*) from items where listed_at is not null) as items_with_date,
+    (select count(*) from item_photos) as photos,
+    count(*) filter (status <> 'ok') as failed,
+    count(*) filter (status = 'ok' and not is_apparel) as without_apparel,
+    count(*) filter (status = 'ok' and is_apparel is distinct from false)
+        - (select count(*) from item_photos) as without_product,
+    (select count(*) from products anti join item_photos on item_photos.item = products.sku)
+        as products_without_photo,
+    (select any_value(model_id) from runs) as model_id,
+    max(tagged_at) as tagged_at
+from images;
