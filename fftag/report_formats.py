@@ -2,6 +2,10 @@
 
 import io
 import json
+import textwrap
+import unicodedata
+from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +18,8 @@ from fftag.report_plots import draw
 
 TEXTS = ("table", "csv", "json")
 FILES = ("parquet", "html", "png")
-SHARES = {"share", "low", "high", "share_first", "share_last"}
-RATIOS = {"lift"}
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+NOTES_WIDTH = 100
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_answer(answer: Answer, db: Path, form: str, out: Path | None) -> str:
@@ -48,8 +51,9 @@ def write_answer(answer: Answer, db: Path, form: str, out: Path | None) -> str:
         with replacing(out) as temporary:
             answer.table.to_parquet(temporary, index=False)
     elif form == "png":
+        picture = _picture(answer, db)
         with replacing(out) as temporary:
-            temporary.write_bytes(_picture(answer, db))
+            temporary.write_bytes(picture)
     else:
         _write_html(answer, db, out)
     return str(out)
@@ -60,42 +64,30 @@ def as_table(answer: Answer) -> str:
     report = answer.report
     head = [report.title, report.question, ""]
     if answer.table.empty:
-        return "\n".join([*head, f"no rows: {report.empty}"])
-    shown = display(answer.table)
-    width = {column: max(map(len, [column, *shown[column]])) for column in shown}
-    right = {c for c in shown if pd.api.types.is_numeric_dtype(answer.table[c])}
+        return "\n".join([*head, f"No rows. {report.empty}", answer.basis])
+    brief = [c for c in answer.table.columns if report.shows.get(str(c)) != "detail"]
+    shown = display(answer)[brief]
+    right = [pd.api.types.is_numeric_dtype(answer.table[column]) for column in brief]
+    rows = [brief, *shown.itertuples(index=False)]
+    width = [max(map(columns_of, cells)) for cells in zip(*rows, strict=True)]
 
-    def line(cells: list[str]) -> str:
-        return "  ".join(
-            cell.rjust(width[column]) if column in right else cell.ljust(width[column])
-            for column, cell in zip(shown, cells, strict=True)
-        ).rstrip()
+    def line(cells: Iterable[str]) -> str:
+        padded = []
+        for cell, wide, is_right in zip(cells, width, right, strict=True):
+            space = " " * (wide - columns_of(cell))
+            padded.append(space + cell if is_right else cell + space)
+        return "  ".join(padded).rstrip()
 
-    rows = [line(list(row)) for row in shown.itertuples(index=False)]
-    used = ", ".join(f"{name} = {_plain(value)}" for name, value in answer.values.items())
-    notes = ["", report.read] + ([f"Parameters: {used}."] if used else [])
-    return "\n".join([*head, line(list(shown)), *rows, *notes])
+    notes = [textwrap.fill(note, NOTES_WIDTH) for note in _notes(answer)]
+    return "\n".join([*head, *map(line, rows), "", *notes])
 
 
-def display(table: pd.DataFrame) -> pd.DataFrame:
-    """The cells as a person reads them: shares as percent, changes in points."""
-    points = "change" in table.columns
-    shown = {}
-    for column in table.columns:
-        values = table[column]
-        if column == "change" or (points and column in ("low", "high")):
-            cells = [f"{value * 100:+.1f} pp" for value in values]
-        elif column in RATIOS or ("lift" in table.columns and column in ("low", "high")):
-            cells = [f"{value:.2f}" for value in values]
-        elif column in SHARES:
-            cells = [f"{value:.1%}" for value in values]
-        elif pd.api.types.is_datetime64_any_dtype(values):
-            cells = [f"{value:%Y-%m-%d}" for value in values]
-        elif pd.api.types.is_integer_dtype(values):
-            cells = [f"{value:,}" for value in values]
-        else:
-            cells = ["" if pd.isna(value) else " ".join(str(value).split("\n")) for value in values]
-        shown[str(column)] = cells
+def display(answer: Answer) -> pd.DataFrame:
+    """The cells as a person reads them: shares as percent, changes in points; all text."""
+    shown = {
+        str(column): [_cell(value, answer.report.shows.get(str(column))) for value in values]
+        for column, values in answer.table.items()
+    }
     return pd.DataFrame(shown, dtype=object)
 
 
@@ -104,16 +96,52 @@ def as_csv(answer: Answer) -> str:
     safe = answer.table.copy()
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = [_defused(value) for value in safe[column]]
+            safe[column] = safe[column].map(_defused)
     buffer = io.StringIO()
     safe.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue().rstrip("\n")
 
 
 def as_json(answer: Answer) -> str:
-    """A list with one object per row; dates in ISO form, nothing as null."""
-    text = answer.table.to_json(orient="records", date_format="iso", date_unit="s") or "[]"
-    return json.dumps(json.loads(text), indent=1, ensure_ascii=False)
+    """A list with one object per row; dates in ISO form, what is missing as null."""
+    rows = answer.table.to_dict("records")
+    records = [{key: _native(value) for key, value in row.items()} for row in rows]
+    return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: two per wide character, none per mark."""
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+def _cell(value: object, form: str | None) -> str:
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    if isinstance(value, float):
+        text = {"percent": f"{value:.1%}", "points": f"{value * 100:+.1f} pp"}.get(form or "")
+        return text or (f"{value:.2f}" if form == "ratio" else f"{value:,.4g}")
+    if isinstance(value, bool):
+        return _plain(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, date):
+        return f"{value:%Y-%m-%d}"
+    # A control character in a file's name could steer the terminal.
+    return "".join(
+        repr(character)[1:-1] if unicodedata.category(character) == "Cc" else character
+        for character in str(value)
+    )
+
+
+def _native(value: object) -> object:
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return None
+    return f"{value:%Y-%m-%d}" if isinstance(value, date) else value
 
 
 def _defused(value: object) -> object:
@@ -124,6 +152,12 @@ def _defused(value: object) -> object:
 
 def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _notes(answer: Answer) -> list[str]:
+    used = ", ".join(f"{name} = {_plain(value)}" for name, value in answer.values.items())
+    parameters = [f"Parameters: {used}."] if used else []
+    return [answer.report.read, answer.basis, *parameters]
 
 
 def _picture(answer: Answer, db: Path) -> bytes:
@@ -137,11 +171,9 @@ def _picture(answer: Answer, db: Path) -> bytes:
 
 def _write_html(answer: Answer, db: Path, out: Path) -> None:
     report = answer.report
-    text = [report.read] if not answer.table.empty else [f"No rows: {report.empty}"]
-    picture = None if answer.table.empty else draw(answer, db)
+    empty = answer.table.empty
+    text = [f"No rows. {report.empty}", answer.basis] if empty else _notes(answer)
+    picture = None if empty else draw(answer, db)
     images = [(picture, "")] if picture else []
-    used = ", ".join(f"{name} = {_plain(value)}" for name, value in answer.values.items())
-    if used:
-        text.append(f"Parameters: {used}.")
-    section = Section(report.question, text, images, display(answer.table), report.sql)
+    section = Section(report.question, text, images, display(answer), report.sql)
     write_page(out, report.title, [section])

@@ -1,13 +1,25 @@
 -- Statistics that the reports share; stored in the database, so that the plain shell has them too.
 
--- Wilson's 95 % score interval of a share, k of n (Wilson 1927).
+-- Wilson's 95 % score interval of a share, k of n (Wilson 1927). It reaches 0 and 1 exactly, so that
+-- rounding never puts a share outside its interval. 1.96... is z; the other numbers are z^2 / 2,
+-- z^2 / 4 and z^2.
 create macro wilson_low(k, n) as
-    case when n > 0 then greatest(0.0,
-        (k + 1.920729 - 1.959964 * sqrt(k * (n - k) / n::double + 0.960365)) / (n + 3.841459)) end;
+    case
+        when n > 0 and k = 0 then 0.0::double
+        when n > 0 then (
+            k + 1.920729410347062 - 1.959963984540054 * sqrt(
+                k::double * (n - k) / n + 0.960364705173531)
+        ) / (n + 3.841458820694124)
+    end;
 
 create macro wilson_high(k, n) as
-    case when n > 0 then least(1.0,
-        (k + 1.920729 + 1.959964 * sqrt(k * (n - k) / n::double + 0.960365)) / (n + 3.841459)) end;
+    case
+        when n > 0 and k = n then 1.0::double
+        when n > 0 then (
+            k + 1.920729410347062 + 1.959963984540054 * sqrt(
+                k::double * (n - k) / n + 0.960364705173531)
+        ) / (n + 3.841458820694124)
+    end;
 
 -- Newcombe's 95 % interval of the difference of two shares, k2 of n2 less k1 of n1: his method 10,
 -- from the two Wilson intervals (Newcombe 1998).
@@ -20,6 +32,11 @@ create macro difference_high(k1, n1, k2, n2) as
     k2 / n2::double - k1 / n1::double + sqrt(
         pow(wilson_high(k2, n2) - k2 / n2::double, 2)
         + pow(k1 / n1::double - wilson_low(k1, n1), 2));
+
+-- The change of the log-odds from k1 of n1 to k2 of n2, half an item added to each count, so that
+-- none is zero (Haldane 1956; Anscombe 1956).
+create macro log_odds_change(k1, n1, k2, n2) as
+    ln((k2 + 0.5) / (n2 - k2 + 0.5)) - ln((k1 + 0.5) / (n1 - k1 + 0.5));
 
 -- The pooled two-proportion z of k2 of n2 against k1 of n1; 0 where nothing differs.
 create macro difference_z(k1, n1, k2, n2) as

@@ -1,7 +1,8 @@
 -- title: Files that could not be tagged
 -- question: What could not be tagged, and why?
 -- read: Every file of the source is in the catalogue; these are the ones without tags, by code.
--- plot: statuses
+-- show: share as percent
+-- plot: bars status files
 -- empty: Every file was tagged.
 
 with total as (select count(*) as files from images)

@@ -3,6 +3,8 @@
 -- read: Of the items listed in a month, the share that shows the label, with Wilson's 95 %
 --   interval. A month in which nothing was listed is not there: it is a gap, not a zero.
 -- parameter: min_items = 1: leave out months in which fewer items were listed
+-- show: share low high as percent
+-- plot: lines month share label low high
 -- empty: No item has a listing date: load a product feed with listed_at.
 
 select

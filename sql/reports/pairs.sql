@@ -1,11 +1,15 @@
 -- title: Labels that go together
 -- question: What goes with what?
 -- read: Lift is how many times more often two labels meet on one item than they would if they had
---   nothing to do with each other; its 95 % interval is of the log-lift, by the delta method.
---   Parts of garments (collar, sleeve, pocket, ...) are left out: a shirt has a collar.
+--   nothing to do with each other (`expected`); its 95 % interval is normal on the log scale, with
+--   the variance by the delta method for a multinomial sample. An interval that holds 1 tells
+--   nothing. Parts of garments (collar, sleeve, pocket, ...) are left out: a shirt has a collar.
 -- parameter: min_items = 20: leave out pairs on fewer items
 -- parameter: parts = false: true takes the parts of garments in
--- plot: lifts
+-- show: share as percent
+-- show: expected lift low high as ratio
+-- show: items_a items_b as detail
+-- plot: bars label_a+label_b lift low high
 -- empty: No two labels meet on enough items.
 
 with total as (select count(*) as n from items),
@@ -42,6 +46,7 @@ lifted as (
     join singles as b on b.label = pairs.label_b
 ),
 
+-- log lift = log p_ab - log p_a - log p_b, each a share of the same n items.
 spread as (
     select
         *,
@@ -57,8 +62,9 @@ select
     items_b,
     n as of_items,
     items / n as share,
+    items_a * items_b / n as expected,
     lift,
-    lift * exp(-1.959964 * error) as low,
-    lift * exp(1.959964 * error) as high
+    lift * exp(-1.959963984540054 * error) as low,
+    lift * exp(1.959963984540054 * error) as high
 from spread
 order by lift desc, items desc, label_a, label_b;

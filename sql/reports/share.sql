@@ -3,7 +3,8 @@
 -- read: Share of all items (products, or photos without a feed) that show the label, with Wilson's
 --   95 % interval. It counts what the model says, its errors included.
 -- parameter: min_items = 1: leave out labels on fewer items
--- plot: shares
+-- show: share low high as percent
+-- plot: bars label share low high
 -- empty: No photo was tagged, or none belongs to a product of the feed.
 
 with total as (select count(*) as items from items),

@@ -3,25 +3,33 @@
 -- read: Share of the items listed in the last months against the first ones; the change in
 --   percentage points with Newcombe's 95 % interval. A label is called rising or falling where the
 --   two shares differ by a two-proportion test at a false-discovery rate of 5 % over all labels
---   shown (Benjamini and Hochberg 1995). `course` draws the share month by month, scaled to the
---   label's highest; a gap is a month without listings.
+--   shown (Benjamini and Hochberg 1995). `log_odds` is the change of the log-odds, half an item
+--   added to each count (Haldane 1956; Anscombe 1956). `course` draws the share month by month,
+--   scaled to the label's highest; a gap is a month without listings.
 -- parameter: months = 6: months in each of the two windows; at most half of the months there are
 -- parameter: min_items = 10: leave out labels on fewer items in the two windows together
+-- show: share_first share_last as percent
+-- show: change low high as points
+-- show: log_odds items_first items_last as detail
 -- plot: trend
 -- empty: Fewer than two months have items with a listing date: load a product feed with listed_at.
 
-with span as (
+with listed as materialized (select * from items_by_month),
+
+shown as materialized (select * from item_labels_by_month),
+
+span as (
     select
         min(month) as first_month,
         max(month) as last_month,
         date_diff('month', min(month), max(month)) + 1 as months
-    from items_by_month
+    from listed
 ),
 
 windows as (
     select
         *,
-        least(coalesce(getvariable('months'), 6), months // 2)::integer as width
+        least(greatest(coalesce(getvariable('months'), 6), 1), months // 2)::integer as width
     from span
 ),
 
@@ -31,7 +39,7 @@ sides as (
         items,
         month < first_month + to_months(width) as early,
         month > last_month - to_months(width) as late
-    from items_by_month
+    from listed
     cross join windows
 ),
 
@@ -47,7 +55,7 @@ counted as (
         counts.label,
         coalesce(sum(counts.items) filter (sides.early), 0)::bigint as k1,
         coalesce(sum(counts.items) filter (sides.late), 0)::bigint as k2
-    from item_labels_by_month as counts
+    from shown as counts
     join sides on sides.month = counts.month
     group by counts.label
 ),
@@ -62,7 +70,11 @@ compared as (
 ),
 
 ranked as (
-    select *, rank() over (order by p) * 0.05 / count(*) over () as allowed
+    -- Equal p-values share the highest of their ranks.
+    select
+        *,
+        count(*) over (order by p range between unbounded preceding and current row)
+            * 0.05 / count(*) over () as allowed
     from compared
 ),
 
@@ -73,7 +85,9 @@ judged as (
 ),
 
 grid as (
-    select labels.label, unnest(generate_series(first_month, last_month, interval 1 month))::date as month
+    select
+        labels.label,
+        unnest(generate_series(first_month, last_month, interval 1 month))::date as month
     from labels
     cross join span
 ),
@@ -84,8 +98,8 @@ monthly as (
         grid.month,
         case when months.items > 0 then coalesce(counts.items, 0) / months.items end as share
     from grid
-    left join items_by_month as months on months.month = grid.month
-    left join item_labels_by_month as counts
+    left join listed as months on months.month = grid.month
+    left join shown as counts
         on counts.month = grid.month and counts.label = grid.label
 ),
 
@@ -100,7 +114,11 @@ courses as (
         string_agg(
             case
                 when share is null then ' '
-                else substr('▁▂▃▄▅▆▇█', 1 + least(7, floor(8 * coalesce(share / highest, 0)))::integer, 1)
+                else substr(
+                    '▁▂▃▄▅▆▇█',
+                    1 + least(7, floor(8 * coalesce(share / highest, 0)))::integer,
+                    1
+                )
             end,
             '' order by month
         ) as course
@@ -116,6 +134,7 @@ select
     k2 / n2 - k1 / n1 as change,
     difference_low(k1, n1, k2, n2) as low,
     difference_high(k1, n1, k2, n2) as high,
+    log_odds_change(k1, n1, k2, n2) as log_odds,
     k1 as items_first,
     n1 as of_first,
     k2 as items_last,
