@@ -194,6 +194,16 @@ def test_the_course_has_a_character_per_month_and_a_space_for_the_gap(
         assert "█" in course
 
 
+def test_the_course_is_of_three_years_at_most(tmp_path: Path) -> None:
+    tags = Catalog(["cape"], {"A.jpg": ["cape"], "B.jpg": []}).write(tmp_path / "tags.parquet")
+    dates = {"A": "1999-01-31", "B": "2025-12-31"}
+    feed = [{"sku": sku, "listed_at": date} for sku, date in dates.items()]
+    load(tags, tmp_path / "c.duckdb", write_feed(tmp_path / "feed.csv", feed))
+    (row,) = run_report(tmp_path / "c.duckdb", "trend", {"min_items": "1"}).table.to_dict("records")
+    assert row["course"] == " " * 35 + "▁"
+    assert (row["share_first"], row["share_last"]) == (1, 0)
+
+
 def pair_catalog(folder: Path) -> Path:
     """100 photos: shirt on 40, tie on 20, both on 16 (lift 2); a collar on every shirt."""
     photos: dict[str, list[str]] = {}

@@ -4,8 +4,8 @@
 --   percentage points with Newcombe's 95 % interval. A label is called rising or falling where the
 --   two shares differ by a two-proportion test at a false-discovery rate of 5 % over all labels
 --   shown (Benjamini and Hochberg 1995). `log_odds` is the change of the log-odds, half an item
---   added to each count (Haldane 1956; Anscombe 1956). `course` draws the share month by month,
---   scaled to the label's highest; a gap is a month without listings.
+--   added to each count (Haldane 1956; Anscombe 1956). `course` draws the share of the
+--   last 36 months, scaled to the label's highest; a gap is a month without listings.
 -- parameter: months = 6: months in each of the two windows; at most half of the months there are
 -- parameter: min_items = 10: leave out labels on fewer items in the two windows together
 -- show: share_first share_last as percent
@@ -87,7 +87,9 @@ judged as (
 grid as (
     select
         labels.label,
-        unnest(generate_series(first_month, last_month, interval 1 month))::date as month
+        unnest(generate_series(
+            greatest(first_month, last_month - interval 35 month), last_month, interval 1 month
+        ))::date as month
     from labels
     cross join span
 ),
