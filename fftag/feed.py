@@ -67,9 +67,6 @@ def read_feed(path: Path) -> pa.Table:
             that is none; names rows.
     """
     frame, _ = read_table(path)
-    if not isinstance(frame.index, pd.RangeIndex):
-        # pandas takes the surplus for row names, and every other cell moves one column to the left.
-        raise FftagError(f"{path} has rows with more cells than its header: name every column")
     if frame.empty:
         raise FftagError(f"{path} has no rows: give a feed with products, or none")
     names = [str(name).strip() for name in frame.columns]

@@ -20,6 +20,7 @@ class Section:
         images: PNG files as bytes, each with its caption.
         table: a table, or None.
         code: code shown folded away, such as the SQL behind a table.
+        right: columns set to the right, as numbers are, though their cells are text.
     """
 
     heading: str
@@ -27,6 +28,7 @@ class Section:
     images: list[tuple[bytes, str]] = field(default_factory=list)
     table: pd.DataFrame | None = None
     code: str = ""
+    right: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> list[list[object]]:

@@ -175,5 +175,8 @@ def _write_html(answer: Answer, db: Path, out: Path) -> None:
     text = [f"No rows. {report.empty}", answer.basis] if empty else _notes(answer)
     picture = None if empty else draw(answer, db)
     images = [(picture, "")] if picture else []
-    section = Section(report.question, text, images, display(answer), report.sql)
+    table = answer.table
+    right = {str(name) for name in table if pd.api.types.is_numeric_dtype(table[name])}
+    shown = display(answer)
+    section = Section(report.question, text, images, shown, report.sql, frozenset(right))
     write_page(out, report.title, [section])

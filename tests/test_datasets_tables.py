@@ -10,6 +10,7 @@ import pytest
 
 from fftag.datasets.importers import ImportOptions, ImportReport, import_dataset
 from fftag.datasets.manifest import Manifest, check_files, read_manifest
+from fftag.datasets.tables import read_table
 from fftag.errors import FftagError
 from fftag.labels import load_taxonomy
 
@@ -230,3 +231,10 @@ def test_the_report_counts_what_the_manifest_holds(tmp_path: Path) -> None:
     assert "10 photos, 2 labels, 1.70 labels per photo" in text
     assert "1 label dropped, on too few photos: 'veil (1)'" in text
     assert json.loads(json.dumps(report.content()))["photos"] == 10
+
+
+def test_a_csv_row_with_too_many_cells_moves_no_column(tmp_path: Path) -> None:
+    path = tmp_path / "photos.csv"
+    path.write_text("image,labels\na.jpg,shirt,blouse\n")
+    with pytest.raises(FftagError, match="more cells than its header"):
+        read_table(path)

@@ -26,13 +26,14 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         The rows, and what fftag wrote into a Parquet's metadata (empty where it wrote nothing).
 
     Raises:
-        FftagError: there is no such file, or it is not of the kind that its name says.
+        FftagError: there is no such file, it is not of the kind that its name says, or a CSV has
+            rows with more cells than its header.
     """
     suffix = path.suffix.lower()
     as_written: Any = {"dtype": str, "keep_default_na": False, "na_values": [""]}
     try:
         if suffix == ".csv":
-            return pd.read_csv(path, **as_written), {}
+            return _read_csv(path, as_written), {}
         if suffix == ".xlsx":
             return _read_excel(path, as_written), {}
         if suffix != ".parquet":
@@ -45,6 +46,14 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FftagError(f"{path} cannot be read as {suffix[1:]}: {reason}") from error
     return table.to_pandas(), metadata if isinstance(metadata, dict) else {}
+
+
+def _read_csv(path: Path, as_written: dict[str, Any]) -> pd.DataFrame:
+    frame = pd.read_csv(path, **as_written)
+    if not isinstance(frame.index, pd.RangeIndex):
+        # pandas takes the surplus for row names, and every other cell moves one column to the left.
+        raise FftagError(f"{path} has rows with more cells than its header: name every column")
+    return frame
 
 
 def _read_excel(path: Path, as_written: dict[str, Any]) -> pd.DataFrame:
