@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
-PHOTOS ?= 3000
+PHOTOS ?= 6000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint types clean

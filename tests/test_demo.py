@@ -1,0 +1,35 @@
+"""`make demo`, whole: what was planted in the example catalogue is found by the reports."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fftag.report import run_report
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_demo_finds_the_planted_trends_and_beats_chance(tmp_path: Path) -> None:
+    demo = tmp_path / "demo"
+    subprocess.run(["make", "demo", f"DEMO={demo}"], cwd=REPOSITORY, check=True)
+    measured = json.loads((demo / "model/evaluation-test/metrics.json").read_text())
+    chance = measured["baselines"]["chance"]["overall"]
+    constant = measured["baselines"]["best_constant"]["overall"]
+    assert measured["overall"]["mAP"] > chance["mAP"] + 0.2
+    assert measured["overall"]["micro_f1"] > constant["micro_f1"] + 0.05
+
+    facts = json.loads((demo / "facts.json").read_text())
+    planted = {
+        direction: {fact["label"] for fact in facts[direction]}
+        for direction in ("rising", "falling")
+    }
+    trend = run_report(demo / "catalog.duckdb", "trend").table
+    assert set(trend["label"].head(2)) == planted["rising"]
+    assert set(trend["label"].tail(2)) == planted["falling"]
+    verdict = trend.set_index("label")["verdict"]
+    for direction, labels in planted.items():
+        assert (verdict[sorted(labels)] == direction).all()
+    assert (demo / "trend.png").read_bytes().startswith(b"\x89PNG")
