@@ -56,11 +56,11 @@ class Season:
 # The first and the last six months (August to January, February to July) hold as much winter and
 # as much summer, so that seasons do not pass for trends.
 WINTER, SUMMER = (12, 1, 2, 3), (6, 7, 8, 9)
-RISING = (Trend(word.HAT, 0.06, 0.34), Trend(word.JUMPSUIT, 0.03, 0.23))
+RISING = (Trend(word.BAG, 0.06, 0.36), Trend(word.JUMPSUIT, 0.03, 0.23))
 FALLING = (Trend(word.UMBRELLA, 0.26, 0.03), Trend(word.DRESS, 0.27, 0.07))
 SEASONAL = (Season(word.COAT, WINTER, SUMMER), Season(word.SHORTS, SUMMER, WINTER))
 PAIR = (word.SKIRT, word.TIGHTS)
-STRONG_BRAND, STRONG_IN = "Osier Lane", word.BAG
+STRONG_BRAND, STRONG_IN = "Osier Lane", word.HAT
 SIDE_EFFECTS = {
     word.POCKET: "jumpsuits, coats and shorts have more pockets than dresses",
     word.ZIPPER: "jumpsuits have zips, dresses have none",

@@ -226,7 +226,7 @@ def _drafts(rng: np.random.Generator, count: int) -> list[_Draft]:
 
 
 def _with_extras(rng: np.random.Generator, drafts: list[_Draft]) -> list[_Draft]:
-    """Adds what is planted on top of the categories: skirts, tights, hats, umbrellas, bags."""
+    """Adds what is planted on top of the categories: skirts, tights, bags, umbrellas, hats."""
     tops = (word.SHIRT, word.TOP, word.SWEATER, word.CARDIGAN, word.JACKET, word.VEST)
     drafts = _add(rng, drafts, word.SKIRT, lambda made: 0.35 * (made.category in tops))
     drafts = _add(rng, drafts, word.TIGHTS, _tights_likelihood)
