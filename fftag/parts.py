@@ -21,6 +21,18 @@ from fftag.store import RunInfo, tags_schema
 ROWS_PER_GROUP = 122_880  # DuckDB scans row groups in parallel, and its own are this large
 RECORD = "run.json"
 
+# A reading worker may outlive a killed run by some seconds. It must not hold the run's lock, which
+# a forked process shares with its parent, so each forked process closes its copies.
+_locks: set[int] = set()
+
+
+def _close_locks() -> None:
+    while _locks:
+        os.close(_locks.pop())
+
+
+os.register_at_fork(after_in_child=_close_locks)
+
 
 class PartStore:
     """The part files of one run into one output, `<out>.parts/` beside it.
@@ -77,6 +89,7 @@ class PartStore:
             raise FftagError(
                 f"cannot write {error.filename or self.out}: {error.strerror}"
             ) from error
+        _locks.add(descriptor)
         try:
             self._lock(descriptor)
             if restart:
@@ -84,6 +97,7 @@ class PartStore:
             self._take_up_or_begin()
             yield
         finally:
+            _locks.discard(descriptor)
             os.close(descriptor)
 
     def _lock(self, descriptor: int) -> None:

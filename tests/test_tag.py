@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -294,6 +295,24 @@ def test_two_runs_into_one_output_do_not_mix(
     with other.open(), pytest.raises(FftagError, match="another fftag is writing"):
         tag(root, out, session_bundle, QUICK)
     assert tag(root, out, session_bundle, QUICK).files == 5
+
+
+def test_a_forked_worker_that_outlives_its_run_holds_no_lock(
+    session_bundle: Bundle, tmp_path: Path
+) -> None:
+    store = PartStore(tmp_path / "t.parquet", _any_run(session_bundle), "x", 5, 8)
+    processes = multiprocessing.get_context("fork")
+    started = processes.Event()
+    worker = processes.Process(target=lambda: (started.set(), time.sleep(60)))
+    with store.open():
+        worker.start()
+        assert started.wait(30)
+    try:
+        with store.open():
+            assert worker.is_alive()
+    finally:
+        worker.kill()
+        worker.join()
 
 
 def _any_run(bundle: Bundle) -> Any:
