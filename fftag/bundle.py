@@ -38,6 +38,8 @@ class ModelConfig:
         recipe: the training recipe as resolved.
         data_fingerprint: of the manifest trained on.
         versions: of Python, torch, torchvision and fftag.
+        calibration: how the logits were calibrated (`method`, `slope` and `intercept`, one per
+            label); for the record, as the weights of the head already hold it.
         weights_licence: terms of the pretrained weights, where they limit the use.
     """
 
@@ -51,6 +53,7 @@ class ModelConfig:
     data_fingerprint: str
     versions: dict[str, str]
     weights_licence: str | None = None
+    calibration: dict[str, list[Any]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         rows = zip(
@@ -75,7 +78,7 @@ class ModelConfig:
                 for name, group, threshold, prevalence, counts in rows
             ],
             "input": asdict(self.input),
-            "calibration": None,
+            "calibration": self.calibration,
             "recipe": self.recipe,
             "data_fingerprint": self.data_fingerprint,
             "versions": self.versions,
@@ -104,6 +107,7 @@ class ModelConfig:
             data_fingerprint=content["data_fingerprint"],
             versions=content["versions"],
             weights_licence=content["weights_licence"],
+            calibration=content["calibration"],
         )
 
 

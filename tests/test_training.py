@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from fftag import models
 from fftag.bundle import load_bundle
 from fftag.datasets.manifest import Manifest, read_manifest
 from fftag.decode import InputSpec
@@ -15,10 +14,8 @@ from fftag.errors import FftagError
 from fftag.resources import recipes_folder
 from fftag.training.evaluate import evaluate_model
 from fftag.training.loop import TrainOptions, train
-from fftag.training.losses import make_loss
-from fftag.training.recipe import LossSettings, load_recipe, shipped_recipes
+from fftag.training.recipe import load_recipe, shipped_recipes
 from fftag.training.sampling import label_weights, make_sampler, photo_weights
-from fftag.training.schedule import warmup_cosine
 
 QUICK = TrainOptions(device="cpu", workers=0)
 SMALL = {
@@ -71,7 +68,7 @@ def test_the_model_card_can_be_published_as_it_is(manifest: Manifest, tmp_path: 
 
 
 def interrupt_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fftag.training.loop import Trainer
+    from fftag.training.trainer import Trainer
 
     original = Trainer._train_epoch
 
@@ -83,11 +80,19 @@ def interrupt_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "_train_epoch", stop)
 
 
-@pytest.mark.parametrize("sampler", ["shuffle", "class_weighted"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.sampler": "shuffle", "data.trivial": "true", "data.cutout": "0.2"},
+        {"data.sampler": "class_weighted"},
+        {"run.ema": "0.9", "freeze.schedule": "freezeout", "optimizer.accumulate": "2"},
+        {"freeze.schedule": "gradual", "optimizer.schedule": "one_cycle"},
+    ],
+)
 def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(
-    manifest: Manifest, tmp_path: Path, sampler: str
+    manifest: Manifest, tmp_path: Path, changes: dict[str, str]
 ) -> None:
-    recipe = load_recipe("cnn", SMALL | {"data.sampler": sampler, "data.crop_area": "0.7"})
+    recipe = load_recipe("cnn", SMALL | {"data.crop_area": "0.7"} | changes)
     whole = train(recipe, manifest, tmp_path / "whole", QUICK)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_after(2, patch)
@@ -190,32 +195,6 @@ def test_weighted_sampling_draws_photos_by_their_weights() -> None:
     assert abs((drawn >= 90).mean() - 0.5) < 0.03
     plain = list(make_sampler("shuffle", targets, torch.Generator().manual_seed(0)))
     assert sorted(plain) == list(range(100)) and plain != sorted(plain)
-
-
-def test_focal_loss_without_focus_is_bce_and_with_it_forgives_the_easy() -> None:
-    logits, targets = torch.tensor([[4.0, -4.0, 0.1]]), torch.tensor([[1.0, 0.0, 1.0]])
-    outputs = models.Outputs(logits, torch.empty(0), None)
-    plain = make_loss(LossSettings())(outputs, targets)
-    unfocused = make_loss(LossSettings(name="focal", gamma=0.0))(outputs, targets)
-    focused = make_loss(LossSettings(name="focal", gamma=2.0))(outputs, targets)
-    assert torch.isclose(plain, unfocused) and focused < plain
-    p = torch.sigmoid(logits).double()
-    right = torch.where(targets.bool(), p, 1 - p)
-    assert torch.isclose(focused.double(), (-((1 - right) ** 2) * right.log()).mean(), atol=1e-6)
-
-
-def test_the_auxiliary_head_counts_four_tenths() -> None:
-    logits, targets = torch.zeros(1, 2), torch.ones(1, 2)
-    with_aux = models.Outputs(logits, torch.empty(0), logits)
-    alone = models.Outputs(logits, torch.empty(0), None)
-    loss = make_loss(LossSettings())
-    assert torch.isclose(loss(with_aux, targets), 1.4 * loss(alone, targets))
-
-
-def test_the_rate_rises_then_falls_to_nothing() -> None:
-    factors = [warmup_cosine(step, 100, 0.1) for step in range(100)]
-    assert factors[0] == 0.1 and factors[9] == 1.0 and max(factors) == 1.0
-    assert factors[10:] == sorted(factors[10:], reverse=True) and factors[-1] < 0.001
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch
 
 from fftag.atomic import replacing
 from fftag.errors import FftagError
+from fftag.training.processes import Processes
 
 FILE = "checkpoint.pt"
 
@@ -36,30 +37,25 @@ class Checkpoint:
             torch.save(vars(self), temporary)
 
 
-def begin_or_resume(folder: Path, identity: dict[str, Any], restart: bool) -> Checkpoint:
+def begin_or_resume(
+    folder: Path, identity: dict[str, Any], restart: bool, processes: Processes
+) -> Checkpoint:
     """The checkpoint that an interrupted run of the same kind left, or a new one.
 
     Args:
         folder: of the run.
         identity: see `Checkpoint`.
         restart: throw away what is there.
+        processes: who trains; the first prepares the folder for all.
 
     Raises:
         FftagError: what is there is finished, or of a run with another recipe or other data.
     """
+    if processes.first:
+        _prepare(folder, restart)
+    processes.wait()
     file = folder / FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot write {folder}: {error.strerror}") from error
-    if restart:
-        file.unlink(missing_ok=True)
-        return Checkpoint(identity)
     if not file.exists():
-        if any(folder.iterdir()):
-            raise FftagError(
-                f"{folder} is not empty: choose another --out, or add --restart to train anew there"
-            )
         return Checkpoint(identity)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -73,3 +69,17 @@ def begin_or_resume(folder: Path, identity: dict[str, Any], restart: bool) -> Ch
             "run it as it was, or add --restart to train anew"
         )
     return Checkpoint(**content)
+
+
+def _prepare(folder: Path, restart: bool) -> None:
+    file = folder / FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FftagError(f"cannot write {folder}: {error.strerror}") from error
+    if restart:
+        file.unlink(missing_ok=True)
+    elif not file.exists() and any(folder.iterdir()):
+        raise FftagError(
+            f"{folder} is not empty: choose another --out, or add --restart to train anew there"
+        )

@@ -13,7 +13,7 @@ from fftag.datasets.manifest import Manifest
 from fftag.decode import Failure, InputSpec, Limits, decode
 from fftag.errors import FftagError
 from fftag.progress import progress
-from fftag.training.recipe import DataSettings
+from fftag.training.settings import DataSettings
 
 
 class Sample(NamedTuple):
@@ -33,9 +33,26 @@ class Sample(NamedTuple):
 class Photos(Dataset[Sample]):
     """Photos of a manifest at the model's input size; augmented or as they are."""
 
-    def __init__(self, manifest: Manifest, spec: InputSpec, augment: v2.Transform | None) -> None:
-        self.files = manifest.files()
-        self.targets = torch.from_numpy(manifest.targets()).float()
+    def __init__(
+        self,
+        manifest: Manifest,
+        spec: InputSpec,
+        augment: v2.Transform | None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        """Describes them; nothing is read yet.
+
+        Args:
+            manifest: the photos and their labels.
+            spec: the input size.
+            augment: for training; None leaves photos as they are.
+            rank: of several processes, this one's number; it has the photos `rank::world`.
+            world: how many processes share the photos.
+        """
+        self.of = len(manifest)
+        self.files = manifest.files()[rank::world]
+        self.targets = torch.from_numpy(manifest.targets()[rank::world]).float()
         self.spec = spec
         self.augment = augment
         self.cache: Tensor | None = None
@@ -90,6 +107,21 @@ class Photos(Dataset[Sample]):
         self.cache, self.augment = cache, augment
 
 
+# After TrivialAugment (Mueller and Hutter 2021): one change, of random strength. Left out are those
+# that change what colour a garment is, or invert, posterise or solarise it.
+_TRIVIAL = [
+    v2.Identity(),
+    v2.RandomRotation(12, v2.InterpolationMode.BILINEAR, fill=255),
+    v2.RandomAffine(0, translate=(0.1, 0.1), interpolation=v2.InterpolationMode.BILINEAR, fill=255),
+    v2.RandomAffine(0, shear=(-10, 10, -10, 10), interpolation=v2.InterpolationMode.BILINEAR),
+    v2.ColorJitter(brightness=0.3),
+    v2.ColorJitter(contrast=0.3),
+    v2.ColorJitter(saturation=0.3),
+    v2.RandomAutocontrast(1.0),
+    v2.RandomAdjustSharpness(2.0, 1.0),
+]
+
+
 def make_augmentation(data: DataSettings, spec: InputSpec) -> v2.Transform:
     """The training-time changes of a uint8 photo [3, height, width]."""
     steps: list[v2.Transform] = []
@@ -106,6 +138,11 @@ def make_augmentation(data: DataSettings, spec: InputSpec) -> v2.Transform:
     if data.colour_jitter:
         amount = data.colour_jitter
         steps.append(v2.ColorJitter(brightness=amount, contrast=amount, saturation=amount))
+    if data.trivial:
+        steps.append(v2.RandomChoice(_TRIVIAL))
+    if data.cutout:
+        grey = [255 * value for value in spec.mean]
+        steps.append(v2.RandomErasing(0.5, (0.02, data.cutout), value=grey))
     return v2.Compose(steps) if steps else v2.Identity()
 
 

@@ -16,10 +16,12 @@ from fftag.datasets.manifest import Manifest
 from fftag.plots import INK, STYLE, figure, to_png
 from fftag.predict import Predictor
 from fftag.training import metrics
+from fftag.training.calibration import calibrate
 from fftag.training.checkpoint import Checkpoint
 from fftag.training.evaluate import score_photos, write_evaluation
 from fftag.training.photos import Photos
 from fftag.training.recipe import Recipe
+from fftag.training.thresholds import choose_thresholds
 
 CARD_METRICS = ("mAP", "micro_f1", "macro_f1", "subset_accuracy")
 
@@ -31,21 +33,26 @@ def publish(
     predictor: Predictor,
     val_photos: Photos,
     checkpoint: Checkpoint,
+    workers: int,
 ) -> Bundle:
-    """Sets the threshold on the validation split and writes the model folder.
+    """Calibrates, sets the thresholds on the validation split, and writes the model folder.
 
     Args:
         out: the folder.
         recipe: what trained it.
         manifest: what it was trained on.
-        predictor: holds the best epoch's weights.
+        predictor: holds the best epoch's weights; its head is calibrated.
         val_photos: the validation split.
         checkpoint: history and weights.
+        workers: decoding processes.
     """
     targets = val_photos.targets.numpy().astype(np.uint8)
-    scores = score_photos(predictor, val_photos, recipe.run.batch_size, 0).scores
-    threshold = metrics.best_global_threshold(targets, scores)
-    thresholds = np.full(len(manifest.labels), threshold, dtype=np.float32)
+    size = recipe.run.batch_size
+    logits = score_photos(predictor, val_photos, size, workers).logits
+    calibration = calibrate(targets, logits, recipe.tags)
+    calibration.fold_into(predictor.model.head)
+    scores = score_photos(predictor, val_photos, size, workers).scores
+    thresholds = choose_thresholds(targets, scores, recipe.tags)
     spec = recipe.model.input_spec()
     resolved = recipe.model_copy(
         update={"model": recipe.model.model_copy(update={"input_size": (spec.height, spec.width)})}
@@ -57,6 +64,7 @@ def publish(
         input=spec,
         prevalence=tuple(manifest.of_split("train").targets().mean(axis=0).tolist()),
         validation=tuple(metrics.validation_counts(targets, scores, thresholds)),
+        calibration=calibration.to_json(),
         recipe=resolved.model_dump(mode="json"),
         data_fingerprint=manifest.fingerprint,
         versions={
@@ -72,7 +80,7 @@ def publish(
     content = write_evaluation(out, config, targets, scores, "val")
     _write_card(out, config, content, checkpoint)
     # Last, as the digests make the folder a model: until then it is an unfinished run.
-    return save_bundle(out, config, checkpoint.best_state)
+    return save_bundle(out, config, predictor.model.state_dict())
 
 
 def draw_curves(history: list[dict[str, float]]) -> bytes:
