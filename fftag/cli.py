@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -45,7 +46,7 @@ def main() -> NoReturn:
     try:
         app()
     except FftagError as error:
-        say(f"fftag: {error}")
+        print(f"fftag: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -177,6 +178,7 @@ def train(
     from fftag.datasets.manifest import read_manifest
     from fftag.training.loop import TrainOptions
     from fftag.training.loop import train as run
+    from fftag.training.processes import is_first
     from fftag.training.recipe import load_recipe
 
     settings = _pairs(changes or [], "--set")
@@ -186,7 +188,8 @@ def train(
         settings["run.epochs"] = str(epochs)
     chosen = load_recipe(recipe, settings)
     bundle = run(chosen, read_manifest(data), out, TrainOptions(device, workers, restart))
-    print(f"model folder: {out} (id {bundle.model_id[:12]})")
+    if is_first():
+        print(f"model folder: {out} (id {bundle.model_id[:12]})")
 
 
 def _pairs(items: list[str], option: str) -> dict[str, str]:

@@ -8,6 +8,15 @@ from tqdm import tqdm
 PLAIN_SECONDS_BETWEEN_LINES = 15.0
 
 
+_quiet = False
+
+
+def be_quiet() -> None:
+    """Says and draws nothing from now on: of several processes at one work, one speaks."""
+    global _quiet
+    _quiet = True
+
+
 class _Lines:
     """A stream that turns tqdm's carriage returns into lines, for logs."""
 
@@ -33,7 +42,7 @@ def progress(total: int, what: str, unit: str, initial: int = 0, show: bool = Tr
     live = sys.stderr.isatty()
     return tqdm(
         total=total,
-        disable=not show,
+        disable=_quiet or not show,
         initial=initial,
         desc=what,
         unit=f" {unit}",
@@ -48,4 +57,5 @@ def progress(total: int, what: str, unit: str, initial: int = 0, show: bool = Tr
 
 def say(message: str) -> None:
     """One line for the person at the terminal, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    if not _quiet:
+        print(message, file=sys.stderr, flush=True)

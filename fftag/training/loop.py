@@ -10,7 +10,7 @@ from fftag import models
 from fftag.bundle import Bundle, load_bundle
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.predict import choose_device
-from fftag.progress import say
+from fftag.progress import be_quiet, say
 from fftag.training.checkpoint import FILE, begin_or_resume
 from fftag.training.photos import Photos, make_augmentation
 from fftag.training.processes import join, local_device
@@ -52,6 +52,8 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, options: TrainOptions) 
     """
     device = choose_device(local_device(options.device))
     processes = join(device)
+    if not processes.first:
+        be_quiet()
     check_files(manifest)
     train_part, val_part = manifest.of_split("train"), manifest.of_split("val")
     identity = {"recipe": recipe.model_dump(mode="json"), "data": manifest.fingerprint}

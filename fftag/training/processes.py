@@ -79,6 +79,11 @@ def join(device: torch.device) -> Processes:
     return Processes(dist.get_rank(), world)
 
 
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def local_device(name: str) -> str:
     """With several processes, `auto` and `cuda` mean the GPU of this one's number."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and name in ("auto", "cuda"):
