@@ -64,11 +64,23 @@ def test_overall_figures_are_those_worked_out_by_hand(small):
         "samples_precision": (1 + 1 / 2 + 1 / 3 + 0) / 4,
         "samples_recall": (1 / 2 + 1 + 1 + 0) / 4,
         "samples_f1": (2 / 3 + 2 / 3 + 1 / 2 + 0) / 4,
+        "CP": (2 / 3 + 1 / 2 + 0) / 3,
+        "CR": (2 / 3 + 1 / 2 + 0) / 3,
+        "CF1": (2 / 3 + 1 / 2 + 0) / 3,
+        "OP": 3 / 6,
+        "OR": 3 / 5,
+        "OF1": 6 / 11,
         # a ranks right, right, wrong, right; b ranks right, wrong, right.
         "mAP": ((1 + 1 + 3 / 4) / 3 + (1 + 2 / 3) / 2) / 2,
         "mAP_labels": 2,
         # 0.9 right twice and wrong once, 0.8 right, 0.7, 0.6 wrong, 0.4 right, 0.2 right and wrong.
         "micro_ap": (2 / 3 * 2 + 3 / 4 + 4 / 7 + 5 / 9) / 5,
+        # a, b first and second; a first; b one of two firsts; a first.
+        "lrap": (1 + 1 + 1 / 2 + 1) / 4,
+        "coverage_error": (2 + 1 + 2 + 1) / 4,
+        # No two scores of a label share a bin, but for 0.1 and 0.1 of c.
+        "classwise_ece": (0.1 + 0.2 + 0.7 + 0.6 + 0.8 + 0.6 + 0.1 + 0.1 + 0.2 + 0.9 + 0.2) / 12,
+        "brier": (0.01 + 0.04 + 0.49 + 0.36 + 0.64 + 0.36 + 0.01 + 0.01 + 0.02 + 0.81 + 0.04) / 12,
     }
     assert small.overall == pytest.approx(expected)
     assert list(small.overall) == list(expected)

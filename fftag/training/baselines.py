@@ -68,7 +68,8 @@ def chance(
 
     Scores are uniform on 0..1 and a label is a tag where its score >= 1 - prevalence. The
     average precision of such scores is about the label's prevalence, and more where few photos
-    have it (one in n: (1 + 1/2 + ... + 1/n) / n), which is why it is simulated.
+    have it (one in n: (1 + 1/2 + ... + 1/n) / n), which is why it is simulated. As a probability,
+    chance states the prevalence for every photo.
 
     Args:
         targets: uint8 [photos, labels].
@@ -90,14 +91,8 @@ def chance(
     drawn = []
     for _ in range(draws):
         scores = random.random(truth.shape)
-        drawn.append(
-            metrics.overall(
-                truth,
-                (scores >= 1 - rates).astype(np.uint8),
-                metrics.average_precision(truth, scores),
-                metrics.micro_average_precision(truth, scores),
-            )
-        )
+        tags = (scores >= 1 - rates).astype(np.uint8)
+        drawn.append(metrics.overall(truth, tags, scores, np.broadcast_to(rates, truth.shape)))
     counted = {name: value for name, value in drawn[0].items() if isinstance(value, int)}
     means = {name: float(np.mean([figures[name] for figures in drawn])) for name in drawn[0]}
     return Baseline(
@@ -163,14 +158,10 @@ def _constant(
     # higher micro AP, so that bar too is as high as a constant can set it.
     ranks = np.argsort(np.argsort(-truth.sum(axis=0, dtype=np.int64), kind="stable"))
     scores = np.broadcast_to(1 - ranks / len(ranks), truth.shape)
+    tags = np.broadcast_to(chosen, truth.shape)
     return Baseline(
         name=name,
         note=note,
-        overall=metrics.overall(
-            truth,
-            np.broadcast_to(chosen, truth.shape),
-            metrics.average_precision(truth, scores),
-            metrics.micro_average_precision(truth, scores),
-        ),
+        overall=metrics.overall(truth, tags, scores, probabilities=tags),
         labels=tuple(label for label, given in zip(labels.names, chosen, strict=True) if given),
     )

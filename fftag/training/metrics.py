@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import (
     accuracy_score,
-    average_precision_score,
     hamming_loss,
     multilabel_confusion_matrix,
     precision_recall_fscore_support,
@@ -16,6 +15,13 @@ from sklearn.metrics import (
 
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
+from fftag.training.ranking import (
+    average_precision,
+    micro_average_precision,
+    photo_coverage,
+    photo_ranking_precision,
+)
+from fftag.training.reliability import classwise_calibration_error, photo_brier
 from fftag.training.threshold_counts import counts_by_threshold
 
 AVERAGES = ("micro", "macro", "weighted", "samples")
@@ -71,13 +77,16 @@ def evaluate(
     tags = (scores >= limits).astype(np.uint8)
     ap = average_precision(targets, scores)
     return Evaluation(
-        overall=overall(targets, tags, ap, micro_average_precision(targets, scores)),
+        overall=overall(targets, tags, scores),
         per_label=_per_label(targets, tags, limits, ap, labels),
     )
 
 
 def overall(
-    targets: np.ndarray, tags: np.ndarray, ap: np.ndarray, micro_ap: float
+    targets: np.ndarray,
+    tags: np.ndarray,
+    scores: np.ndarray,
+    probabilities: np.ndarray | None = None,
 ) -> dict[str, float]:
     """The metrics that are one number each, of tags already decided.
 
@@ -87,31 +96,53 @@ def overall(
     Args:
         targets: uint8 [photos, labels].
         tags: uint8 [photos, labels], the prediction.
-        ap: float64 [labels], average precision; NaN for labels without positives.
-        micro_ap: average precision of all photo-label pairs together.
+        scores: float [photos, labels], what ranks photos and labels.
+        probabilities: float [photos, labels], what is judged as probability; by default `scores`.
     """
-    truth, predicted = _multilabel(targets), _multilabel(tags)
-    columns = range(targets.shape[1])
+    ap = average_precision(targets, scores)
     defined = ap[~np.isnan(ap)]
-    figures: dict[str, float] = {
+    stated = scores if probabilities is None else probabilities
+    return {
         "photos": len(targets),
-        "labels": len(columns),
+        "labels": targets.shape[1],
         "labels_without_positives": int((targets.sum(axis=0) == 0).sum()),
         "labels_per_photo": float(targets.sum(axis=1).mean()),
         "tags_per_photo": float(tags.sum(axis=1).mean()),
+        **tag_figures(targets, tags),
+        "mAP": float(defined.mean()) if len(defined) else math.nan,
+        "mAP_labels": len(defined),
+        "micro_ap": micro_average_precision(targets, scores),
+        "lrap": float(photo_ranking_precision(targets, scores).mean()),
+        "coverage_error": float(photo_coverage(targets, scores).mean()),
+        "classwise_ece": classwise_calibration_error(targets, stated),
+        "brier": float(photo_brier(targets, stated).mean()),
+    }
+
+
+def tag_figures(targets: np.ndarray, tags: np.ndarray) -> dict[str, float]:
+    """The metrics of `overall` that look at the tags alone; both uint8 [photos, labels]."""
+    truth, predicted = _multilabel(targets), _multilabel(tags)
+    figures = {
         "subset_accuracy": float(accuracy_score(truth, predicted)),
         "hamming_loss": float(hamming_loss(targets.ravel(), tags.ravel())),
     }
     for average in AVERAGES:
         values = precision_recall_fscore_support(
-            truth, predicted, labels=columns, average=average, zero_division=0
+            truth, predicted, labels=range(targets.shape[1]), average=average, zero_division=0
         )
         for name, value in zip(("precision", "recall", "f1"), values, strict=False):
             figures[f"{average}_{name}"] = float(value)
-    figures["mAP"] = float(defined.mean()) if len(defined) else math.nan
-    figures["mAP_labels"] = len(defined)
-    figures["micro_ap"] = micro_ap
+    for letter, average in (("C", "macro"), ("O", "micro")):
+        precision, recall = figures[f"{average}_precision"], figures[f"{average}_recall"]
+        figures |= {f"{letter}P": precision, f"{letter}R": recall}
+        figures[f"{letter}F1"] = float(harmonic_mean(precision, recall))
     return figures
+
+
+def harmonic_mean(precision: Any, recall: Any) -> Any:
+    """F1 from the two, numbers or arrays; 0 where both are 0."""
+    total = np.asarray(precision + recall)
+    return np.divide(2 * precision * recall, total, out=np.zeros(total.shape), where=total > 0)
 
 
 def _per_label(
@@ -141,23 +172,6 @@ def _per_label(
             "ap": ap,
         }
     )
-
-
-def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Average precision by label: float64 [labels]; NaN where no photo has the label."""
-    return np.array(
-        [
-            average_precision_score(truth, score) if truth.any() else math.nan
-            for truth, score in zip(targets.T, scores.T, strict=True)
-        ]
-    )
-
-
-def micro_average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision of all photo-label pairs as one list; NaN where nothing is positive."""
-    if not targets.any():
-        return math.nan
-    return float(average_precision_score(targets.ravel(), scores.ravel()))
 
 
 def best_global_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
@@ -208,12 +222,7 @@ def summary(targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     """
     targets, scores = checked(targets, scores)
     threshold = best_global_threshold(targets, scores)
-    figures = overall(
-        targets,
-        (scores >= np.float32(threshold)).astype(np.uint8),
-        average_precision(targets, scores),
-        micro_average_precision(targets, scores),
-    )
+    figures = overall(targets, (scores >= np.float32(threshold)).astype(np.uint8), scores)
     return {name: figures[name] for name in EPOCH_FIGURES} | {"threshold": threshold}
 
 
