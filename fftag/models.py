@@ -14,9 +14,9 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
+from fftag.networks import OWN
 from fftag.progress import say
 
-CNN = "cnn"
 CONTAINERS = frozenset({"features", "blocks", "layers", "encoder", "trunk_output"})
 INCEPTION_LEAST = 299  # its auxiliary head pools away what a smaller photo leaves
 NON_COMMERCIAL = {"SWAG": "CC BY-NC 4.0 (non-commercial use only)"}
@@ -53,11 +53,18 @@ class Stage:
 
 
 class Classifier(nn.Module):
-    """A backbone that gives an embedding, and a linear head that gives one logit per label."""
+    """A backbone that gives an embedding, and a linear head that gives one logit per label.
+
+    Attributes:
+        backbone: pixels -> embedding.
+        dropout: in training, of the embedding that the head sees; its share is 0 unless set.
+        head: embedding -> logits.
+    """
 
     def __init__(self, backbone: nn.Module, features: int, labels: int) -> None:
         super().__init__()
         self.backbone = backbone
+        self.dropout = nn.Dropout(0.0)
         self.head = nn.Linear(features, labels)
 
     def forward(self, pixels: Tensor) -> Outputs:
@@ -66,7 +73,7 @@ class Classifier(nn.Module):
         embedding, auxiliary = (
             (result[0], result[1]) if isinstance(result, tuple) else (result, None)
         )
-        return Outputs(self.head(embedding), embedding, auxiliary)
+        return Outputs(self.head(self.dropout(embedding)), embedding, auxiliary)
 
     def stages(self) -> list[Stage]:
         """The stages from head to stem; each parameter belongs to exactly one."""
@@ -74,7 +81,7 @@ class Classifier(nn.Module):
         for name, module in _children(self.backbone, "backbone"):
             if not any(True for _ in module.parameters()):
                 continue
-            norm = isinstance(module, (nn.BatchNorm2d, nn.LayerNorm))
+            norm = isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm))
             if norm and groups:
                 groups[-1][1].append(module)  # a norm goes with the layer that it follows
             else:
@@ -99,24 +106,9 @@ def _children(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]
             yield f"{prefix}.{name}", child
 
 
-def small_cnn() -> nn.Sequential:
-    """Three convolution blocks of 32, 64 and 128 channels, then a global average: 128 features."""
-    blocks: list[nn.Module] = []
-    for inputs, outputs in ((3, 32), (32, 64), (64, 128)):
-        blocks.append(
-            nn.Sequential(
-                nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.ReLU(inplace=True),
-                nn.MaxPool2d(2),
-            )
-        )
-    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
 def names() -> list[str]:
-    """Every architecture: `cnn`, and all of torchvision's image classifiers."""
-    return [CNN, *zoo.list_models(module=zoo)]
+    """Every architecture: fftag's own, and all of torchvision's image classifiers."""
+    return [*OWN, *zoo.list_models(module=zoo)]
 
 
 def input_spec(architecture: str, weights: str = "imagenet") -> InputSpec:
@@ -125,7 +117,7 @@ def input_spec(architecture: str, weights: str = "imagenet") -> InputSpec:
     Raises:
         FftagError: there is no such architecture, or no such weights.
     """
-    if architecture == CNN:
+    if architecture in OWN:
         return InputSpec(224, 224)
     named = _torchvision_weights(architecture, weights) or _torchvision_weights(
         architecture, "imagenet"
@@ -152,15 +144,18 @@ def build(architecture: str, labels: int, spec: InputSpec, weights: str = "none"
     Raises:
         FftagError: no such architecture or weights, the download failed, or the file does not fit.
     """
-    if architecture == CNN:
-        if weights not in ("none",) and not Path(weights).exists():
-            raise FftagError("cnn has no published weights: use --weights none, or a file")
-        model = Classifier(small_cnn(), 128, labels)
+    if architecture in OWN:
+        if weights != "none" and not Path(weights).exists():
+            raise FftagError(
+                f"{architecture} has no published weights: use --weights none, or a file"
+            )
+        backbone, features = OWN[architecture]
+        model = Classifier(backbone(), features, labels)
     else:
         named = _torchvision_weights(architecture, weights)
         model = _wrap(architecture, labels, spec, named)
     path = Path(weights)
-    if weights != "none" and (architecture == CNN or named is None):
+    if weights != "none" and (architecture in OWN or named is None):
         _load_file(model, architecture, path)
     return model
 
@@ -231,7 +226,7 @@ def _torchvision_weights(architecture: str, weights: str) -> Any | None:
 
 def licence(architecture: str, weights: str) -> str | None:
     """The licence of torchvision weights that may not be used for everything, else None."""
-    named = None if architecture == CNN else _torchvision_weights(architecture, weights)
+    named = None if architecture in OWN else _torchvision_weights(architecture, weights)
     return next(
         (terms for key, terms in NON_COMMERCIAL.items() if named is not None and key in named.name),
         None,

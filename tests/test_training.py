@@ -234,7 +234,7 @@ def test_flags_beat_the_recipe_and_must_name_a_section() -> None:
 def test_recipes_are_small_and_say_why() -> None:
     for name in shipped_recipes():
         text = (recipes_folder() / f"{name}.toml").read_text()
-        assert text.startswith("# ") and len(text.splitlines()) < 30
+        assert text.startswith("# ") and len(text.splitlines()) < 40
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

@@ -68,6 +68,7 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, options: TrainOptions) 
     model = models.build(
         recipe.model.architecture, len(manifest.labels), spec, recipe.model.weights
     )
+    model.dropout.p = recipe.model.dropout
     if recipe.model.prior_bias:
         _start_at_prior(model, train_part.targets().mean(axis=0))
     trainer = Trainer(model, recipe, device, processes, options.workers, train_photos, val_photos)

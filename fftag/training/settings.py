@@ -28,6 +28,7 @@ class ModelSettings(Settings):
         weights: `imagenet`, `none`, the name of torchvision weights, a file or a folder.
         input_size: height and width in pixels; by default what the architecture was made for.
         resize: how the whole photo is brought to that size.
+        dropout: of the embedding that the head sees.
         prior_bias: start the head's bias at the labels' shares (Lin et al. 2017), so that the
             first steps need not learn how common each label is.
     """
@@ -36,6 +37,7 @@ class ModelSettings(Settings):
     weights: str = "imagenet"
     input_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
     resize: Literal["squash", "pad"] = "squash"
+    dropout: Decay = 0.0
     prior_bias: bool = True
 
     def input_spec(self) -> InputSpec:
