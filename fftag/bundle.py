@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fftag import models
+from fftag import hf_vit, models
 from fftag.atomic import replacing, write_text
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
@@ -41,6 +41,7 @@ class ModelConfig:
         calibration: how the logits were calibrated (`method`, `slope` and `intercept`, one per
             label); for the record, as the weights of the head already hold it.
         weights_licence: terms of the pretrained weights, where they limit the use.
+        norm_eps: the epsilon of a vision transformer's norms, where it is not torchvision's.
     """
 
     architecture: str
@@ -54,6 +55,7 @@ class ModelConfig:
     versions: dict[str, str]
     weights_licence: str | None = None
     calibration: dict[str, list[Any]] | None = None
+    norm_eps: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         rows = zip(
@@ -83,6 +85,7 @@ class ModelConfig:
             "data_fingerprint": self.data_fingerprint,
             "versions": self.versions,
             "weights_licence": self.weights_licence,
+            "norm_eps": self.norm_eps,
         }
 
     @classmethod
@@ -108,6 +111,7 @@ class ModelConfig:
             versions=content["versions"],
             weights_licence=content["weights_licence"],
             calibration=content["calibration"],
+            norm_eps=content.get("norm_eps"),
         )
 
 
@@ -153,6 +157,7 @@ class Bundle:
         """
         config = self.config
         model = models.build(config.architecture, len(config.labels), config.input)
+        hf_vit.set_norm_eps(model.backbone, config.norm_eps)
         file = self.path / WEIGHTS
         try:
             state = load_file(file)

@@ -1,5 +1,6 @@
 """Architectures by name: how each is built, what it takes in, and its stages from head to stem."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 from torchvision.models.vision_transformer import interpolate_embeddings
 
+from fftag import hf_vit
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.networks import OWN
@@ -112,11 +114,30 @@ def names() -> list[str]:
 
 
 def input_spec(architecture: str, weights: str = "imagenet") -> InputSpec:
-    """The input that an architecture (with certain torchvision weights) was made for.
+    """The input that an architecture (with certain weights) was made for.
+
+    A folder of weights keeps its mean and std; a Hugging Face checkpoint also its image size.
 
     Raises:
-        FftagError: there is no such architecture, or no such weights.
+        FftagError: there is no such architecture, or no such weights, or they do not fit.
     """
+    if hf_vit.is_checkpoint(Path(weights)):
+        return hf_vit.input_spec(architecture, Path(weights))
+    spec = _published_spec(architecture, weights)
+    kept = _own_config(weights).get("input")
+    return replace(spec, mean=tuple(kept["mean"]), std=tuple(kept["std"])) if kept else spec
+
+
+def _own_config(weights: str) -> dict[str, Any]:
+    """What `config.json` says where the weights are a model folder of fftag's own, else nothing."""
+    try:
+        content = json.loads((Path(weights) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) and "format_version" in content else {}
+
+
+def _published_spec(architecture: str, weights: str) -> InputSpec:
     if architecture in OWN:
         return InputSpec(224, 224)
     named = _torchvision_weights(architecture, weights) or _torchvision_weights(
@@ -138,7 +159,8 @@ def build(architecture: str, labels: int, spec: InputSpec, weights: str = "none"
         spec: the input size that it will be given.
         weights: `none` (from scratch), `imagenet` (torchvision's default weights), the name of one
             of torchvision's weights (such as `IMAGENET1K_SWAG_E2E_V1`), or a file: `.safetensors`
-            or `.pth` with a state dict of the same torchvision architecture or of this class.
+            or `.pth` with a state dict of the same torchvision architecture or of this class; or
+            a folder: fftag's own, or a Hugging Face checkpoint of a vision transformer.
             The head is always new.
 
     Raises:
@@ -155,8 +177,11 @@ def build(architecture: str, labels: int, spec: InputSpec, weights: str = "none"
         named = _torchvision_weights(architecture, weights)
         model = _wrap(architecture, labels, spec, named)
     path = Path(weights)
-    if weights != "none" and (architecture in OWN or named is None):
+    if hf_vit.is_checkpoint(path):
+        hf_vit.load(model.backbone, architecture, path)
+    elif weights != "none" and (architecture in OWN or named is None):
         _load_file(model, architecture, path)
+        hf_vit.set_norm_eps(model.backbone, _own_config(weights).get("norm_eps"))
     return model
 
 

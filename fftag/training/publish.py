@@ -9,7 +9,7 @@ import torch
 import torchvision
 from jinja2 import Environment, PackageLoader
 
-from fftag import __version__, models
+from fftag import __version__, hf_vit, models
 from fftag.atomic import replacing, write_text
 from fftag.bundle import Bundle, ModelConfig, save_bundle
 from fftag.datasets.manifest import Manifest
@@ -74,6 +74,7 @@ def publish(
             "torchvision": torchvision.__version__,
         },
         weights_licence=models.licence(recipe.model.architecture, recipe.model.weights),
+        norm_eps=hf_vit.norm_eps(predictor.model.backbone),
     )
     with replacing(out / "curves.png") as temporary:
         temporary.write_bytes(draw_curves(checkpoint.history))
