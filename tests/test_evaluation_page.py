@@ -6,18 +6,42 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fftag.bundle import ModelConfig
+from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
-from fftag.training import baselines, evaluation_page, evaluation_plots, metrics
+from fftag.training import (
+    evaluation_page,
+    evaluation_plots,
+    metrics,
+    mistake_plots,
+    mistakes,
+    mistakes_page,
+    reliability,
+)
+from fftag.training.results import Results, judge
+
+
+def results(
+    targets: np.ndarray, scores: np.ndarray, names: list[str], files: tuple[Path, ...] = ()
+) -> Results:
+    number = len(names)
+    config = ModelConfig(
+        architecture="cnn",
+        labels=LabelSet.of(names),
+        thresholds=(0.5,) * number,
+        input=InputSpec(8, 8),
+        prevalence=tuple(targets.mean(axis=0).tolist()),
+        validation=({"tp": 0, "fp": 0, "fn": 0, "tn": 0},) * number,
+        recipe={},
+        data_fingerprint="",
+        versions={},
+    )
+    return judge(config, targets, scores, files, resamples=20)
 
 
 def write(out: Path, targets: np.ndarray, scores: np.ndarray, names: list[str]) -> list[Path]:
-    labels = LabelSet.of(names)
-    thresholds = np.full(len(names), 0.5, dtype=np.float32)
-    evaluation = metrics.evaluate(targets, scores, thresholds, labels)
-    return evaluation_page.write(
-        out, "A model", evaluation, baselines.compute(targets, labels), targets, scores
-    )
+    return evaluation_page.write(out, "A model", results(targets, scores, names))
 
 
 def problem(photos: int, labels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,14 +58,16 @@ def test_the_page_is_self_contained_and_escapes_label_names(tmp_path):
         "baselines.png",
         "evaluation.html",
         "labels.png",
+        "missed.png",
         "precision_recall.png",
+        "reliability.png",
         "thresholds.png",
     ]
     assert {path.name for path in files} == {path.name for path in files[0].parent.iterdir()}
     page = files[0].read_text(encoding="utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)" in page
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 6
     assert not re.search(r"(src|href)=\"(?!data:image/png|#)", page)
     assert "nan" not in re.sub(r"base64,[^\"]+", "", page).lower()
 
@@ -77,12 +103,23 @@ def test_pictures_are_drawn_whatever_the_size(tmp_path, monkeypatch, photos, lab
 def test_metrics_json_is_strictly_valid_and_holds_all_parts():
     targets, scores = problem(30, 3)
     targets[:, 1] = 0
-    labels = LabelSet.of(["a", "b", "c"])
-    evaluation = metrics.evaluate(targets, scores, np.full(3, 0.5), labels)
-    content = evaluation_page.to_json(evaluation, baselines.compute(targets, labels))
+    content = results(targets, scores, ["a", "b", "c"]).to_json()
     read = json.loads(json.dumps(content, allow_nan=False))
     assert [row["label"] for row in read["per_label"]] == ["a", "b", "c"]
     assert read["per_label"][1]["ap"] is None
+    assert read["per_label"][1]["ap_low"] is None
+    ap = read["per_label"][0]
+    assert ap["ap_low"] <= ap["ap"] <= ap["ap_high"]
+    assert read["bootstrap"]["resamples"] == 20
+    low, high = read["intervals"]["micro_f1"]
+    assert low < read["overall"]["micro_f1"] < high
+    assert set(read["intervals"]) <= set(read["overall"])
+    assert [row["part"] for row in read["breakdown"]["by_frequency"]] == [
+        "frequent",
+        "middle",
+        "rare",
+    ]
+    assert read["missed"][0]["misses"] >= read["missed"][1]["misses"]
     assert set(read["baselines"]) == {"chance", "best_constant", "predict_all", "most_common_set"}
     assert set(read["baselines"]["chance"]["overall"]) == set(read["overall"])
     assert read["baselines"]["predict_all"]["k"] == 3
@@ -111,6 +148,52 @@ def test_the_threshold_plot_draws_the_metrics_at_each_threshold():
         assert recall.get_ydata()[place] == pytest.approx(right / targets.sum())
         assert precision.get_ydata()[place] == pytest.approx(right / tags.sum())
     assert np.isnan(precision.get_ydata()[-1])
+
+
+def with_photos(tmp_path: Path, names: list[str]) -> Results:
+    targets, scores = problem(20, 3)
+    files = tuple(tmp_path / f"<b>{number}.jpg" for number in range(20))
+    for file in files:
+        Image.new("RGB", (30, 40), "red").save(file)
+    found = results(targets, scores, names, files)
+    assert mistakes.surest_false_positives(found.targets, found.tags, found.scores)
+    return found
+
+
+def test_the_surest_mistakes_are_shown_with_label_score_and_file(tmp_path):
+    names = ["<i>a", "b", "c"]
+    found = with_photos(tmp_path, names)
+    evaluation_page.write(tmp_path / "out", "A model", found)
+    page = (tmp_path / "out/evaluation.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 8
+    surest = mistakes.surest_false_negatives(found.targets, found.tags, found.scores)[0]
+    assert f"&lt;b&gt;{surest.photo}.jpg" in page and "<b>" not in page and "<i>" not in page
+    assert f"{surest.score:.4g}" in page
+    assert "cannot be read" not in page
+
+
+def test_a_photo_that_cannot_be_read_is_said_to_be_so(tmp_path):
+    found = with_photos(tmp_path, ["a", "b", "c"])
+    first, second = mistakes.surest_false_positives(found.targets, found.tags, found.scores)[:2]
+    found.files[first.photo].write_bytes(b"no photo")
+    found.files[second.photo].unlink()
+    section = mistakes_page.surest_sections(found)[0]
+    assert "2 of these photos cannot be read to be shown." in section.text
+    assert section.table is not None
+    problems = section.table["problem"].tolist()
+    assert problems[0].startswith("unsupported: ") and problems[1] == "No such file or directory"
+    assert set(problems[2:]) <= {""}
+
+
+def test_the_reliability_diagram_draws_share_against_score():
+    targets, scores = problem(300, 3)
+    drawing = mistake_plots.reliability(targets, scores, ["a", "b", "c"])
+    curve = drawing.axes[0].lines[1]
+    expected = reliability.bins(targets, scores)
+    filled = expected.count > 0
+    np.testing.assert_allclose(curve.get_xdata(), expected.score[filled])
+    np.testing.assert_allclose(curve.get_ydata(), expected.share[filled])
+    assert [axes.get_title(loc="left") for axes in drawing.axes[1:4]] == ["a", "b", "c"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):

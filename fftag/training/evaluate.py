@@ -1,7 +1,8 @@
 """A model over the photos of a manifest: scores, and what they are worth."""
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from fftag.datasets.manifest import Manifest, check_files
 from fftag.errors import FftagError
 from fftag.predict import Predictions, Predictor, choose_device, choose_precision
 from fftag.progress import progress
-from fftag.training import baselines, evaluation_page, metrics
+from fftag.training import evaluation_page
 from fftag.training.photos import Photos, batches
+from fftag.training.predictions import FILE, About, write_predictions
+from fftag.training.results import judge
 
 BATCH_SIZE = 64
 HEADLINES = {
@@ -24,8 +27,27 @@ HEADLINES = {
     "micro_f1": "micro-F1",
     "macro_f1": "macro-F1",
     "weighted_f1": "weighted F1",
+    "CF1": "CF1",
     "mAP": "mAP",
+    "lrap": "label-ranking AP",
 }
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Which photos were evaluated, and by which model.
+
+    Attributes:
+        images: names of the photos, in order.
+        files: where they lie.
+        model_id: of the model folder.
+        data_fingerprint: of the manifest.
+    """
+
+    images: Sequence[str]
+    files: Sequence[Path]
+    model_id: str
+    data_fingerprint: str
 
 
 def score_photos(
@@ -51,6 +73,7 @@ def evaluate_model(
     out: Path,
     device: str = "auto",
     workers: int = 2,
+    resamples: int | None = None,
 ) -> dict[str, Any]:
     """Scores one split of a manifest and writes the evaluation: see `write_evaluation`.
 
@@ -61,6 +84,7 @@ def evaluate_model(
         out: folder to write to.
         device: see `fftag.predict.choose_device`.
         workers: decoding processes.
+        resamples: for the intervals; see `fftag.training.intervals.bootstrap`.
 
     Raises:
         FftagError: the manifest has labels that the model does not know, or no such split, or
@@ -79,50 +103,78 @@ def evaluate_model(
     on = choose_device(device)
     predictor = Predictor(bundle.build(), config.input, on, choose_precision("auto", on))
     scores = score_photos(predictor, photos, BATCH_SIZE, workers, show=True).scores
-    return write_evaluation(out, config, photos.targets.numpy().astype(np.uint8), scores, split)
+    of = Evaluated(
+        images=chosen.frame["image"].tolist(),
+        files=photos.files,
+        model_id=bundle.model_id,
+        data_fingerprint=manifest.fingerprint,
+    )
+    targets = photos.targets.numpy().astype(np.uint8)
+    return write_evaluation(out, config, targets, scores, split, of, resamples)
 
 
 def write_evaluation(
-    out: Path, config: ModelConfig, targets: np.ndarray, scores: np.ndarray, split: str
+    out: Path,
+    config: ModelConfig,
+    targets: np.ndarray,
+    scores: np.ndarray,
+    split: str,
+    of: Evaluated | None = None,
+    resamples: int | None = None,
 ) -> dict[str, Any]:
-    """Writes `metrics.json`, `evaluation.html` and its figures.
+    """Writes `metrics.json`, `evaluation.html` and its figures, and `predictions.parquet`.
 
     Args:
         out: folder.
-        config: the model's labels and thresholds.
+        config: the model's labels, thresholds and training prevalence.
         targets: uint8 [photos, labels].
         scores: float32 [photos, labels].
         split: its name, for the page.
+        of: names the photos, for `predictions.parquet` and the thumbnails; None leaves both out.
+        resamples: for the intervals.
 
     Returns:
         The content of `metrics.json`.
     """
-    thresholds = np.asarray(config.thresholds, dtype=np.float32)
-    evaluation = metrics.evaluate(targets, scores, thresholds, config.labels)
-    beside = baselines.compute(targets, config.labels, np.asarray(config.prevalence))
-    content = {"split": split, **evaluation_page.to_json(evaluation, beside)}
+    results = judge(config, targets, scores, of.files if of else (), resamples)
+    content = {"split": split, **results.to_json()}
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / "metrics.json", text + "\n")
     title = f"{config.architecture}: evaluation on split {split}"
-    evaluation_page.write(out, title, evaluation, beside, targets, scores)
+    evaluation_page.write(out, title, results)
+    if of is not None:
+        about = About.of(config, of.model_id, split, of.data_fingerprint)
+        # Last: where it stands, the rest of the evaluation stands too.
+        write_predictions(out / FILE, about, of.images, targets, scores)
     return content
 
 
 def summary_lines(content: dict[str, Any], folder: Path) -> list[str]:
-    """The headline figures beside the baselines, as aligned lines."""
-    columns = {"model": content["overall"]} | {
-        name: content["baselines"][name]["overall"] for name in ("chance", "best_constant")
-    }
+    """The headline figures with 95 % intervals beside the baselines, as aligned lines."""
+    columns = {name: content["baselines"][name]["overall"] for name in ("chance", "best_constant")}
+    titles = "".join(f"{name.replace('_', ' '):>15}" for name in columns)
     lines = [
         f"{int(content['overall']['photos']):,} photos of split {content['split']}",
-        f"{'':18}" + "".join(f"{name.replace('_', ' '):>15}" for name in columns),
+        f"{'':18}{'model (95 %)':>22}{titles}",
     ]
     for key, title in HEADLINES.items():
+        model = _with_interval(content["overall"][key], content["intervals"][key])
         cells = "".join(f"{_percent(overall[key]):>15}" for overall in columns.values())
-        lines.append(f"{title:18}{cells}")
-    return [*lines, f"page: {folder / 'evaluation.html'}"]
+        lines.append(f"{title:18}{model:>22}{cells}")
+    made = content["bootstrap"]
+    return [
+        *lines,
+        f"95 %: {made['method']}, {made['resamples']:,} resamples",
+        f"page: {folder / 'evaluation.html'}",
+    ]
 
 
 def _percent(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.1%}"
+
+
+def _with_interval(value: float | None, interval: list[float] | None) -> str:
+    if interval is None:
+        return _percent(value)
+    return f"{_percent(value)} ({100 * interval[0]:.1f}-{100 * interval[1]:.1f})"

@@ -1,18 +1,19 @@
 """The page of an evaluation: the model beside its baselines, by label, and by threshold."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from fftag.atomic import replacing
 from fftag.errors import FftagError
 from fftag.page import Section, write_page
 from fftag.plots import to_png
-from fftag.training import evaluation_plots
-from fftag.training.baselines import Baseline
-from fftag.training.metrics import Evaluation
+from fftag.training import breakdown, evaluation_plots, mistake_plots
+from fftag.training.mistakes_page import instead_section, surest_sections
+from fftag.training.results import Results
 
 PAGE = "evaluation.html"
 IN_PLOT = ("chance", "best_constant")
@@ -31,37 +32,31 @@ TABLE_METRICS = {
     "samples_f1": "samples-F1",
     "samples_precision": "samples precision",
     "samples_recall": "samples recall",
+    "CF1": "CF1",
+    "CP": "CP (mean precision of the labels)",
+    "CR": "CR (mean recall of the labels)",
+    "OF1": "OF1 (micro-F1)",
+    "OP": "OP (micro precision)",
+    "OR": "OR (micro recall)",
     "mAP": "mAP",
     "micro_ap": "micro AP",
+    "lrap": "label-ranking average precision",
+    "coverage_error": "coverage error (lower is better)",
+    "brier": "Brier score (lower is better)",
+    "classwise_ece": "classwise calibration error (lower is better)",
     "tags_per_photo": "tags per photo",
 }
 
 
-def to_json(evaluation: Evaluation, baselines: dict[str, Baseline]) -> dict[str, Any]:
-    """What `metrics.json` holds: `overall`, `per_label` and `baselines`; None where not defined."""
-    return {
-        **evaluation.to_json(),
-        "baselines": {name: baseline.to_json() for name, baseline in baselines.items()},
-    }
-
-
-def write(
-    out: Path,
-    title: str,
-    evaluation: Evaluation,
-    baselines: dict[str, Baseline],
-    targets: np.ndarray,
-    scores: np.ndarray,
-) -> list[Path]:
+def write(out: Path, title: str, results: Results) -> list[Path]:
     """Writes `evaluation.html`, which holds its plots, and each plot as a PNG beside it.
+
+    The thumbnails of mistakes are in the page alone.
 
     Args:
         out: the folder; made if it is not there.
         title: of the page, such as the model's name and the split.
-        evaluation: of `targets` and `scores`.
-        baselines: as `baselines.compute` gives them.
-        targets: uint8 [photos, labels].
-        scores: float32 [photos, labels].
+        results: of the evaluation.
 
     Returns:
         The files written, the page first.
@@ -73,57 +68,117 @@ def write(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FftagError(f"cannot make the folder {out}: {error.strerror}") from error
-    per_label = evaluation.per_label
-    compared = {"model": evaluation.overall} | {
-        baselines[name].name: baselines[name].overall for name in IN_PLOT if name in baselines
-    }
-    used = per_label["threshold"].to_numpy()
-    plots = {
-        "baselines.png": to_png(evaluation_plots.comparison(compared)),
-        "precision_recall.png": to_png(
-            evaluation_plots.precision_recall(targets, scores, per_label)
-        ),
-        "labels.png": to_png(evaluation_plots.by_label(per_label)),
-        "thresholds.png": to_png(evaluation_plots.thresholds(targets, scores, used)),
-    }
+    plots = _plots(results)
     for name, png in plots.items():
         with replacing(out / name) as temporary:
             temporary.write_bytes(png)
     sections = [
-        _beside_baselines(evaluation, baselines, plots["baselines.png"]),
+        _beside_baselines(results, plots["baselines.png"]),
+        _breakdown(results),
         _curves(plots["precision_recall.png"]),
-        _labels(evaluation, plots["labels.png"]),
+        _labels(results, plots["labels.png"]),
         _thresholds(plots["thresholds.png"]),
+        _reliability(plots["reliability.png"]),
+        instead_section(results, plots.get("missed.png")),
+        *surest_sections(results),
     ]
-    write_page(out / PAGE, title, sections, _lead(evaluation))
+    write_page(out / PAGE, title, sections, _lead(results))
     return [out / name for name in (PAGE, *plots)]
 
 
-def _lead(evaluation: Evaluation) -> str:
-    figures = evaluation.overall
+def _plots(results: Results) -> dict[str, bytes]:
+    per_label, targets, scores = results.evaluation.per_label, results.targets, results.scores
+    compared = {"model": results.evaluation.overall} | {
+        results.baselines[name].name: results.baselines[name].overall for name in IN_PLOT
+    }
+    used = per_label["threshold"].to_numpy()
+    draw: dict[str, Callable[[], Figure]] = {
+        "baselines.png": lambda: evaluation_plots.comparison(compared),
+        "precision_recall.png": lambda: evaluation_plots.precision_recall(
+            targets, scores, per_label
+        ),
+        "labels.png": lambda: evaluation_plots.by_label(per_label),
+        "thresholds.png": lambda: evaluation_plots.thresholds(targets, scores, used),
+        "reliability.png": lambda: mistake_plots.reliability(targets, scores, results.names),
+    }
+    if len(results.instead.columns):
+        draw["missed.png"] = lambda: mistake_plots.instead_of_missed(results.instead, results.names)
+    return {name: to_png(picture()) for name, picture in draw.items()}
+
+
+def _lead(results: Results) -> str:
+    figures, around = results.evaluation.overall, results.intervals
+
+    def percent(name: str) -> str:
+        low, high = around.overall[name]
+        return f"{figures[name]:.1%} ({100 * low:.1f}-{100 * high:.1f})"
+
     return (
         f"On {figures['photos']:,} photos with {figures['labels_per_photo']:.2f} of "
         f"{figures['labels']:,} labels each on average, the model gives "
-        f"{figures['tags_per_photo']:.2f} tags a photo; {figures['subset_accuracy']:.1%} of the "
-        f"photos get exactly their labels. Micro-F1 is {figures['micro_f1']:.1%}, macro-F1 "
-        f"{figures['macro_f1']:.1%}."
+        f"{figures['tags_per_photo']:.2f} tags a photo; {percent('subset_accuracy')} of the "
+        f"photos get exactly their labels. Micro-F1 is {percent('micro_f1')}, macro-F1 "
+        f"{percent('macro_f1')}. In brackets are 95 % intervals: what {around.resamples:,} "
+        "random redraws of these photos give."
     )
 
 
-def _beside_baselines(
-    evaluation: Evaluation, baselines: dict[str, Baseline], plot: bytes
-) -> Section:
-    columns: dict[str, dict[str, float]] = {"model": evaluation.overall}
-    columns |= {baseline.name: baseline.overall for baseline in baselines.values()}
+def _beside_baselines(results: Results, plot: bytes) -> Section:
+    columns: dict[str, dict[str, float]] = {"model": results.evaluation.overall}
+    columns |= {baseline.name: baseline.overall for baseline in results.baselines.values()}
+    values = {name: [figures[key] for key in TABLE_METRICS] for name, figures in columns.items()}
+    around = [_interval(results, key) for key in TABLE_METRICS]
     table = pd.DataFrame(
-        {"metric": list(TABLE_METRICS.values())}
-        | {name: [figures[key] for key in TABLE_METRICS] for name, figures in columns.items()}
+        {"metric": list(TABLE_METRICS.values()), "model": values.pop("model"), "95 %": around}
+        | values
     )
-    notes = [f"{baseline.name}: {baseline.note}." for baseline in baselines.values()]
-    constant = baselines.get("best_constant")
-    if constant is not None and constant.labels:
+    notes = [f"{baseline.name}: {baseline.note}." for baseline in results.baselines.values()]
+    constant = results.baselines["best_constant"]
+    if constant.labels:
         notes.append(f"Labels of the best constant: {'; '.join(constant.labels)}.")
-    return Section("Beside chance and constants", notes, [(plot, "")], table)
+    right = frozenset({"95 %"})
+    return Section("Beside chance and constants", notes, [(plot, "")], table, right=right)
+
+
+def _interval(results: Results, metric: str) -> str:
+    low, high = results.intervals.overall.get(metric, (np.nan, np.nan))
+    return "" if np.isnan(low) else f"{low:.4g} to {high:.4g}"
+
+
+def _breakdown(results: Results) -> Section:
+    per_label = results.evaluation.per_label
+    frequency = breakdown.by_frequency(per_label, results.prevalence)
+    groups = breakdown.by_group(per_label)
+    parts = [
+        f"{part} ({low:.2%} to {high:.2%} of the training photos)"
+        for part, low, high in zip(
+            frequency["part"],
+            frequency["training_share_from"],
+            frequency["training_share_to"],
+            strict=True,
+        )
+    ]
+    columns = ["labels", "labels_with_photos", "support", "mAP", "macro_f1", "micro_f1"]
+    rows = [frequency[columns].assign(labels_of=parts)]
+    if not groups.empty:
+        names = [f"group {name}" for name in groups["group"]]
+        rows.append(groups[columns].assign(labels_of=names))
+    table = pd.concat(rows, ignore_index=True)[["labels_of", *columns]]
+    table.columns = pd.Index(
+        ["of", "labels", "with photos", "support", "mAP", "macro-F1", "micro-F1"]
+    )
+    return Section("Frequent and rare labels, and groups", [f"Parts: {breakdown.RULE}."], [], table)
+
+
+def _reliability(plot: bytes) -> Section:
+    text = [
+        "Pairs of photo and label in 15 bins by score. Where scores are probabilities, the points "
+        "lie on the diagonal: of the pairs scored about 0.7, seven in ten are right. Above it the "
+        "model is too cautious, below it too sure. A larger point holds more pairs; few make a "
+        "point jump about.",
+        "ECE is the expected calibration error: the mean distance from the diagonal.",
+    ]
+    return Section("Reliability", text, [(plot, "")])
 
 
 def _curves(plot: bytes) -> Section:
@@ -137,12 +192,12 @@ def _curves(plot: bytes) -> Section:
     return Section("Precision and recall", text, [(plot, "")])
 
 
-def _labels(evaluation: Evaluation, plot: bytes) -> Section:
-    figures, per_label = evaluation.overall, evaluation.per_label
+def _labels(results: Results, plot: bytes) -> Section:
+    figures, per_label = results.evaluation.overall, results.evaluation.per_label
     text = [
         "Support is the number of photos that have the label. A figure from few photos is a rough "
         "one; an empty cell is a figure that is not defined, such as the recall of a label that no "
-        "photo has."
+        "photo has. From ap_low to ap_high reaches the 95 % interval of the average precision (ap)."
     ]
     if figures["labels_without_positives"]:
         text.append(
