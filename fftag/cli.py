@@ -210,6 +210,10 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for page and figures; by default in the model's.")
     ] = None,
+    resamples: Annotated[
+        int | None,
+        typer.Option(min=1, help="For the intervals; 1,000, or 200 for over 20,000 photos."),
+    ] = None,
     device: Device = "auto",
     workers: Workers = 2,
     json_: Json = False,
@@ -224,8 +228,56 @@ def evaluate(
 
     folder = out or model / f"evaluation-{split}"
     bundle = load_bundle(model)
-    content = evaluate_model(bundle, read_manifest(data), split, folder, device, workers)
+    content = evaluate_model(bundle, read_manifest(data), split, folder, device, workers, resamples)
     _emit(content, summary_lines(content, folder), json_)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Model folders; differences are to the first.")
+    ],
+    split: Annotated[str, typer.Option(help="train, val, test, or all.")] = "test",
+    data: Annotated[
+        Path | None, typer.Option(help="Manifest, to evaluate models that were not yet.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for compare.html and compare.json.")
+    ] = None,
+    resamples: Annotated[
+        int | None,
+        typer.Option(min=1, help="For the intervals; 1,000, or 200 for over 20,000 photos."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    device: Device = "auto",
+    workers: Workers = 2,
+    json_: Json = False,
+) -> None:
+    """Compare evaluated models: figures, and which differences are more than chance.
+
+    Example: fftag compare runs/cnn runs/resnet101 --split test --out comparison
+    """
+    if len(runs) < 2:
+        raise typer.BadParameter("give two or more model folders")
+    from fftag.bundle import Bundle
+    from fftag.training.compare import compare as run
+    from fftag.training.compare_page import write_comparison
+    from fftag.training.runs import load_runs
+
+    def evaluate_first(bundle: Bundle, folder: Path) -> None:
+        from fftag.datasets.manifest import read_manifest
+        from fftag.training.evaluate import evaluate_model
+
+        if data is not None:
+            say(f"evaluating {bundle.path}")
+            evaluate_model(bundle, read_manifest(data), split, folder, device, workers)
+
+    loaded = load_runs(runs, split, evaluate_first if data is not None else None)
+    compared = run(loaded, resamples, seed)
+    lines = compared.lines()
+    if out is not None:
+        lines.append(f"page: {write_comparison(out, compared)[0]}")
+    _emit(compared.to_json(), lines, json_)
 
 
 @app.command()

@@ -65,8 +65,8 @@ def precision_recall(targets: np.ndarray, scores: np.ndarray, per_label: pd.Data
     with mpl.rc_context(STYLE):
         drawing = figure(9.2, 4.9)
         together, single = drawing.subplots(1, 2, sharey=True)
-        _curve(together, counts_by_threshold(targets, scores), color=ACCENT, linewidth=2)
-        _iso_f1(together)
+        draw_curve(together, counts_by_threshold(targets, scores), color=ACCENT, linewidth=2)
+        draw_iso_f1(together)
         tp, predicted, positives = (
             per_label[name].sum() for name in ("tp", "predicted", "support")
         )
@@ -81,7 +81,7 @@ def precision_recall(targets: np.ndarray, scores: np.ndarray, per_label: pd.Data
             row = per_label.iloc[label]
             name = f"{shortened(row['label'])} (AP {row['ap']:.2f}, support {row['support']:,})"
             counts = counts_by_threshold(targets[:, label], scores[:, label])
-            _curve(single, counts, label=name, linewidth=1.5)
+            draw_curve(single, counts, label=name, linewidth=1.5)
         single.set(title="Labels from the best to the worst", xlabel="recall")
         _legend_below(single)
         for axes in (together, single):
@@ -173,7 +173,8 @@ def shortened(name: str) -> str:
     return name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1].rstrip() + "…"
 
 
-def _curve(axes: Any, counts: ThresholdCounts, **look: Any) -> None:
+def draw_curve(axes: Any, counts: ThresholdCounts, **look: Any) -> None:
+    """Precision against recall; nothing where there is no positive."""
     if not counts.positives:
         return
     # The first threshold to reach each recall: enough points for the eye, whatever their number.
@@ -185,7 +186,7 @@ def _curve(axes: Any, counts: ThresholdCounts, **look: Any) -> None:
     axes.plot(recall, precision, drawstyle="steps-pre", **look)
 
 
-def _iso_f1(axes: Any) -> None:
+def draw_iso_f1(axes: Any) -> None:
     """Thin lines of equal F1, named where precision equals recall."""
     for f1 in (0.2, 0.4, 0.6, 0.8):
         recall = np.linspace(f1 / (2 - f1), 1, 100)
