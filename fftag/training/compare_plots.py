@@ -1,10 +1,12 @@
 """The plots of a comparison of runs."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fftag.plots import COLOURS, INK, QUIET, STYLE, figure
 from fftag.training.compare import DIFFERENCES, Comparison, Difference, points
@@ -13,6 +15,7 @@ from fftag.training.runs import Run, curve
 from fftag.training.threshold_counts import counts_by_threshold
 
 BY_EPOCH = {"mAP": "validation mAP", "micro_f1": "validation micro-F1"}
+GRID = "#e3e5e9"
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -22,6 +25,7 @@ def by_epoch(runs: Sequence[Run]) -> Figure:
     Args:
         runs: those without a training log are left out.
     """
+    names = short_names(runs)
     with mpl.rc_context(STYLE):
         drawing = figure(9.2, 3.6 + 0.18 * len(runs))
         for axes, (metric, title) in zip(
@@ -32,13 +36,14 @@ def by_epoch(runs: Sequence[Run]) -> Figure:
                 if not epochs:
                     continue
                 colour, style = look(position)
-                label = shortened(run.name)
+                label = names[position]
                 axes.plot(epochs, values, color=colour, linestyle=style, label=label)
                 if metric == "mAP":
                     best = int(np.argmax(values))
                     axes.plot(epochs[best], values[best], "o", color=colour, markersize=5)
             axes.set(title=title, xlabel="epoch")
             axes.set_ylim(bottom=0)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, labels = drawing.axes[0].get_legend_handles_labels()
         drawing.legend(handles, labels, loc="outside lower center", ncols=2)
     return drawing
@@ -46,6 +51,7 @@ def by_epoch(runs: Sequence[Run]) -> Figure:
 
 def precision_recall(runs: Sequence[Run]) -> Figure:
     """Precision against recall of all labels together; a point is where each run tags."""
+    names = short_names(runs)
     with mpl.rc_context(STYLE):
         drawing = figure(7.2, 5.0 + 0.18 * len(runs))
         axes = drawing.subplots()
@@ -54,8 +60,8 @@ def precision_recall(runs: Sequence[Run]) -> Figure:
             photos = run.photos
             colour, style = look(position)
             counts = counts_by_threshold(photos.targets, photos.scores)
-            name = shortened(run.name)
-            draw_curve(axes, counts, color=colour, linestyle=style, linewidth=1.6, label=name)
+            width, label = 1.6, names[position]
+            draw_curve(axes, counts, color=colour, linestyle=style, linewidth=width, label=label)
             right, given = int((photos.targets & photos.tags).sum()), int(photos.tags.sum())
             if given and counts.positives:
                 axes.plot(right / counts.positives, right / given, "o", color=colour)
@@ -75,24 +81,30 @@ def forest(comparison: Comparison) -> Figure:
     """
     shown = [one for metric in DIFFERENCES for one in _drawn(comparison, metric)]
     others = [run.name for run in comparison.runs[1:]]
+    names = short_names(comparison.runs)
     with mpl.rc_context(STYLE):
         drawing = figure(8.2, 1.6 + 0.22 * max(len(shown), 3) + 0.18 * len(others))
         axes = drawing.subplots()
         axes.axvline(0, color=INK, linewidth=0.8)
         named: set[str] = set()
         for row, one in enumerate(shown):
-            colour, _ = look(others.index(one.run) + 1)
-            label = shortened(one.run) if one.run not in named else None
+            position = others.index(one.run) + 1
+            colour, _ = look(position)
+            label = names[position] if one.run not in named else None
             named.add(one.run)
             low, value, high = (100 * border for border in (one.low, one.value, one.high))
             axes.plot([low, high], [row, row], color=colour, linewidth=1.8)
             axes.plot(value, row, "o", color=colour, markersize=5, label=label)
-        names = [DIFFERENCES[one.metric] for one in shown]
-        axes.set_yticks(np.arange(len(shown)), names)
+        metrics = [one.metric for one in shown]
+        begins = [row for row, metric in enumerate(metrics) if metrics.index(metric) == row]
+        axes.set_yticks(begins, [DIFFERENCES[metrics[row]] for row in begins])
+        for row in begins[1:]:
+            axes.axhline(row - 0.5, color=GRID, linewidth=0.8)
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
-        first = shortened(comparison.runs[0].name)
-        axes.set(title=f"Difference from {first}", xlabel="percentage points, with 95 % interval")
+        axes.set(
+            title=f"Difference from {names[0]}", xlabel="percentage points, with 95 % interval"
+        )
         drawing.legend(loc="outside lower center", ncols=2)
     return drawing
 
@@ -101,6 +113,14 @@ def look(position: int) -> tuple[str, str]:
     """Colour and line style of a run, the same in every plot."""
     number = len(COLOURS)
     return COLOURS[position % number], STYLES[position // number % len(STYLES)]
+
+
+def short_names(runs: Sequence[Run]) -> list[str]:
+    """The name of each run's folder alone, where no two share it; otherwise its path."""
+    folders = [PurePath(run.name).name for run in runs]
+    if all(folders) and len(set(folders)) == len(folders):
+        return [shortened(folder) for folder in folders]
+    return [shortened(run.name) for run in runs]
 
 
 def _drawn(comparison: Comparison, metric: str) -> list[Difference]:
