@@ -45,6 +45,7 @@ def test_a_figure_that_no_resample_defines_has_no_interval():
     assert np.isnan(found.ap[1]).all() and not np.isnan(found.ap[0]).any()
     nothing = intervals.bootstrap(np.zeros_like(targets), tags, scores, 50)
     assert nothing.to_json()["intervals"]["mAP"] is None
+    assert np.isnan(intervals.resample(targets * 0, tags, scores, 5, 0).mean_ap)
     assert nothing.to_json()["intervals"]["micro_f1"] == [0, 0]
 
 
@@ -56,6 +57,7 @@ def test_intervals_repeat_with_their_seed_and_say_how_they_were_made():
     assert first.overall["micro_f1"] != other.overall["micro_f1"]
     assert first.to_json()["bootstrap"] == {
         "method": "percentile bootstrap over photos",
+        "method_of_mAP": "reverse percentile bootstrap over photos",
         "level": 0.95,
         "resamples": 100,
         "seed": 5,
@@ -80,6 +82,24 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(metric):
         held += low <= truth <= high
     # Of 200 intervals 190 are expected; 178 and 199 are further off than chance takes them.
     assert 178 < held <= 199
+
+
+def test_the_interval_of_map_is_not_lifted_by_labels_on_few_photos():
+    def rare(photos: int, seed: int) -> tuple[np.ndarray, ...]:
+        random = np.random.default_rng(seed)
+        targets = (random.random((photos, 10)) < 0.08).astype(np.uint8)
+        scores = random.normal(0.3 + 0.25 * targets, 0.15)
+        return targets, (scores >= 0.5).astype(np.uint8), scores
+
+    truth = metrics.overall(*rare(100_000, 10**6))["mAP"]
+    reverse = plain = 0
+    for seed in range(100):
+        found = intervals.resample(*rare(150, seed), 200, seed=0)
+        low, high = found.intervals()["mAP"]
+        reverse += low <= truth <= high
+        low, high = intervals.interval(found.overall["mAP"])
+        plain += low <= truth <= high
+    assert reverse >= 85 and plain < 80
 
 
 def problem_of_equal_labels(photos: int, seed: int) -> tuple[np.ndarray, ...]:

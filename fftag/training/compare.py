@@ -85,6 +85,7 @@ class Comparison:
             "photos": len(self.runs[0].photos.images),
             "bootstrap": {
                 "method": intervals.METHOD,
+                "method_of_mAP": intervals.METHOD_OF_MAP,
                 "level": intervals.LEVEL,
                 "resamples": self.resamples,
                 "seed": self.seed,
@@ -159,12 +160,13 @@ def compare(runs: Sequence[Run], resamples: int | None = None, seed: int = 0) ->
     """
     first = runs[0].photos
     number = resamples or intervals.default_resamples(len(first.images))
-    overall, drawn = {}, {}
+    overall, drawn, around = {}, {}, {}
     for run in runs:
         photos = run.photos
         arrays = (photos.targets, photos.tags, photos.scores)
         overall[run.name] = metrics.overall(*arrays)
-        drawn[run.name] = intervals.resample(*arrays, number, seed).overall
+        resampled = intervals.resample(*arrays, number, seed)
+        drawn[run.name], around[run.name] = resampled.overall, resampled.intervals()
     prevalence = np.asarray(first.about.prevalence, dtype=np.float64)
     beside = {
         "chance": baselines.chance(first.targets, prevalence),
@@ -173,10 +175,7 @@ def compare(runs: Sequence[Run], resamples: int | None = None, seed: int = 0) ->
     return Comparison(
         runs=runs,
         overall=overall,
-        intervals={
-            name: {metric: intervals.interval(values) for metric, values in figures.items()}
-            for name, figures in drawn.items()
-        },
+        intervals=around,
         baselines=beside,
         differences=[
             _difference(run.name, runs[0].name, metric, overall, drawn)
