@@ -262,6 +262,19 @@ def test_the_command_evaluates_what_was_not_and_compares(
     assert fftag("compare", one).returncode == 2
 
 
+@pytest.mark.parametrize("name", ["evaluate", "compare"])
+def test_every_option_is_documented(name: str) -> None:
+    from fftag.cli import app
+
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    docs = (Path(__file__).parent.parent / "docs/evaluation.md").read_text(encoding="utf-8")
+    options = [one for one in command.params if one.param_type_name == "option"]
+    assert len(options) > 5
+    for option in options:
+        flag = option.opts[0]
+        assert flag == "--help" or f"`{flag}" in docs or f" {flag} " in docs, flag
+
+
 def test_every_command_has_help_with_an_example() -> None:
     from fftag.cli import app
 
