@@ -93,7 +93,8 @@ def by_label(per_label: pd.DataFrame) -> Figure:
     """F1 and average precision of each label beside its support, the most frequent on top.
 
     Args:
-        per_label: of the `Evaluation`; at most `MOST_LABELS_DRAWN` rows are drawn.
+        per_label: of the `Evaluation`; at most `MOST_LABELS_DRAWN` rows are drawn. With `ap_low`
+            and `ap_high`, the interval of each average precision is a line.
     """
     shown = per_label.sort_values("support", ascending=False, kind="stable")
     shown = shown.head(MOST_LABELS_DRAWN)
@@ -114,6 +115,8 @@ def by_label(per_label: pd.DataFrame) -> Figure:
             markeredgewidth=2,
             label="AP of chance (prevalence)",
         )
+        if "ap_low" in shown:
+            quality.hlines(rows, shown["ap_low"], shown["ap_high"], color=INK, linewidth=0.8)
         quality.set_yticks(rows, [shortened(name) for name in shown["label"]])
         quality.set(title="Quality by label", xlim=(-0.01, 1.02))
         quality.set_ylim(len(shown) - 0.4, -0.6)
