@@ -203,6 +203,30 @@ def _pairs(items: list[str], option: str) -> dict[str, str]:
 
 
 @app.command()
+def tune(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    data: Annotated[Path, typer.Option(help="Manifest; its validation split decides.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="tags.key=value; see docs/training.md.")
+    ] = None,
+    device: Device = "auto",
+    workers: Workers = 2,
+) -> None:
+    """Calibrate a trained model and choose its thresholds anew, for another objective.
+
+    Example: fftag tune runs/cnn --data d.parquet --out runs/macro --set tags.objective=macro_f1
+    """
+    from fftag.bundle import load_bundle
+    from fftag.datasets.manifest import read_manifest
+    from fftag.training.tune import tune as run
+
+    settings = _pairs(changes or [], "--set")
+    bundle = run(load_bundle(model), read_manifest(data), out, settings, device, workers)
+    print(f"model folder: {out} (id {bundle.model_id[:12]})")
+
+
+@app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     data: Annotated[Path, typer.Option(help="Manifest.")],

@@ -1,6 +1,7 @@
 """The end of a training: the best epoch becomes a model folder with a card and plots."""
 
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 import torchvision
 from jinja2 import Environment, PackageLoader
+from torch import Tensor
 
 from fftag import __version__, hf_vit, models
 from fftag.atomic import replacing, write_text
@@ -16,11 +18,12 @@ from fftag.datasets.manifest import Manifest
 from fftag.plots import INK, STYLE, figure, to_png
 from fftag.predict import Predictor
 from fftag.training import metrics
-from fftag.training.calibration import calibrate
+from fftag.training.calibration import Calibration, calibrate
 from fftag.training.checkpoint import Checkpoint
 from fftag.training.evaluate import score_photos, write_evaluation
 from fftag.training.photos import Photos
 from fftag.training.recipe import Recipe
+from fftag.training.settings import TagSettings
 from fftag.training.thresholds import choose_thresholds
 
 CARD_METRICS = ("mAP", "micro_f1", "macro_f1", "subset_accuracy")
@@ -46,13 +49,8 @@ def publish(
         checkpoint: history and weights.
         workers: decoding processes.
     """
-    targets = val_photos.targets.numpy().astype(np.uint8)
     size = recipe.run.batch_size
-    logits = score_photos(predictor, val_photos, size, workers).logits
-    calibration = calibrate(targets, logits, recipe.tags)
-    calibration.fold_into(predictor.model.head)
-    scores = score_photos(predictor, val_photos, size, workers).scores
-    thresholds = choose_thresholds(targets, scores, recipe.tags)
+    tuned = tune_head(predictor, val_photos, recipe.tags, size, workers)
     spec = recipe.model.input_spec()
     resolved = recipe.model_copy(
         update={"model": recipe.model.model_copy(update={"input_size": (spec.height, spec.width)})}
@@ -60,11 +58,11 @@ def publish(
     config = ModelConfig(
         architecture=recipe.model.architecture,
         labels=manifest.labels,
-        thresholds=tuple(float(value) for value in thresholds),
+        thresholds=tuned.thresholds,
         input=spec,
         prevalence=tuple(manifest.of_split("train").targets().mean(axis=0).tolist()),
-        validation=tuple(metrics.validation_counts(targets, scores, thresholds)),
-        calibration=calibration.to_json(),
+        validation=tuned.validation,
+        calibration=tuned.calibration.to_json(),
         recipe=resolved.model_dump(mode="json"),
         data_fingerprint=manifest.fingerprint,
         versions={
@@ -77,15 +75,77 @@ def publish(
         norm_eps=hf_vit.norm_eps(predictor.model.backbone),
     )
     with replacing(out / "curves.png") as temporary:
-        temporary.write_bytes(draw_curves(checkpoint.history))
-    content = write_evaluation(out, config, targets, scores, "val")
-    _write_card(out, config, content, checkpoint)
+        temporary.write_bytes(draw_curves(checkpoint.history, recipe.run.monitor))
+    return finish(out, config, tuned, checkpoint.history, predictor.model.state_dict())
+
+
+def finish(
+    out: Path,
+    config: ModelConfig,
+    tuned: "TunedHead",
+    history: list[dict[str, float]],
+    state: dict[str, Tensor],
+) -> Bundle:
+    """Writes evaluation, card, config and weights: from then on the folder is a model."""
+    content = write_evaluation(out, config, tuned.targets, tuned.scores, "val")
+    _write_card(out, config, content, history)
     # Last, as the digests make the folder a model: until then it is an unfinished run.
-    return save_bundle(out, config, predictor.model.state_dict())
+    return save_bundle(out, config, state)
 
 
-def draw_curves(history: list[dict[str, float]]) -> bytes:
-    """Loss of both splits, and the validation metrics, by epoch: a PNG."""
+@dataclass(frozen=True)
+class TunedHead:
+    """What was decided on the validation split.
+
+    Attributes:
+        targets: uint8 [photos, labels].
+        scores: float32 [photos, labels], calibrated.
+        calibration: folded into the head.
+        thresholds: one per label.
+        validation: counts at them, per label.
+    """
+
+    targets: np.ndarray
+    scores: np.ndarray
+    calibration: Calibration
+    thresholds: tuple[float, ...]
+    validation: tuple[dict[str, int], ...]
+
+
+def tune_head(
+    predictor: Predictor, val_photos: Photos, settings: TagSettings, batch_size: int, workers: int
+) -> TunedHead:
+    """Calibrates the head and chooses the thresholds.
+
+    Args:
+        predictor: its head is changed.
+        val_photos: photos that the model was not trained on.
+        settings: how.
+        batch_size: photos per forward pass.
+        workers: decoding processes.
+    """
+    targets = val_photos.targets.numpy().astype(np.uint8)
+    logits = score_photos(predictor, val_photos, batch_size, workers).logits
+    calibration = calibrate(targets, logits, settings)
+    calibration.fold_into(predictor.model.head)
+    scores = score_photos(predictor, val_photos, batch_size, workers).scores
+    thresholds = choose_thresholds(targets, scores, settings)
+    return TunedHead(
+        targets,
+        scores,
+        calibration,
+        tuple(float(value) for value in thresholds),
+        tuple(metrics.validation_counts(targets, scores, thresholds)),
+    )
+
+
+def best_epoch(history: list[dict[str, float]], monitor: str) -> int:
+    """The number of the epoch that was kept, from 1; the first of equals."""
+    return int(max(history, key=lambda row: row[monitor])["epoch"])
+
+
+def draw_curves(history: list[dict[str, float]], monitor: str) -> bytes:
+    """Loss of both splits, and the validation metrics, by epoch: a PNG; the best is marked."""
     import matplotlib as mpl
 
     epochs = [row["epoch"] for row in history]
@@ -98,15 +158,14 @@ def draw_curves(history: list[dict[str, float]]) -> bytes:
         for key, label in (("mAP", "mAP"), ("micro_f1", "micro-F1"), ("macro_f1", "macro-F1")):
             quality.plot(epochs, [row[key] for row in history], label=label, marker="o", ms=3)
         quality.set(title="Validation", xlabel="epoch", ylim=(0, 1))
-        best = max(history, key=lambda row: row["mAP"])
-        quality.axvline(best["epoch"], color=INK, linewidth=0.6, linestyle=":")
+        quality.axvline(best_epoch(history, monitor), color=INK, linewidth=0.6, linestyle=":")
         for axes in (losses, quality):
             axes.legend()
     return to_png(drawing)
 
 
 def _write_card(
-    out: Path, config: ModelConfig, content: dict[str, Any], checkpoint: Checkpoint
+    out: Path, config: ModelConfig, content: dict[str, Any], history: list[dict[str, float]]
 ) -> None:
     def percent(value: float | None) -> str:
         return "" if value is None else f"{value:.1%}"
@@ -139,7 +198,7 @@ def _write_card(
         photos=int(content["overall"]["photos"]),
         rows=rows,
         labels=labels,
-        epochs=len(checkpoint.history),
-        best_epoch=checkpoint.best_epoch + 1,
+        epochs=len(history),
+        best_epoch=best_epoch(history, config.recipe["run"]["monitor"]),
     )
     write_text(out / "README.md", text)

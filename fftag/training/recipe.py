@@ -57,14 +57,23 @@ def load_recipe(name_or_file: str, changes: dict[str, str] | None = None) -> Rec
         raise FftagError(f"no recipe {name_or_file!r}: name a file, or one of {known}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FftagError(f"recipe {path} is no TOML: {error}") from error
-    for key, value in (changes or {}).items():
-        _change(content, key, value)
-    try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        raise FftagError(f"recipe {path}: {_first_problem(error)}") from error
+    recipe = _validated(content, changes or {}, f"recipe {path}")
     recipe.model.input_spec()  # an unknown architecture or weights ends here
     return recipe
+
+
+def change_recipe(recipe: Recipe, changes: dict[str, str]) -> Recipe:
+    """A recipe with some settings changed; see `load_recipe`."""
+    return _validated(recipe.model_dump(mode="json"), changes, "recipe")
+
+
+def _validated(content: dict[str, Any], changes: dict[str, str], what: str) -> Recipe:
+    for key, value in changes.items():
+        _change(content, key, value)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise FftagError(f"{what}: {_first_problem(error)}") from error
 
 
 def _change(content: dict[str, Any], key: str, value: str) -> None:

@@ -1,0 +1,95 @@
+"""A trained model's calibration and thresholds, decided anew; nothing is trained."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fftag.bundle import Bundle
+from fftag.datasets.manifest import Manifest, check_files
+from fftag.errors import FftagError
+from fftag.predict import Predictor, choose_device, choose_precision
+from fftag.progress import say
+from fftag.training.calibration import Calibration
+from fftag.training.evaluate import BATCH_SIZE
+from fftag.training.photos import Photos
+from fftag.training.publish import finish, tune_head
+from fftag.training.recipe import Recipe, change_recipe
+
+CURVES, LOG = "curves.png", "log.jsonl"
+
+
+def tune(
+    bundle: Bundle,
+    manifest: Manifest,
+    out: Path,
+    changes: dict[str, str],
+    device: str = "auto",
+    workers: int = 2,
+) -> Bundle:
+    """Writes a model folder with the same network and other thresholds.
+
+    Args:
+        bundle: the model.
+        manifest: its validation split decides.
+        out: the new model folder.
+        changes: settings `tags.key` -> value; the others stay as the model was trained with.
+        device: see `fftag.predict.choose_device`.
+        workers: decoding processes.
+
+    Raises:
+        FftagError: a setting is none of `tags`, the manifest has other labels or no validation
+            split, or the folder is not empty.
+    """
+    strange = [key for key in changes if not key.startswith("tags.")]
+    if strange:
+        raise FftagError(f"cannot set {strange[0]}: only tags.* is decided after the training")
+    if out.exists() and any(out.iterdir()):
+        raise FftagError(f"{out} is not empty: choose another --out")
+    config = bundle.config
+    recipe = change_recipe(Recipe.model_validate(config.recipe), changes)
+    if config.labels.unknown(manifest.labels.names):
+        raise FftagError("the manifest has labels that the model does not know")
+    if manifest.fingerprint != config.data_fingerprint:
+        say("the model was trained on other data: make sure that it has not seen these photos")
+    chosen = manifest.of_split("val")
+    check_files(chosen)
+    photos = Photos(replace(chosen, labels=config.labels), config.input, None)
+    on = choose_device(device)
+    predictor = Predictor(bundle.build(), config.input, on, choose_precision("auto", on))
+    tuned = tune_head(predictor, photos, recipe.tags, BATCH_SIZE, workers)
+    new = replace(
+        config,
+        thresholds=tuned.thresholds,
+        validation=tuned.validation,
+        calibration=_after(config.calibration, tuned.calibration).to_json(),
+        recipe=recipe.model_dump(mode="json"),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (CURVES, LOG):
+        if (bundle.path / name).exists():
+            shutil.copyfile(bundle.path / name, out / name)
+    return finish(out, new, tuned, _history(bundle.path), predictor.model.state_dict())
+
+
+def _after(before: dict[str, list[Any]] | None, line: Calibration) -> Calibration:
+    """One line for two, the second through what the first gave."""
+    if before is None:
+        return line
+    slope, intercept = np.array(before["slope"]), np.array(before["intercept"])
+    methods = tuple(
+        old if new == "none" else new
+        for old, new in zip(before["method"], line.methods, strict=True)
+    )
+    return Calibration(methods, slope * line.slope, intercept * line.slope + line.intercept)
+
+
+def _history(folder: Path) -> list[dict[str, float]]:
+    try:
+        lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise FftagError(f"cannot read {folder / LOG}: {error.strerror}") from error
+    return [json.loads(line) for line in lines]
