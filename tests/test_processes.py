@@ -91,3 +91,5 @@ def test_the_shares_of_a_batch_make_the_batch() -> None:
 def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:
     with pytest.raises(FftagError, match=r"set run\.batch_size to a multiple"):
         RankSampler(SequentialSampler(range(20)), 7, Processes(0, 2))
+    with pytest.raises(FftagError, match="5 photos do not fill a batch of 8"):
+        RankSampler(SequentialSampler(range(5)), 8, Processes(0, 2))

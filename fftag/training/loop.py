@@ -83,7 +83,7 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, options: TrainOptions) 
         predictor = trainer.predictor()
         publish(out, recipe, manifest, predictor, judged, checkpoint, trainer.workers)
         (out / FILE).unlink()
-    processes.wait()
+    processes.leave()
     return load_bundle(out)
 
 

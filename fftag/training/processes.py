@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch.distributed as dist
 from torch.utils.data import Sampler
 
 from fftag.errors import FftagError
+
+PATIENCE = timedelta(hours=2)  # the others wait while the first one writes the model folder
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class Processes:
         """Returns once all are here."""
         if self.world > 1:
             dist.barrier()
+
+    def leave(self) -> None:
+        """Ends the contact, once all have come to the end."""
+        if self.world > 1:
+            dist.barrier()
+            dist.destroy_process_group()
 
     def gather(self, part: Sequence[np.ndarray], of: int) -> list[np.ndarray]:
         """Puts together what each process made of its share, in the order of the whole.
@@ -73,7 +82,7 @@ def join(device: torch.device) -> Processes:
         return Processes()
     if not dist.is_initialized():
         try:
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
         except (RuntimeError, ValueError) as error:
             raise FftagError(f"the {world} processes do not find each other: {error}") from error
     return Processes(dist.get_rank(), world)
@@ -108,8 +117,13 @@ class RankSampler(Sampler[int]):
             processes: among whom.
 
         Raises:
-            FftagError: the batch cannot be shared out evenly.
+            FftagError: the batch cannot be shared out evenly, or there are not enough photos.
         """
+        if len(order) < batch_size:  # type: ignore[arg-type]
+            raise FftagError(
+                f"{len(order)} photos do not fill a batch of {batch_size}: "  # type: ignore[arg-type]
+                "set run.batch_size lower, or train in one process"
+            )
         if batch_size % processes.world:
             raise FftagError(
                 f"a batch of {batch_size} cannot be shared by {processes.world} processes: "
