@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Sequential()
         if inputs != outputs:
             self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
+                nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity(),
                 nn.Conv2d(inputs, outputs, 1, bias=False),
                 nn.BatchNorm2d(outputs),
             )
