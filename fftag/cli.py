@@ -111,6 +111,21 @@ def data_import(
     image_column: Annotated[str, typer.Option(help="Of a table.")] = "image",
     labels_column: Annotated[str, typer.Option(help="Of a table.")] = "labels",
     separator: Annotated[str, typer.Option(help="Between a table's labels.")] = "|",
+    stratify: Annotated[
+        str | None, typer.Option(help="Column of a table, spread over the splits like a label.")
+    ] = None,
+    near_duplicates: Annotated[
+        bool, typer.Option(help="Keep photos of one scene in one split.")
+    ] = True,
+    near_distance: Annotated[
+        int, typer.Option(min=0, max=128, help="Bits in which hashes of one scene may differ.")
+    ] = 18,
+    near_model: Annotated[
+        Path | None, typer.Option(help="Model folder: compare its embeddings too.")
+    ] = None,
+    near_similarity: Annotated[
+        float, typer.Option(min=-1, max=1, help="Cosine from which embeddings are of one scene.")
+    ] = 0.98,
     json_: Json = False,
 ) -> None:
     """Import a dataset into one manifest, with splits.
@@ -133,6 +148,11 @@ def data_import(
         image_column=image_column,
         labels_column=labels_column,
         separator=separator,
+        stratify=stratify,
+        near_duplicates=near_duplicates,
+        near_distance=near_distance,
+        near_model=near_model,
+        near_similarity=near_similarity,
     )
     report = import_dataset(kind, source, out, options)
     _emit(report.content(), report.lines(), json_)

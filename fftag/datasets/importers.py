@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from fftag.bundle import load_bundle
 from fftag.datasets import ccp, fashionpedia, folders, imaterialist, sheet, table
 from fftag.datasets.manifest import SPLITS, Manifest, make_manifest, write_manifest
+from fftag.datasets.near_duplicates import join_groups, near_duplicates, similar_embeddings
 from fftag.datasets.reading import Importer, ImportOptions, Photo, Reading
 from fftag.datasets.splits import check_shares, duplicate_groups, stratified_splits
 from fftag.datasets.tables import examples, is_file
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
+
+LARGE_CLUSTER = 0.05
 
 __all__ = ["IMPORTERS", "ImportOptions", "ImportReport", "import_dataset"]
 
@@ -43,6 +47,7 @@ class ImportReport:
         splits: photos by split.
         absent: labels that no photo of a split has, by split.
         copies: photos beyond the first of each group of identical files.
+        near: near duplicates: the photos of each cluster, the largest cluster first.
         moved: photos whose split, as the dataset gave it, was changed to that of their copy.
         missing: photos left out because their files are not there.
         dropped: labels dropped for being on too few photos, with their photo counts.
@@ -57,6 +62,7 @@ class ImportReport:
     splits: dict[str, int]
     absent: dict[str, tuple[str, ...]]
     copies: int
+    near: tuple[tuple[str, ...], ...]
     moved: int
     missing: int
     dropped: dict[str, int]
@@ -80,6 +86,15 @@ class ImportReport:
         if self.copies:
             copies = _count(self.copies, "photo")
             lines.append(f"{copies} with the same content as another, kept in its split")
+        if self.near:
+            shown = examples([" = ".join(cluster[:3]) for cluster in self.near], 2)
+            clusters = _count(len(self.near), "cluster")
+            lines.append(f"{clusters} of near duplicates, each kept in one split: {shown}")
+            if len(self.near[0]) > LARGE_CLUSTER * self.photos:
+                lines.append(
+                    f"the largest has {len(self.near[0]):,} photos: look whether they are one "
+                    "scene, and lower --near-distance if they are not"
+                )
         if self.moved:
             moved = _count(self.moved, "photo")
             lines.append(f"{moved} moved from the split given to that of a copy")
@@ -113,6 +128,8 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
         raise FftagError(f"unknown format {format!r}: use one of {', '.join(IMPORTERS)}")
     if out.suffix != ".parquet":
         raise FftagError(f"--out {out}: a manifest is a Parquet; let its name end in .parquet")
+    if options.stratify and format != "table":
+        raise FftagError(f"--stratify names a column of a table: {format} has none")
     check_shares(options.splits)
     if not source.exists():
         raise FftagError(f"there is no {source}")
@@ -122,7 +139,9 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
     photos, label_set, dropped = _drop_rare(present, reading.labels, options.min_photos)
     photos = sorted(photos, key=lambda photo: os.path.abspath(photo.path))  # noqa: PTH100
 
-    groups = duplicate_groups([photo.path for photo in photos])
+    paths = [photo.path for photo in photos]
+    exact = duplicate_groups(paths)
+    groups = join_groups(exact, _near(paths, options))
     splits = stratified_splits(
         label_set.encode([photo.labels for photo in photos]),
         options.splits,
@@ -148,8 +167,32 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
         photo.split is not None and photo.split != split
         for photo, split in zip(photos, splits, strict=True)
     )
-    copies = len(photos) - len(np.unique(groups))
-    return _report(manifest, out, copies, moved, missing, dropped, reading.notes)
+    copies = len(photos) - len(np.unique(exact))
+    clusters = _near_clusters(manifest, exact, groups)
+    return _report(manifest, out, copies, clusters, moved, missing, dropped, reading.notes)
+
+
+def _near(paths: list[Path], options: ImportOptions) -> list[np.ndarray]:
+    """Near duplicates, as the options have them looked for."""
+    pairs = []
+    if options.near_duplicates:
+        pairs.append(near_duplicates(paths, options.near_distance))
+    if options.near_model is not None:
+        bundle = load_bundle(options.near_model)
+        pairs.append(similar_embeddings(paths, bundle, options.near_similarity))
+    return pairs
+
+
+def _near_clusters(
+    manifest: Manifest, exact: np.ndarray, groups: np.ndarray
+) -> tuple[tuple[str, ...], ...]:
+    """The groups that hold more than copies of one photo, the largest first, as image paths."""
+    images = manifest.frame["image"].to_numpy()
+    clusters: dict[int, dict[int, str]] = {}
+    for image, group, content in zip(images, groups.tolist(), exact.tolist(), strict=True):
+        clusters.setdefault(group, {}).setdefault(content, image)
+    near = [tuple(members.values()) for members in clusters.values() if len(members) > 1]
+    return tuple(sorted(near, key=len, reverse=True))
 
 
 def _count(number: int, unit: str) -> str:
@@ -225,6 +268,7 @@ def _report(
     manifest: Manifest,
     out: Path,
     copies: int,
+    near: tuple[tuple[str, ...], ...],
     moved: int,
     missing: int,
     dropped: dict[str, int],
@@ -248,6 +292,7 @@ def _report(
         splits=counts,
         absent=absent,
         copies=copies,
+        near=near,
         moved=moved,
         missing=missing,
         dropped=dropped,

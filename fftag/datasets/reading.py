@@ -28,6 +28,12 @@ class ImportOptions:
         seed: of the split.
         allow_missing: leave photos out that are not there, instead of refusing.
         image_column, labels_column, separator: of the `table` format.
+        stratify: the column of the `table` format that is spread over the splits like a label, and
+            kept as the manifest's `source`; by default `source`, where there is one.
+        near_duplicates: look for photos of one scene, and keep them in one split.
+        near_distance: see `fftag.datasets.near_duplicates.near_duplicates`.
+        near_model: a model folder whose embeddings are compared as well.
+        near_similarity: the cosine similarity from which two embeddings are of one scene.
     """
 
     taxonomy: Path | str | None = None
@@ -39,6 +45,11 @@ class ImportOptions:
     image_column: str = "image"
     labels_column: str = "labels"
     separator: str = "|"
+    stratify: str | None = None
+    near_duplicates: bool = True
+    near_distance: int = 18
+    near_model: Path | None = None
+    near_similarity: float = 0.98
 
     def label_set(self, own: LabelSet) -> LabelSet:
         """The taxonomy asked for, or the dataset's own label set."""

@@ -14,6 +14,8 @@ from fftag.labels import LabelSet
 def read(source: Path, options: ImportOptions) -> Reading:
     """Reads one row per photo; `split` and `source` columns are taken over where there are any.
 
+    Another column than `source` may be named to be spread over the splits.
+
     The label set is the taxonomy, else the one in the metadata of a Parquet that fftag wrote, else
     the names met, sorted.
 
@@ -32,6 +34,8 @@ def read(source: Path, options: ImportOptions) -> Reading:
         source,
         "name the columns with --image-column and --labels-column",
     )
+    if options.stratify:
+        need_columns(frame, [options.stratify], source, "name one with --stratify")
     images = frame[options.image_column]
     for row, image in enumerate(images, FIRST_ROW):
         if pd.isna(image) or not str(image).strip():
@@ -48,7 +52,7 @@ def read(source: Path, options: ImportOptions) -> Reading:
     photos = [
         Photo(folder / str(image), tuple(dict.fromkeys(names)), origin, split)
         for image, names, origin, split in zip(
-            images, labels, optional_text(frame, "source"), splits, strict=True
+            images, labels, optional_text(frame, options.stratify or "source"), splits, strict=True
         )
     ]
     met = sorted({name for names in labels for name in names})
