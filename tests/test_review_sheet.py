@@ -1,0 +1,149 @@
+"""A review's sheet: what is written is read back, and corrections reach the manifest or stop."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fftag.datasets.correct import correct_manifest
+from fftag.datasets.manifest import Manifest, make_manifest, read_manifest
+from fftag.datasets.review_sheet import Suspect, defused, fused, read_sheet, write_sheet
+from fftag.errors import FftagError
+from fftag.labels import LabelSet
+
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12
+).filter(lambda text: text.strip())
+
+
+def manifest_of(root: Path) -> Manifest:
+    return make_manifest(
+        ["a.jpg", "sub/b.jpg", "=c.jpg"],
+        [["hat", "=cmd|'/c calc'!A0"], [], ["shoe"]],
+        LabelSet.of(["hat", "shoe", "=cmd|'/c calc'!A0"]),
+        root,
+        ["train", "val", "test"],
+        ["web", None, "shop"],
+    )
+
+
+def suspects() -> list[Suspect]:
+    return [
+        Suspect("a.jpg", "=cmd|'/c calc'!A0", True, 0.02, 0.1),
+        Suspect("sub/b.jpg", "hat", False, 0.9, 0.2),
+        Suspect("=c.jpg", "shoe", True, 0.4, 0.3),
+    ]
+
+
+def filled(path: Path, answers: list[str], suffix: str = ".csv") -> Path:
+    """The sheet after somebody answered it in a spreadsheet."""
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame["correct"] = answers
+    out = path.with_name(f"filled{suffix}")
+    if suffix == ".csv":
+        frame.to_csv(out, index=False)
+    else:
+        frame.to_excel(out, index=False)
+    return out
+
+
+@given(TEXT)
+def test_defusing_is_undone_and_leaves_no_formula(text: str) -> None:
+    assert fused(defused(text)) == text
+    assert not defused(text).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(TEXT, TEXT, st.booleans()), min_size=1, max_size=6))
+def test_any_path_and_label_come_back_from_the_sheet(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, bool]]
+) -> None:
+    path = tmp_path_factory.mktemp("sheet") / "review.csv"
+    write_sheet(path, [Suspect(image, label, had, 0.5, 0.5) for image, label, had in rows])
+    back = read_sheet(path)
+    assert [(one.image, one.label, one.given) for one in back] == rows
+    assert all(one.correct is None for one in back)
+
+
+def test_no_cell_of_the_sheet_begins_a_formula(tmp_path: Path) -> None:
+    path = tmp_path / "review.csv"
+    write_sheet(path, suspects())
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert list(frame) == [
+        *("rank", "image", "label", "given", "suggested", "score", "quality", "correct")
+    ]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in frame.to_numpy().ravel())
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_corrections_reach_the_manifest_and_nothing_else_changes(
+    tmp_path: Path, suffix: str
+) -> None:
+    before = manifest_of(tmp_path)
+    write_sheet(tmp_path / "review.csv", suspects())
+    sheet = filled(tmp_path / "review.csv", ["No", "yes", "yes"], suffix)
+    report = correct_manifest(before, sheet, tmp_path / "new.parquet")
+    after = read_manifest(tmp_path / "new.parquet")
+    assert [list(names) for names in after.frame["labels"]] == [["hat"], ["hat"], ["shoe"]]
+    for column in ("image", "split", "source"):
+        assert after.frame[column].tolist() == before.frame[column].tolist()
+    assert after.labels == before.labels
+    assert (report.added, report.removed, report.confirmed, report.photos) == (1, 1, 1, 2)
+    assert "1 labels added and 1 removed" in report.lines()[0]
+
+
+def test_a_corrected_manifest_in_another_folder_finds_the_same_photos(tmp_path: Path) -> None:
+    before = manifest_of(tmp_path / "data")
+    write_sheet(tmp_path / "review.csv", suspects())
+    sheet = filled(tmp_path / "review.csv", ["", "", "no"])
+    report = correct_manifest(before, sheet, tmp_path / "other" / "new.parquet")
+    after = read_manifest(tmp_path / "other" / "new.parquet")
+    assert after.files() == before.files()
+    assert (report.removed, report.unanswered, report.unlabelled) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"image": ["a.jpg", "gone.jpg", "'=c.jpg"]}, r"1 photos of .* 'gone\.jpg'"),
+        ({"label": ["hat", "hat", "coat"]}, r"1 labels of .* 'coat'"),
+        ({"given": ["yes", "yes", "yes"]}, r"1 rows .* no longer .*row 3: 'hat' of 'sub/b\.jpg'"),
+        ({"given": ["yes", "", "yes"]}, "row 3: column given is empty"),
+        ({"correct": ["yes", "maybe", ""]}, "row 3: correct is 'maybe': write yes, no"),
+        ({"correct": ["", "", ""]}, "no row of .* has yes or no"),
+        ({"image": ["a.jpg", "", "'=c.jpg"]}, "row 3: no image, or no label"),
+    ],
+)
+def test_a_sheet_that_does_not_fit_is_refused(
+    tmp_path: Path, change: dict[str, list[str]], says: str
+) -> None:
+    write_sheet(tmp_path / "review.csv", suspects())
+    sheet = filled(tmp_path / "review.csv", ["no", "yes", "yes"])
+    frame = pd.read_csv(sheet, dtype=str, keep_default_na=False)
+    for column, cells in change.items():
+        frame[column] = cells
+    frame.to_csv(sheet, index=False)
+    with pytest.raises(FftagError, match=says):
+        correct_manifest(manifest_of(tmp_path), sheet, tmp_path / "new.parquet")
+    assert not (tmp_path / "new.parquet").exists()
+
+
+def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    write_sheet(tmp_path / "review.csv", [suspects()[1]] * 2)
+    sheet = filled(tmp_path / "review.csv", ["yes", "no"])
+    with pytest.raises(FftagError, match=r"rows 2 and 3 .* contradict .*'sub/b\.jpg' has 'hat'"):
+        correct_manifest(manifest_of(tmp_path), sheet, tmp_path / "new.parquet")
+
+
+def test_a_sheet_of_another_form_is_refused(tmp_path: Path) -> None:
+    manifest = manifest_of(tmp_path)
+    (tmp_path / "semicolons.csv").write_text("rank;image;label\n1;a.jpg;hat\n")
+    with pytest.raises(FftagError, match="saved with commas"):
+        correct_manifest(manifest, tmp_path / "semicolons.csv", tmp_path / "new.parquet")
+    with pytest.raises(FftagError, match="is no sheet"):
+        correct_manifest(manifest, tmp_path / "review.html", tmp_path / "new.parquet")
+    with pytest.raises(FftagError, match=r"end in \.parquet"):
+        correct_manifest(manifest, tmp_path / "semicolons.csv", tmp_path / "new.csv")
