@@ -175,6 +175,70 @@ def data_eda(
     _emit({"files": files}, files, json_)
 
 
+@data_app.command("review")
+def data_review(
+    dataset: Annotated[Path, typer.Argument(help="Manifest.")],
+    out: Annotated[Path, typer.Option(help="Folder for review.csv, review.html and the folds.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="Train by folds with this recipe, to score every photo.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Score val and test with this model, trained on the same manifest."),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=3, help="Models to train with --recipe.")] = 5,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value; beats the recipe.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Labels to list, the likeliest errors.")] = 100,
+    device: Device = "auto",
+    workers: Workers = 2,
+    json_: Json = False,
+) -> None:
+    """List the labels most likely wrong, as a page and as a sheet to correct.
+
+    Example: fftag data review dataset.parquet --recipe small --out review
+    """
+    if (recipe is None) == (model is None):
+        raise typer.BadParameter("give --recipe, to train by folds, or --model, one of the two")
+    if changes and recipe is None:
+        raise typer.BadParameter("--set changes a recipe: give --recipe")
+    from fftag.bundle import load_bundle
+    from fftag.datasets.manifest import read_manifest
+    from fftag.training.loop import TrainOptions
+    from fftag.training.recipe import load_recipe
+    from fftag.training.review import review_by_folds, review_by_model
+
+    manifest, options = read_manifest(dataset), TrainOptions(device, workers)
+    if recipe is not None:
+        chosen = load_recipe(recipe, _pairs(changes or [], "--set"))
+        review = review_by_folds(manifest, chosen, out, folds, top, options)
+    else:
+        assert model is not None
+        review = review_by_model(manifest, load_bundle(model), out, top, options)
+    _emit(review.to_json(), review.lines(), json_)
+
+
+@data_app.command("correct")
+def data_correct(
+    dataset: Annotated[Path, typer.Argument(help="Manifest that was reviewed.")],
+    sheet: Annotated[
+        Path, typer.Option(help="Its review.csv, column correct filled in; or .xlsx.")
+    ],
+    out: Annotated[Path, typer.Option(help="Manifest to write (Parquet).")],
+    json_: Json = False,
+) -> None:
+    """Write a manifest with the labels corrected in a review's sheet.
+
+    Example: fftag data correct dataset.parquet --sheet review.csv --out corrected.parquet
+    """
+    from fftag.datasets.correct import correct_manifest
+    from fftag.datasets.manifest import read_manifest
+
+    report = correct_manifest(read_manifest(dataset), sheet, out)
+    _emit(report.content(), report.lines(), json_)
+
+
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe by name, or a TOML file.")],

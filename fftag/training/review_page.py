@@ -1,0 +1,59 @@
+"""The page of a review: each suspect with its photo, what was given, and what is suggested."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from PIL import Image
+
+from fftag.atomic import write_text
+from fftag.datasets.review_sheet import Suspect
+from fftag.decode import Failure, InputSpec, decode
+
+THUMBNAIL = InputSpec(240, 180, resize="pad")
+QUALITY = 80
+
+
+def write_review_page(
+    path: Path,
+    suspects: Sequence[Suspect],
+    root: Path,
+    flagged: dict[str, tuple[int, int]],
+    lead: str,
+) -> None:
+    """Writes a page that stands alone: thumbnails are inside it, and all text is escaped.
+
+    Args:
+        path: the HTML file.
+        suspects: in the order of the sheet.
+        root: the folder that their images are relative to.
+        flagged: by label, how many were given wrongly and how many are missing.
+        lead: one paragraph under the title.
+    """
+    environment = Environment(
+        loader=PackageLoader("fftag"), autoescape=select_autoescape(default=True)
+    )
+    pictures: dict[str, str] = {}
+    for one in suspects:
+        if one.image not in pictures:
+            pictures[one.image] = thumbnail(root / one.image)
+    text = environment.get_template("review.html").render(
+        suspects=suspects, pictures=pictures, flagged=flagged, lead=lead
+    )
+    # A label or path from a damaged source may hold what UTF-8 cannot.
+    write_text(path, text.encode("utf-8", "replace").decode())
+
+
+def thumbnail(path: Path) -> str:
+    """A small JPEG in base64; empty where the photo cannot be read."""
+    try:
+        photo = decode(path.read_bytes(), THUMBNAIL)
+    except OSError:
+        return ""
+    if isinstance(photo, Failure):
+        return ""
+    buffer = io.BytesIO()
+    Image.fromarray(photo.pixels).save(buffer, format="JPEG", quality=QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode()
