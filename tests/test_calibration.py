@@ -8,7 +8,7 @@ from fftag.labels import LabelSet
 from fftag.training.calibration import calibrate
 from fftag.training.metrics import best_global_threshold, evaluate
 from fftag.training.settings import TagSettings
-from fftag.training.thresholds import choose_thresholds
+from fftag.training.thresholds import choose_thresholds, cuts_above_prevalence
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
@@ -99,16 +99,26 @@ def test_macro_f1_cuts_each_label_and_trusts_few_positives_little(
     scored: tuple[np.ndarray, np.ndarray],
 ) -> None:
     targets, scores = scored
-    common = choose_thresholds(targets, scores, TagSettings(objective="micro_f1"))
+    common = cuts_above_prevalence(targets, scores)
     own = choose_thresholds(targets, scores, TagSettings(objective="macro_f1", shrinkage=0))
     shrunk = choose_thresholds(targets, scores, TagSettings(objective="macro_f1", shrinkage=20))
+    one = choose_thresholds(targets, scores, TagSettings(objective="micro_f1"))
     assert macro_f1(targets, scores, own) > macro_f1(targets, scores, common)
+    assert macro_f1(targets, scores, common) > macro_f1(targets, scores, one)
     # 50 or so positives against 20: most of the way; 2 positives: a small part of it.
     way = (logit(shrunk) - logit(common)) / (logit(own) - logit(common))
     positives = targets.sum(axis=0)
-    np.testing.assert_allclose(way[1:], positives[1:] / (positives[1:] + 20), atol=0.01)
+    np.testing.assert_allclose(way[1:], positives[1:] / (positives[1:] + 20), atol=0.02)
     firmly = choose_thresholds(targets, scores, TagSettings(objective="macro_f1", shrinkage=1e9))
     np.testing.assert_allclose(firmly, common, atol=1e-5)
+
+
+def test_labels_that_cannot_be_told_are_best_tagged_everywhere() -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random((2000, 3)) < [0.3, 0.1, 0.03]).astype(np.uint8)
+    noise = np.float32([0.3, 0.1, 0.03]) * (1 + 0.01 * rng.standard_normal((2000, 3)))
+    tags = noise >= cuts_above_prevalence(targets, noise.astype(np.float32))
+    assert tags.mean() > 0.95
 
 
 def test_a_target_precision_is_reached_by_the_lowest_cut_that_does(

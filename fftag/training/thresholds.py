@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import expit, logit
 
 from fftag.errors import FftagError
 from fftag.training.metrics import checked
 from fftag.training.settings import TagSettings
 from fftag.training.threshold_counts import ThresholdCounts, counts_by_threshold
 
+DISTANCES = np.linspace(-3, 4, 141)
 Choice = Callable[[ThresholdCounts], float]
 
 
@@ -17,8 +19,9 @@ def choose_thresholds(targets: np.ndarray, scores: np.ndarray, settings: TagSett
 
     `micro_f1` has one cut for all labels, the exact best on these photos: with calibrated scores
     the cut of best micro-F1 is the same for every label (Lipton et al. 2014). `macro_f1` and
-    `precision` have a cut per label, drawn in the logit domain towards the cut that would serve
-    all labels at once, the more so the fewer positives a label has.
+    `precision` have a cut per label, drawn in the logit domain towards one that serves all labels
+    at once, the more so the fewer positives a label has: for `precision` that is one score, for
+    `macro_f1` one distance above each label's prevalence, as the best cut of a rare label is low.
 
     Args:
         targets: uint8 [photos, labels].
@@ -40,20 +43,48 @@ def choose_thresholds(targets: np.ndarray, scores: np.ndarray, settings: TagSett
     choice: Choice = _best_f1
     if settings.objective == "precision":
         choice = _reaching(settings.precision)
-    common = choice(overall)
-    if np.isnan(common):
-        raise FftagError(
-            f"no threshold reaches a precision of {settings.precision:.0%} on the validation "
-            "split: lower tags.precision"
-        )
-    cuts = np.full(labels, common)
+        common = choice(overall)
+        if np.isnan(common):
+            raise FftagError(
+                f"no threshold reaches a precision of {settings.precision:.0%} on the validation "
+                "split: lower tags.precision"
+            )
+        cuts = np.full(labels, common)
+    else:
+        cuts = cuts_above_prevalence(targets, scores)
     positives = targets.sum(axis=0, dtype=np.int64)
     for label in np.flatnonzero(positives):
         own = choice(counts_by_threshold(targets[:, label], scores[:, label]))
         if not np.isnan(own):
             weight = positives[label] / (positives[label] + settings.shrinkage)
-            cuts[label] = _blend(own, common, float(weight))
+            cuts[label] = _blend(own, float(cuts[label]), float(weight))
     return cuts.astype(np.float32)
+
+
+def cuts_above_prevalence(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Thresholds at one distance, in logits, from each label's mean score: the best for macro-F1.
+
+    A label that a model cannot tell at all is best tagged everywhere, which is at its prevalence;
+    the mean of calibrated scores estimates that.
+
+    Args:
+        targets: uint8 [photos, labels].
+        scores: float32 [photos, labels], calibrated.
+
+    Returns:
+        float64 [labels].
+    """
+    prior = logit(np.clip(scores.mean(axis=0, dtype=np.float64), 1e-6, 1 - 1e-6))
+    best, found = -1.0, expit(prior)
+    for distance in DISTANCES:
+        cuts = expit(prior + distance)
+        tags = scores >= cuts
+        tp = (tags & (targets > 0)).sum(axis=0)
+        wanted = tags.sum(axis=0) + targets.sum(axis=0, dtype=np.int64)
+        macro = float((2 * tp / np.maximum(wanted, 1)).mean())
+        if macro > best:
+            best, found = macro, cuts
+    return found
 
 
 def _best_f1(counts: ThresholdCounts) -> float:
@@ -80,7 +111,5 @@ def _between(counts: ThresholdCounts, cut: int) -> float:
 
 def _blend(one: float, other: float, weight: float) -> float:
     """A weighted mean of two scores in the logit domain."""
-    ends = np.clip(np.array([one, other]), 1e-7, 1 - 1e-7)
-    logits = np.log(ends / (1 - ends))
-    mean = weight * logits[0] + (1 - weight) * logits[1]
-    return float(1 / (1 + np.exp(-mean)))
+    logits = logit(np.clip(np.array([one, other]), 1e-7, 1 - 1e-7))
+    return float(expit(weight * logits[0] + (1 - weight) * logits[1]))
