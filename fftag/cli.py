@@ -112,14 +112,14 @@ def data_import(
     labels_column: Annotated[str, typer.Option(help="Of a table.")] = "labels",
     separator: Annotated[str, typer.Option(help="Between a table's labels.")] = "|",
     stratify: Annotated[
-        str | None, typer.Option(help="Column of a table, spread over the splits like a label.")
-    ] = None,
+        str, typer.Option(help="source, or a table's column: spread over splits like a label.")
+    ] = "source",
     near_duplicates: Annotated[
         bool, typer.Option(help="Keep photos of one scene in one split.")
     ] = True,
     near_distance: Annotated[
-        int, typer.Option(min=0, max=128, help="Bits in which hashes of one scene may differ.")
-    ] = 18,
+        int, typer.Option(min=0, max=192, help="Bits in which hashes of one scene may differ.")
+    ] = 30,
     near_model: Annotated[
         Path | None, typer.Option(help="Model folder: compare its embeddings too.")
     ] = None,

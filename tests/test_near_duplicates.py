@@ -1,3 +1,5 @@
+"""Near duplicates: found, never chained by chance, never in two splits."""
+
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,10 @@ from fftag.datasets.near_duplicates import (
     near_duplicates,
     similar_embeddings,
 )
+from fftag.datasets.photo_hashes import PhotoHashes, hash_photos
 from fftag.errors import FftagError
+
+CCP = Path(__file__).parents[2] / "shared" / "data" / "ccp" / "photos"
 
 
 def scene(seed: int) -> Image.Image:
@@ -62,29 +67,86 @@ def test_flat_photos_and_files_that_cannot_be_read_pair_with_nothing(tmp_path: P
     assert len(near_duplicates([*flat, broken, tmp_path / "absent.jpg"])) == 0
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)), max_size=12),
-    st.integers(0, 128),
-)
-@settings(max_examples=60, deadline=None)
+def hashes_of(rows: list[tuple[int, int]], colours: list[int] | None = None) -> PhotoHashes:
+    """Made-up photos: their bits, and one of a few colours, none like another."""
+    chosen = np.array(colours or [0] * len(rows), dtype=np.int64)
+    bits = np.array(rows, dtype=np.uint64).reshape(-1, 2)
+    pictures = np.eye(max(chosen, default=0) + 1, dtype=np.float32)[chosen]
+    return PhotoHashes(np.ones(len(rows), dtype=bool), bits, pictures)
+
+
+@given(st.data(), st.integers(0, 128))
+@settings(max_examples=80, deadline=None)
 def test_the_pairs_are_those_that_comparing_each_with_each_gives(
-    rows: list[tuple[int, int]], distance: int
+    data: st.DataObject, distance: int
 ) -> None:
+    word = st.sampled_from([0, 1, 3, 7, 255, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
+    rows = data.draw(st.lists(st.tuples(word, word), max_size=14))
+    colours = data.draw(st.lists(st.integers(0, 1), min_size=len(rows), max_size=len(rows)))
     expected = {
         (one, other)
         for other in range(len(rows))
         for one in range(other)
-        if sum((a ^ b).bit_count() for a, b in zip(rows[one], rows[other], strict=True)) <= distance
+        if colours[one] == colours[other]
+        and sum((a ^ b).bit_count() for a, b in zip(rows[one], rows[other], strict=True))
+        <= distance
     }
-    found = close_pairs(np.array(rows, dtype=np.uint64).reshape(-1, 2), distance)
-    assert {tuple(pair) for pair in found.tolist()} == expected
+    hashes = hashes_of(rows, colours)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fftag.datasets.near_duplicates.ROWS", 3)
+        patch.setattr("fftag.datasets.near_duplicates.COLUMNS", 5)
+        found = close_pairs(hashes, distance)
+        assert {tuple(pair) for pair in found.tolist()} == expected
+        patch.setattr("fftag.datasets.near_duplicates.MOST_PAIRS", 2)
+        fewer = close_pairs(hashes, distance)
+    each = np.arange(len(rows))
+    assert join_groups(each, [fewer]).tolist() == join_groups(each, [found]).tolist()
+    assert len(fewer) <= len(found)
 
 
-def test_pairs_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fftag.datasets.near_duplicates.BLOCK", 3)
-    hashes = np.random.default_rng(0).integers(0, 2**63, (20, 2), dtype=np.uint64)
-    hashes[17] = hashes[2]
-    assert close_pairs(hashes, 4).tolist() == [[2, 17]]
+def test_what_is_not_known_pairs_with_nothing() -> None:
+    hashes = hashes_of([(0, 0)] * 4)
+    hashes.known[1] = False
+    assert close_pairs(hashes, 9).tolist() == [[0, 2], [0, 3], [2, 3]]
+
+
+def product(colour: tuple[int, int, int], shift: int) -> Image.Image:
+    """The same jacket before a white wall, in a colour of its own."""
+    image = Image.new("RGB", (300, 400), (250, 250, 248))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((90 + shift, 80, 210 + shift, 300), fill=colour)
+    draw.rectangle((50 + shift, 90, 90 + shift, 260), fill=tuple(value // 2 for value in colour))
+    draw.rectangle((210 + shift, 90, 250 + shift, 260), fill=tuple(value // 2 for value in colour))
+    return image.filter(ImageFilter.GaussianBlur(2))
+
+
+def test_one_cut_in_several_colours_before_a_plain_wall_is_no_chain(tmp_path: Path) -> None:
+    colours = [(220, 40, 40), (40, 60, 220), (40, 180, 60), (230, 200, 40), (150, 40, 190)]
+    paths = [
+        save(product(colour, number % 3), tmp_path / f"{number}.jpg", quality=90)
+        for number, colour in enumerate(colours)
+    ]
+    paths.append(save(product(colours[0], 0), tmp_path / "again.jpg", quality=60))
+    groups = join_groups(np.arange(6), [near_duplicates(paths)])
+    assert groups.tolist() == [0, 1, 2, 3, 4, 0]
+
+
+def test_a_file_of_another_kind_is_not_opened(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.ppm", tmp_path / "b.ppm"]
+    for path in paths:
+        save(scene(1), path)
+    assert not hash_photos(paths, show=False).known.any()
+
+
+@pytest.mark.skipif(not CCP.is_dir(), reason="Clothing Co-Parsing is not there")
+def test_real_near_duplicates_are_found_and_nothing_else() -> None:
+    pairs = ["0025 1707", "0078 0984", "0183 0730", "0220 1691", "0343 1083"]
+    pairs += ["0906 1694", "0907 0990", "0999 1890", "1671 1790"]
+    # Same street, another person; people at the same wall.
+    others = ["0767", "1529", "1265", "1655", "0097", "1603", "0332", "1229"]
+    names = sorted({name for pair in pairs for name in pair.split()} | set(others))
+    found = near_duplicates([CCP / f"{name}.jpg" for name in names])
+    assert sorted(f"{names[a]} {names[b]}" for a, b in found) == sorted(pairs)
 
 
 def test_groups_that_a_chain_of_pairs_connects_are_one_numbered_in_the_order_met() -> None:
@@ -128,7 +190,8 @@ def test_no_scene_stands_in_two_splits_and_the_report_says_so(tmp_path: Path) ->
     split_of = dict(zip(frame["image"], frame["split"], strict=True))
     assert all(split_of[f"{n:02d}.jpg"] == split_of[f"{n:02d}b.jpg"] for n in range(12))
     assert any(
-        line.startswith("12 clusters of near duplicates, each kept in one") for line in lines
+        line.startswith("12 clusters of near duplicates, each kept in one split, the largest of 2")
+        for line in lines
     )
 
 
@@ -141,12 +204,56 @@ def test_near_duplicates_are_left_where_they_fall_on_request(tmp_path: Path) -> 
     assert not any("near duplicates" in line for line in lines)
 
 
-def test_a_named_column_is_spread_over_the_splits(tmp_path: Path) -> None:
+def test_a_cluster_that_is_hardly_one_scene_is_pointed_out(tmp_path: Path) -> None:
+    for number in range(20):
+        same = scene(1).resize((300 - number, 400 - number))
+        save(same if number < 6 else scene(number), tmp_path / f"hat/{number:02d}.jpg")
+    report = import_dataset("folders", tmp_path, tmp_path / "d.parquet", ImportOptions())
+    assert [len(cluster) for cluster in report.near] == [6]
+    assert any("warning: 6 of 20 photos are one cluster" in line for line in report.lines())
+
+
+def test_without_near_duplicates_the_splits_are_those_of_the_seed(tmp_path: Path) -> None:
+    for number in range(24):
+        save(scene(number), tmp_path / f"{'hat' if number % 3 else 'shoe'}/{number:02d}.jpg")
+    splits = []
+    for near in (True, False):
+        options = ImportOptions(seed=5, near_duplicates=near)
+        import_dataset("folders", tmp_path, tmp_path / "d.parquet", options)
+        splits.append(read_manifest(tmp_path / "d.parquet").fingerprint)
+    assert splits[0] == splits[1]
+
+
+@pytest.mark.parametrize("kind", ["table", "sheet"])
+def test_a_named_column_is_spread_over_the_splits(tmp_path: Path, kind: str) -> None:
+    rows = ["image,labels,ImageId,Category,CategoryName,season,source"]
+    seasons = ["summer"] * 24 + ["winter"] * 8 + [""] * 8
+    for number, season in enumerate(seasons):
+        name = f"{number:02d}.jpg"
+        save(scene(number), tmp_path / name)
+        rows.append(f"{name},hat,{name},0,hat,{season},{number}")
+    (tmp_path / "t.csv").write_text("\n".join(rows))
     options = ImportOptions(splits=(0.5, 0.25, 0.25), stratify="season")
-    frame = read_manifest(import_table(tmp_path, options)[0]).frame
-    shares = frame.groupby("split")["source"].apply(lambda season: (season == "1").mean())
-    assert (shares - 0.5).abs().max() < 0.12
-    with pytest.raises(FftagError, match="--stratify"):
-        import_table(tmp_path, ImportOptions(stratify="colour"))
-    with pytest.raises(FftagError, match="--stratify names a column of a table"):
+    import_dataset(kind, tmp_path / "t.csv", tmp_path / "d.parquet", options)
+    frame = read_manifest(tmp_path / "d.parquet").frame
+    of = dict(zip((f"{number:02d}.jpg" for number in range(40)), seasons, strict=True))
+    counts = frame.groupby(["split", frame["image"].map(of)]).size()
+    assert [counts[split, "winter"] for split in ("train", "val", "test")] == [4, 2, 2]
+    assert [counts[split, ""] for split in ("train", "val", "test")] == [4, 2, 2]
+    if kind == "table":  # what the photos come from stays what it was
+        assert frame["source"].tolist() == [str(number) for number in range(40)]
+
+
+def test_a_column_that_cannot_be_stratified_by_is_refused(tmp_path: Path) -> None:
+    rows = ["image,labels,sku"]
+    for number in range(120):
+        (tmp_path / f"{number}.jpg").write_text(str(number))
+        rows.append(f"{number}.jpg,hat,sku-{number}")
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    for stratify, says in (("colour", "--stratify"), ("sku", "has 120 different values")):
+        options = ImportOptions(stratify=stratify)
+        with pytest.raises(FftagError, match=says):
+            import_dataset("table", tmp_path / "t.csv", tmp_path / "d.parquet", options)
+    with pytest.raises(FftagError, match="no columns but source; use the format table or sheet"):
+        options = ImportOptions(stratify="season")
         import_dataset("folders", tmp_path, tmp_path / "d.parquet", options)

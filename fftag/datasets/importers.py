@@ -19,8 +19,6 @@ from fftag.datasets.tables import examples, is_file
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
 
-LARGE_CLUSTER = 0.05
-
 __all__ = ["IMPORTERS", "ImportOptions", "ImportReport", "import_dataset"]
 
 IMPORTERS: dict[str, Importer] = {
@@ -32,6 +30,10 @@ IMPORTERS: dict[str, Importer] = {
     "table": table.read,
     "folders": folders.read,
 }
+
+WITH_COLUMNS = ("table", "sheet")
+LARGE_CLUSTER = 0.03
+"""The share of the photos from which a cluster of near duplicates is hardly one scene."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,16 @@ class ImportReport:
         if self.near:
             shown = examples([" = ".join(cluster[:3]) for cluster in self.near], 2)
             clusters = _count(len(self.near), "cluster")
-            lines.append(f"{clusters} of near duplicates, each kept in one split: {shown}")
-            if len(self.near[0]) > LARGE_CLUSTER * self.photos:
+            largest = len(self.near[0])
+            lines.append(
+                f"{clusters} of near duplicates, each kept in one split, the largest of "
+                f"{largest:,} photos: {shown}"
+            )
+            if largest > max(LARGE_CLUSTER * self.photos, 3):
                 lines.append(
-                    f"the largest has {len(self.near[0]):,} photos: look whether they are one "
-                    "scene, and lower --near-distance if they are not"
+                    f"warning: {largest:,} of {self.photos:,} photos are one cluster; look whether "
+                    "they are one scene, and lower --near-distance or raise --near-similarity if "
+                    "they are not"
                 )
         if self.moved:
             moved = _count(self.moved, "photo")
@@ -128,8 +135,11 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
         raise FftagError(f"unknown format {format!r}: use one of {', '.join(IMPORTERS)}")
     if out.suffix != ".parquet":
         raise FftagError(f"--out {out}: a manifest is a Parquet; let its name end in .parquet")
-    if options.stratify and format != "table":
-        raise FftagError(f"--stratify names a column of a table: {format} has none")
+    if options.stratify != "source" and format not in WITH_COLUMNS:
+        raise FftagError(
+            f"--stratify {options.stratify}: photos of format {format} have no columns but source; "
+            f"use the format {' or '.join(WITH_COLUMNS)}"
+        )
     check_shares(options.splits)
     if not source.exists():
         raise FftagError(f"there is no {source}")
@@ -147,7 +157,9 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
         options.splits,
         options.seed,
         groups,
-        sources=[photo.source for photo in photos],
+        sources=[
+            photo.source if options.stratify == "source" else photo.stratum for photo in photos
+        ],
         fixed=[photo.split for photo in photos],
     )
     try:

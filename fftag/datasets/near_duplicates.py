@@ -5,24 +5,25 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fftag.bundle import Bundle
+from fftag.datasets.photo_hashes import MOST_THREADS, PhotoHashes, hash_photos
 from fftag.decode import Failure, Limits, decode
 from fftag.predict import Predictor, choose_device, choose_precision
 from fftag.progress import progress
 
-DISTANCE = 18
+DISTANCE = 30
 SIMILARITY = 0.98
-LEAST_CONTRAST = 4.0
-"""Standard deviation of the grey values below which a photo's hashes say nothing of it."""
-BLOCK = 1024
-SIDE = 256
+LEAST_CORRELATION = 0.95
+"""Of two photos as 8 x 8 colours: the same cut in another colour is another product."""
+ROWS, COLUMNS = 256, 4096
+"""Photos compared at a time: what fits a processor's cache."""
+MOST_PAIRS = 1_000_000
+"""Of more pairs than that, only as many are kept as connect the same photos."""
 BATCH = 64
 
 Pairs = np.ndarray
@@ -30,45 +31,68 @@ Pairs = np.ndarray
 
 
 def near_duplicates(paths: Sequence[Path], distance: int = DISTANCE) -> Pairs:
-    """Pairs whose DCT hash and difference hash together differ in few bits.
+    """Pairs whose hashes differ in few bits and whose colours agree.
 
-    One hash alone takes two people before a plain wall for one scene; that two hashes of different
-    kinds agree by chance is rare. (imagehash's `phash` and `dhash`, 64 bits each.) Photos with
-    next to no contrast, and files that cannot be read, pair with nothing.
+    One hash alone takes two people before a plain wall for one scene; that three hashes and the
+    colours agree by chance is rare. Photos with next to no contrast, and files that cannot be read,
+    pair with nothing.
 
     Args:
         paths: photos.
-        distance: bits, of 128, in which the two hashes may differ.
+        distance: bits, of 192, in which the hashes of `fftag.datasets.photo_hashes` may differ.
+
+    Returns:
+        Pairs that connect what all pairs would connect: where there are very many, not all.
     """
-    hashes = np.zeros((len(paths), 2), dtype=np.uint64)
-    known = np.zeros(len(paths), dtype=bool)
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        progress(len(paths), "looking for near duplicates", "photo") as bar,
-    ):
-        for position, found in enumerate(pool.map(_hashes, paths)):
-            if found is not None:
-                hashes[position], known[position] = found, True
-            bar.update()
-    positions = np.flatnonzero(known)
-    return positions[close_pairs(hashes[positions], distance)]
+    return close_pairs(hash_photos(paths), distance)
 
 
-def close_pairs(hashes: np.ndarray, distance: int) -> Pairs:
-    """All pairs of rows that differ in at most `distance` bits over all columns.
+def close_pairs(hashes: PhotoHashes, distance: int) -> Pairs:
+    """Pairs of photos that differ in at most `distance` bits and correlate in their colours.
+
+    Every photo is compared with every other, a block at a time: bits are exclusive-or and counted.
 
     Args:
-        hashes: uint64 [photos, kinds].
-        distance: in bits.
+        hashes: of the photos.
+        distance: in bits, over all hashes.
     """
-    found = [np.empty((0, 2), dtype=np.int64)]
-    for start in range(0, len(hashes), BLOCK):
-        block, rest = hashes[start : start + BLOCK], hashes[start:]
-        bits = np.zeros((len(block), len(rest)), dtype=np.uint16)
-        for kind in range(hashes.shape[1]):
-            bits += np.bitwise_count(block[:, None, kind] ^ rest[None, :, kind])
-        found.append(np.argwhere(np.triu(bits <= distance, k=1)) + start)
-    return np.concatenate(found)
+    positions = np.flatnonzero(hashes.known)
+    kinds = np.ascontiguousarray(hashes.bits[positions].T)
+    pictures = hashes.pictures[positions]
+    found: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)]
+    held = 0
+    for top in range(0, len(positions), ROWS):
+        for left in range(top, len(positions), COLUMNS):
+            rows, columns = slice(top, top + ROWS), slice(left, left + COLUMNS)
+            bits = np.zeros((len(positions[rows]), len(positions[columns])), dtype=np.uint8)
+            for kind in kinds:
+                bits += np.bitwise_count(kind[rows, None] ^ kind[None, columns])
+            near = np.triu(bits <= distance, k=1 + top - left)
+            if not near.any():
+                continue
+            near &= pictures[rows] @ pictures[columns].T >= LEAST_CORRELATION
+            found.append(np.argwhere(near) + np.array([top, left]))
+            held += len(found[-1])
+            if held > MOST_PAIRS:
+                found = [_spanning(np.concatenate(found), len(positions))]
+                held = len(found[0])
+    return positions[np.concatenate(found)]
+
+
+def _spanning(pairs: Pairs, count: int) -> Pairs:
+    """Fewer pairs that connect the same photos: each with the first one of its component."""
+    component = _components(pairs, count)
+    _, first = np.unique(component, return_index=True)
+    found = np.stack([first[component], np.arange(count)], axis=1)
+    return found[found[:, 0] != found[:, 1]]
+
+
+def _components(pairs: Pairs, count: int) -> np.ndarray:
+    """The connected component of each of `count` photos: int [count]."""
+    ones = np.ones(len(pairs), dtype=bool)
+    links = coo_array((ones, (pairs[:, 0], pairs[:, 1])), (count, count))
+    numbers: np.ndarray = connected_components(links, directed=False)[1]
+    return numbers
 
 
 def similar_embeddings(
@@ -86,7 +110,7 @@ def similar_embeddings(
     predictor = Predictor(bundle.build(), bundle.config.input, on, choose_precision("auto", on))
     parts, positions = [], []
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool,
         progress(len(paths), "embedding photos", "photo") as bar,
     ):
         for start in range(0, len(paths), BATCH):
@@ -102,10 +126,12 @@ def similar_embeddings(
         return np.empty((0, 2), dtype=np.int64)
     vectors = np.concatenate(parts)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
-    found = [np.empty((0, 2), dtype=np.int64)]
-    for start in range(0, len(vectors), BLOCK):
-        near = vectors[start : start + BLOCK] @ vectors[start:].T >= similarity
+    found: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)]
+    for start in range(0, len(vectors), ROWS):
+        near = vectors[start : start + ROWS] @ vectors[start:].T >= similarity
         found.append(np.argwhere(np.triu(near, k=1)) + start)
+        if sum(map(len, found)) > MOST_PAIRS:
+            found = [_spanning(np.concatenate(found), len(vectors))]
     return np.array(positions, dtype=np.int64)[np.concatenate(found)]
 
 
@@ -118,27 +144,11 @@ def join_groups(groups: np.ndarray, pairs: Iterable[Pairs]) -> np.ndarray:
     """
     count = int(groups.max(initial=-1)) + 1
     edges = groups[np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs])]
-    links = coo_array((np.ones(len(edges), dtype=bool), (edges[:, 0], edges[:, 1])), (count, count))
-    _, component = connected_components(links, directed=False)
-    joined = component[groups]
+    joined = _components(edges, count)[groups]
     _, first, inverse = np.unique(joined, return_index=True, return_inverse=True)
     order = np.empty(len(first), dtype=np.int64)
     order[np.argsort(first)] = np.arange(len(first))
     return order[inverse]
-
-
-def _hashes(path: Path) -> tuple[int, int] | None:
-    try:
-        with Image.open(path) as file:
-            file.draft("L", (SIDE, SIDE))
-            upright = ImageOps.exif_transpose(file)
-            grey = upright.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    except Exception:
-        # Decoders raise many kinds of error. Who trains on the photo is told what is wrong.
-        return None
-    if np.asarray(grey, dtype=np.float32).std() < LEAST_CONTRAST:
-        return None
-    return int(str(imagehash.phash(grey)), 16), int(str(imagehash.dhash(grey)), 16)
 
 
 def _pixels(path: Path, bundle: Bundle) -> np.ndarray | None:

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fftag.datasets.tables import examples, is_file
+import pandas as pd
+
+from fftag.datasets.manifest import optional_text
+from fftag.datasets.tables import examples, is_file, need_columns
 from fftag.errors import FftagError
 from fftag.labels import LabelSet, load_taxonomy
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif")
 )
+
+
+MOST_STRATA = 100
+"""Different values of a column to stratify by: each is balanced like one more label."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,8 @@ class ImportOptions:
         seed: of the split.
         allow_missing: leave photos out that are not there, instead of refusing.
         image_column, labels_column, separator: of the `table` format.
-        stratify: the column of the `table` format that is spread over the splits like a label, and
-            kept as the manifest's `source`; by default `source`, where there is one.
+        stratify: what is spread over the splits like a label: the photos' source, or a column of
+            the `table` and `sheet` formats.
         near_duplicates: look for photos of one scene, and keep them in one split.
         near_distance: see `fftag.datasets.near_duplicates.near_duplicates`.
         near_model: a model folder whose embeddings are compared as well.
@@ -45,9 +52,9 @@ class ImportOptions:
     image_column: str = "image"
     labels_column: str = "labels"
     separator: str = "|"
-    stratify: str | None = None
+    stratify: str = "source"
     near_duplicates: bool = True
-    near_distance: int = 18
+    near_distance: int = 30
     near_model: Path | None = None
     near_similarity: float = 0.98
 
@@ -65,12 +72,14 @@ class Photo:
         labels: its label names, each once.
         source: how or where it was annotated, None where there is but one way.
         split: train, val or test where the dataset says so.
+        stratum: what the column to stratify by says of it, where that is not the source.
     """
 
     path: Path
     labels: tuple[str, ...]
     source: str | None = None
     split: str | None = None
+    stratum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,25 @@ class Reading:
     photos: list[Photo]
     labels: LabelSet
     notes: tuple[str, ...] = ()
+
+
+def strata_of(frame: pd.DataFrame, path: Path, options: ImportOptions) -> list[str | None]:
+    """The column to stratify by, None where a cell is empty; all None where it is the source.
+
+    Raises:
+        FftagError: there is no such column, or it has too many different values.
+    """
+    if options.stratify == "source":
+        return [None] * len(frame)
+    need_columns(frame, [options.stratify], path, "name one of them with --stratify")
+    values = optional_text(frame, options.stratify)
+    different = len(set(values))
+    if different > MOST_STRATA:
+        raise FftagError(
+            f"column {options.stratify!r} of {path} has {different} different values: "
+            f"stratify by one with at most {MOST_STRATA}, such as a season or a shop"
+        )
+    return values
 
 
 Importer = Callable[[Path, ImportOptions], Reading]

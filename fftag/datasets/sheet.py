@@ -6,7 +6,7 @@ import pandas as pd
 
 from fftag.datasets.imaterialist import with_suffix
 from fftag.datasets.manifest import split_labels
-from fftag.datasets.reading import ImportOptions, Photo, PhotoFolder, Reading
+from fftag.datasets.reading import ImportOptions, Photo, PhotoFolder, Reading, strata_of
 from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
 from fftag.errors import FftagError
 from fftag.labels import LabelSet, load_taxonomy
@@ -40,9 +40,9 @@ def read(source: Path, options: ImportOptions) -> Reading:
         )
     folder = PhotoFolder(options.photos or source.parent)
     photos = []
-    for row, (image, cell) in enumerate(
-        zip(frame["ImageId"], frame["Category"], strict=True), FIRST_ROW
-    ):
+    strata = strata_of(frame, source, options)
+    cells = zip(frame["ImageId"], frame["Category"], strata, strict=True)
+    for row, (image, cell, stratum) in enumerate(cells, FIRST_ROW):
         if pd.isna(image):
             raise FftagError(f"{source}, row {row}: ImageId is empty")
         numbers = _ids(cell, source, row)
@@ -50,7 +50,8 @@ def read(source: Path, options: ImportOptions) -> Reading:
         if unknown:
             raise FftagError(f"{source}, row {row}: category {unknown[0]} is not in the taxonomy")
         labels = tuple(dict.fromkeys(names[number] for number in numbers))
-        photos.append(Photo(folder.find(with_suffix(str(image).strip())), labels))
+        path = folder.find(with_suffix(str(image).strip()))
+        photos.append(Photo(path, labels, stratum=stratum))
     return Reading(photos, options.label_set(own))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fftag.datasets.manifest import label_set_of, optional_text, split_labels
-from fftag.datasets.reading import ImportOptions, Photo, Reading
+from fftag.datasets.reading import ImportOptions, Photo, Reading, strata_of
 from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
@@ -13,8 +13,6 @@ from fftag.labels import LabelSet
 
 def read(source: Path, options: ImportOptions) -> Reading:
     """Reads one row per photo; `split` and `source` columns are taken over where there are any.
-
-    Another column than `source` may be named to be spread over the splits.
 
     The label set is the taxonomy, else the one in the metadata of a Parquet that fftag wrote, else
     the names met, sorted.
@@ -34,8 +32,7 @@ def read(source: Path, options: ImportOptions) -> Reading:
         source,
         "name the columns with --image-column and --labels-column",
     )
-    if options.stratify:
-        need_columns(frame, [options.stratify], source, "name one with --stratify")
+    strata = strata_of(frame, source, options)
     images = frame[options.image_column]
     for row, image in enumerate(images, FIRST_ROW):
         if pd.isna(image) or not str(image).strip():
@@ -50,9 +47,9 @@ def read(source: Path, options: ImportOptions) -> Reading:
     labels = [split_labels(cell, options.separator) for cell in frame[options.labels_column]]
     folder = options.photos or source.parent
     photos = [
-        Photo(folder / str(image), tuple(dict.fromkeys(names)), origin, split)
-        for image, names, origin, split in zip(
-            images, labels, optional_text(frame, options.stratify or "source"), splits, strict=True
+        Photo(folder / str(image), tuple(dict.fromkeys(names)), origin, split, stratum)
+        for image, names, origin, split, stratum in zip(
+            images, labels, optional_text(frame, "source"), splits, strata, strict=True
         )
     ]
     met = sorted({name for names in labels for name in names})
