@@ -4,15 +4,20 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import typer
 from conftest import COLOURS, save_bands
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from typer.testing import CliRunner
 
 from fftag.bundle import load_bundle
+from fftag.cli import app
 from fftag.datasets.manifest import Manifest, make_manifest, read_manifest, write_manifest
 from fftag.datasets.review_sheet import Suspect, read_sheet
 from fftag.errors import FftagError
@@ -199,5 +204,39 @@ def test_without_cleanlab_the_extra_is_named(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_manifest_that_was_planted_can_be_read(planted: Manifest) -> None:
-    assert read_manifest(planted.root / "d.parquet").fingerprint == planted.fingerprint
+def test_one_of_recipe_and_model_is_asked_for(planted: Manifest, tmp_path: Path) -> None:
+    command = ["data", "review", str(planted.root / "d.parquet"), "--out", str(tmp_path / "out")]
+    for more in ([], ["--recipe", "cnn", "--model", "m"], ["--model", "m", "--set", "a.b=1"]):
+        assert CliRunner().invoke(app, [*command, *more]).exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_from_the_command_line_a_review_ends_in_a_corrected_manifest(
+    reviewed: tuple[Review, Path], planted: Manifest, tmp_path: Path
+) -> None:
+    _, out = reviewed
+    dataset, sheet = str(planted.root / "d.parquet"), tmp_path / "review.csv"
+    frame = pd.read_csv(out / "review.csv", dtype=str, keep_default_na=False)
+    wrong = {(f"{photo:03d}.jpg", label) for photo, label in PLANTED}
+    for row, (image, label) in enumerate(zip(frame["image"], frame["label"], strict=True)):
+        if (image, label) in wrong:
+            frame.loc[row, "correct"] = frame.loc[row, "suggested"]
+    frame.to_csv(sheet, index=False)
+    fixed = tmp_path / "fixed.parquet"
+    command = ["data", "correct", dataset, "--sheet", str(sheet), "--out", str(fixed), "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["added"] + report["removed"] == len(PLANTED)
+    for number, names in enumerate(read_manifest(fixed).frame["labels"]):
+        assert set(names) == {name for bit, name in enumerate(COLOURS) if number >> bit & 1}
+
+
+@pytest.mark.parametrize("name", ["import", "review", "correct"])
+def test_every_option_of_the_data_commands_is_documented(name: str) -> None:
+    docs = (Path(__file__).parent.parent / "docs/datasets.md").read_text(encoding="utf-8")
+    group: Any = typer.main.get_command(app)
+    for option in group.commands["data"].commands[name].params:
+        if option.param_type_name == "option" and option.opts[0] not in ("--help",):
+            flags = [*option.opts, *option.secondary_opts]
+            assert any(f"`{flag}" in docs or f" {flag} " in docs for flag in flags), flags
