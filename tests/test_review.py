@@ -92,6 +92,7 @@ def test_the_sheet_and_the_page_show_the_suspects(reviewed: tuple[Review, Path])
     assert page.count("data:image/jpeg;base64,") == len(review.suspects)
     assert "http" not in page
     assert json.dumps(review.to_json())
+    assert review.mean_average_precision > 0.9 and "warning" not in "".join(review.lines())
     assert review.to_json()["flagged"] <= len(review.suspects)
 
 
@@ -186,10 +187,21 @@ def test_labels_on_too_few_photos_are_named_not_judged(tmp_path: Path) -> None:
         judgeable(targets[:, 1:])
 
 
+def test_models_that_learned_nothing_are_not_trusted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = [["hat"] if number % 4 == 0 else ["shoe"] for number in range(200)]
+    names = [f"{number}.jpg" for number in range(200)]
+    manifest = make_manifest(names, labels, LabelSet.of(["hat", "shoe"]), tmp_path)
+    scores = rng.random((200, 2)).astype(np.float32)
+    review = write_review(manifest, scores, tmp_path / "out", 5)
+    assert any("warning: these models have hardly learned" in line for line in review.lines())
+    assert "warning: these models" in (tmp_path / "out/review.html").read_text()
+
+
 def test_text_on_the_page_cannot_become_markup(tmp_path: Path) -> None:
     label = "<script>alert('x')</script>"
     suspect = Suspect('"><img src=x onerror=y>.jpg', label, True, 0.1, 0.2)
-    write_review_page(tmp_path / "p.html", [suspect], tmp_path, {label: (1, 0)}, label)
+    write_review_page(tmp_path / "p.html", [suspect], tmp_path, {label: (1, 0)}, [label])
     page = (tmp_path / "p.html").read_text()
     assert "<script" not in page and "<img" not in page
     assert "cannot be read" in page and page.count("&lt;script&gt;") == 3

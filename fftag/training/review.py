@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 from fftag.bundle import Bundle
 from fftag.datasets.manifest import Manifest, check_files
@@ -23,6 +24,8 @@ SHEET = "review.csv"
 PAGE = "review.html"
 FEWEST_PHOTOS = 5
 """Photos with a label, and without it, that are needed to say anything about its errors."""
+LEAST_OVER_CHANCE = 1.5
+"""Below this many times the mean average precision of chance, a review is worth little."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Review:
             then those where the scores say otherwise; the likeliest errors first in each.
         flagged: all errors that confident learning counts, by label: (given and likely wrong,
             missing and likely right). Labels without any are left out.
+        mean_average_precision: of the scores over the labels judged, as the labels are given: how
+            much of them the models have learned.
+        chance: what scores drawn at random would reach.
         unjudged: labels on too few of the photos, or on too many, to say anything about.
         files: the sheet and the page.
     """
@@ -42,12 +48,16 @@ class Review:
     photos: int
     suspects: tuple[Suspect, ...]
     flagged: dict[str, tuple[int, int]]
+    mean_average_precision: float
+    chance: float
     unjudged: tuple[str, ...]
     files: tuple[Path, Path]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "photos": self.photos,
+            "mAP": self.mean_average_precision,
+            "chance_mAP": self.chance,
             "flagged": sum(map(sum, self.flagged.values())),
             "flagged_by_label": {
                 name: {"given": given, "missing": missing}
@@ -59,14 +69,28 @@ class Review:
             "page": str(self.files[1]),
         }
 
-    def lines(self) -> list[str]:
-        """The review for a person to read."""
+    def summary(self) -> list[str]:
+        """What was found, and how far to trust it."""
         total = sum(map(sum, self.flagged.values()))
         given = sum(pair[0] for pair in self.flagged.values())
         lines = [
             f"{self.photos:,} photos: {total:,} labels are likely wrong ({given:,} given, "
             f"{total - given:,} missing); the likeliest {len(self.suspects):,} are listed"
         ]
+        lines.append(
+            f"mAP of the scores {self.mean_average_precision:.1%}, by chance {self.chance:.1%}: "
+            "the list is as good as the models behind it"
+        )
+        if self.mean_average_precision < LEAST_OVER_CHANCE * self.chance:
+            lines.append(
+                "warning: these models have hardly learned the labels, and cannot tell which are "
+                "wrong; use a better recipe, or more photos"
+            )
+        return lines
+
+    def lines(self) -> list[str]:
+        """The review for a person to read."""
+        lines = self.summary()
         for name, (wrong, missing) in list(self.flagged.items())[:5]:
             lines.append(f"  {name}: {wrong:,} given wrongly, {missing:,} missing")
         if self.unjudged:
@@ -186,9 +210,18 @@ def write_review(manifest: Manifest, scores: np.ndarray, out: Path, top: int) ->
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FftagError(f"cannot make the folder {out}: {error.strerror}") from error
-    review = Review(len(manifest), suspects, flagged, unjudged, (out / SHEET, out / PAGE))
+    precisions = average_precision_score(targets[:, judged], scores[:, judged], average=None)
+    review = Review(
+        photos=len(manifest),
+        suspects=suspects,
+        flagged=flagged,
+        mean_average_precision=float(np.mean(precisions)),
+        chance=float(targets[:, judged].mean()),
+        unjudged=unjudged,
+        files=(out / SHEET, out / PAGE),
+    )
     write_sheet(review.files[0], suspects)
-    write_review_page(review.files[1], suspects, manifest.root, flagged, review.lines()[0])
+    write_review_page(review.files[1], suspects, manifest.root, flagged, review.summary())
     return review
 
 

@@ -21,7 +21,7 @@ def write_review_page(
     suspects: Sequence[Suspect],
     root: Path,
     flagged: dict[str, tuple[int, int]],
-    lead: str,
+    lead: Sequence[str],
 ) -> None:
     """Writes a page that stands alone: thumbnails are inside it, and all text is escaped.
 
@@ -30,7 +30,7 @@ def write_review_page(
         suspects: in the order of the sheet.
         root: the folder that their images are relative to.
         flagged: by label, how many were given wrongly and how many are missing.
-        lead: one paragraph under the title.
+        lead: paragraphs under the title.
     """
     environment = Environment(
         loader=PackageLoader("fftag"), autoescape=select_autoescape(default=True)
