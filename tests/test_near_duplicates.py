@@ -156,7 +156,7 @@ def test_groups_that_a_chain_of_pairs_connects_are_one_numbered_in_the_order_met
     assert join_groups(exact, []).tolist() == exact.tolist()
 
 
-def test_equal_embeddings_pair_and_what_cannot_be_read_has_none(
+def test_equal_embeddings_pair_but_not_of_flat_photos_or_broken_files(
     session_bundle: Bundle, tmp_path: Path
 ) -> None:
     paths = [
@@ -165,7 +165,10 @@ def test_equal_embeddings_pair_and_what_cannot_be_read_has_none(
         save(scene(1), tmp_path / "c.bmp"),
     ]
     (tmp_path / "broken.png").write_bytes(b"no photo")
-    found = similar_embeddings([tmp_path / "broken.png", *paths], session_bundle, 0.99999, "cpu")
+    flat = [save(Image.new("RGB", (60, 80), "white"), tmp_path / f"{n}.png") for n in (1, 2)]
+    found = similar_embeddings(
+        [tmp_path / "broken.png", *paths, *flat], session_bundle, 0.99999, "cpu"
+    )
     assert found.tolist() == [[1, 3]]
 
 
@@ -193,6 +196,22 @@ def test_no_scene_stands_in_two_splits_and_the_report_says_so(tmp_path: Path) ->
         line.startswith("12 clusters of near duplicates, each kept in one split, the largest of 2")
         for line in lines
     )
+
+
+def test_a_model_s_embeddings_join_photos_on_request(
+    session_bundle: Bundle, tmp_path: Path
+) -> None:
+    for number in range(12):
+        save(scene(number), tmp_path / f"hat/{number:02d}.png")
+    for number in range(4):
+        save(scene(number), tmp_path / f"shoe/{number:02d}.bmp")
+    options = ImportOptions(
+        near_duplicates=False, near_model=session_bundle.path, near_similarity=0.99999
+    )
+    report = import_dataset("folders", tmp_path, tmp_path / "d.parquet", options)
+    joined = {frozenset(Path(image).stem for image in cluster) for cluster in report.near}
+    assert joined == {frozenset([f"{number:02d}"]) for number in range(4)}
+    assert len(report.near) == 4
 
 
 def test_near_duplicates_are_left_where_they_fall_on_request(tmp_path: Path) -> None:

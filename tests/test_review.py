@@ -14,6 +14,7 @@ from conftest import COLOURS, save_bands
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 from typer.testing import CliRunner
 
 from fftag.bundle import load_bundle
@@ -155,6 +156,28 @@ def test_no_group_straddles_two_folds_and_every_photo_has_one(data: st.DataObjec
     pairs = set(zip(groups.tolist(), folds.tolist(), strict=True))
     assert len(pairs) == len(set(groups.tolist()))
     assert (fold_numbers(targets, groups, 3, 0) == folds).all()
+
+
+def test_near_duplicates_share_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = [], []
+    for number in range(12):
+        grid = np.random.default_rng(number).integers(0, 255, (6, 5, 3), dtype=np.uint8)
+        soft = Image.fromarray(grid).resize((300, 400), Image.Resampling.BICUBIC)
+        soft.save(tmp_path / f"{number:02d}.jpg", quality=95)
+        soft.resize((150, 200)).save(tmp_path / f"{number:02d}-small.jpg", quality=60)
+        images += [f"{number:02d}.jpg", f"{number:02d}-small.jpg"]
+        labels += [["hat"] if number % 2 else ["shoe"]] * 2
+    manifest = make_manifest(images, labels, LabelSet.of(["hat", "shoe"]), tmp_path)
+    dealt: list[np.ndarray] = []
+
+    def scores(manifest: Manifest, fold_of: np.ndarray, *_: object) -> np.ndarray:
+        dealt.append(fold_of)
+        return np.full((len(manifest), 2), 0.5, dtype=np.float32)
+
+    monkeypatch.setattr("fftag.training.review.scores_by_folds", scores)
+    review_by_folds(manifest, RECIPE, tmp_path / "out", 4, 5, OPTIONS)
+    assert (dealt[0][::2] == dealt[0][1::2]).all()
+    assert np.bincount(dealt[0]).tolist() == [6, 6, 6, 6]
 
 
 def test_too_few_folds_are_refused() -> None:

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fftag.bundle import Bundle
-from fftag.datasets.photo_hashes import MOST_THREADS, PhotoHashes, hash_photos
+from fftag.datasets.photo_hashes import LEAST_CONTRAST, MOST_THREADS, PhotoHashes, hash_photos
 from fftag.decode import Failure, Limits, decode
 from fftag.predict import Predictor, choose_device, choose_precision
 from fftag.progress import progress
@@ -98,7 +98,9 @@ def _components(pairs: Pairs, count: int) -> np.ndarray:
 def similar_embeddings(
     paths: Sequence[Path], bundle: Bundle, similarity: float = SIMILARITY, device: str = "auto"
 ) -> Pairs:
-    """Pairs whose embeddings have at least a cosine similarity; what cannot be read has none.
+    """Pairs whose embeddings have at least a cosine similarity.
+
+    As with hashes, flat photos and files that cannot be read pair with nothing.
 
     Args:
         paths: photos.
@@ -156,4 +158,6 @@ def _pixels(path: Path, bundle: Bundle) -> np.ndarray | None:
         result = decode(path.read_bytes(), bundle.config.input, Limits())
     except OSError:
         return None
-    return None if isinstance(result, Failure) else np.asarray(result.pixels)
+    if isinstance(result, Failure) or result.pixels.mean(axis=2).std() < LEAST_CONTRAST:
+        return None
+    return result.pixels
