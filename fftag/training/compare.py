@@ -118,12 +118,12 @@ class Comparison:
         content = self.to_json()
         lines = [
             f"{content['photos']:,} photos of split {content['split']}",
-            f"{'':{width}}{heads}{'epochs':>9}{'training':>11}",
+            f"{'':{width}}{heads}{'epochs':>9}{'training':>13}",
         ]
         for run in content["runs"]:
             epochs = "" if run["epochs"] is None else str(run["epochs"])
             spent = seconds(run["training_seconds"])
-            lines.append(f"{run['run']:{width}}{_cells(run['overall'])}{epochs:>9}{spent:>11}")
+            lines.append(f"{run['run']:{width}}{_cells(run['overall'])}{epochs:>9}{spent:>13}")
         for one in self.baselines.values():
             lines.append(f"{one.name:{width}}{_cells(metrics.without_nan(one.overall))}")
         if self.differences:
