@@ -245,7 +245,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Manifest with train and val splits.")],
     out: Annotated[Path, typer.Option(help="Model folder to write, such as runs/NAME.")],
     weights: Annotated[
-        str | None, typer.Option(help="imagenet, none, a name of torchvision's, or a file.")
+        str | None, typer.Option(help="imagenet, none, torchvision's name, a file or a folder.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Most epochs.")] = None,
     changes: Annotated[
