@@ -15,8 +15,8 @@ from fftag.datasets.near_duplicates import (
     close_pairs,
     join_groups,
     near_duplicates,
-    similar_embeddings,
 )
+from fftag.datasets.near_embeddings import similar_embeddings
 from fftag.datasets.photo_hashes import PhotoHashes, hash_photos
 from fftag.errors import FftagError
 

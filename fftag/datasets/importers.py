@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fftag.bundle import load_bundle
 from fftag.datasets import ccp, fashionpedia, folders, imaterialist, sheet, table
 from fftag.datasets.manifest import SPLITS, Manifest, make_manifest, write_manifest
-from fftag.datasets.near_duplicates import join_groups, near_duplicates, similar_embeddings
+from fftag.datasets.near_duplicates import join_groups, near_duplicates
 from fftag.datasets.reading import Importer, ImportOptions, Photo, Reading
 from fftag.datasets.splits import check_shares, duplicate_groups, stratified_splits
 from fftag.datasets.tables import examples, is_file
@@ -190,6 +189,10 @@ def _near(paths: list[Path], options: ImportOptions) -> list[np.ndarray]:
     if options.near_duplicates:
         pairs.append(near_duplicates(paths, options.near_distance))
     if options.near_model is not None:
+        # Only here is torch needed, which takes seconds to load.
+        from fftag.bundle import load_bundle
+        from fftag.datasets.near_embeddings import similar_embeddings
+
         bundle = load_bundle(options.near_model)
         pairs.append(similar_embeddings(paths, bundle, options.near_similarity))
     return pairs

@@ -1,30 +1,21 @@
-"""Photos of the same scene: found by perceptual hashes, and by a model's embeddings."""
+"""Photos of the same scene: pairs whose perceptual hashes and colours agree."""
 
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from fftag.bundle import Bundle
-from fftag.datasets.photo_hashes import LEAST_CONTRAST, MOST_THREADS, PhotoHashes, hash_photos
-from fftag.decode import Failure, Limits, decode
-from fftag.predict import Predictor, choose_device, choose_precision
-from fftag.progress import progress
+from fftag.datasets.photo_hashes import PhotoHashes, hash_photos
 
 DISTANCE = 30
-SIMILARITY = 0.98
 LEAST_CORRELATION = 0.95
 """Of two photos as 8 x 8 colours: the same cut in another colour is another product."""
 ROWS, COLUMNS = 256, 4096
 """Photos compared at a time: what fits a processor's cache."""
 MOST_PAIRS = 1_000_000
 """Of more pairs than that, only as many are kept as connect the same photos."""
-BATCH = 64
 
 Pairs = np.ndarray
 """int64 [pairs, 2]: positions of two photos, the smaller first."""
@@ -74,12 +65,12 @@ def close_pairs(hashes: PhotoHashes, distance: int) -> Pairs:
             found.append(np.argwhere(near) + np.array([top, left]))
             held += len(found[-1])
             if held > MOST_PAIRS:
-                found = [_spanning(np.concatenate(found), len(positions))]
+                found = [spanning(np.concatenate(found), len(positions))]
                 held = len(found[0])
     return positions[np.concatenate(found)]
 
 
-def _spanning(pairs: Pairs, count: int) -> Pairs:
+def spanning(pairs: Pairs, count: int) -> Pairs:
     """Fewer pairs that connect the same photos: each with the first one of its component."""
     component = _components(pairs, count)
     _, first = np.unique(component, return_index=True)
@@ -93,48 +84,6 @@ def _components(pairs: Pairs, count: int) -> np.ndarray:
     links = coo_array((ones, (pairs[:, 0], pairs[:, 1])), (count, count))
     numbers: np.ndarray = connected_components(links, directed=False)[1]
     return numbers
-
-
-def similar_embeddings(
-    paths: Sequence[Path], bundle: Bundle, similarity: float = SIMILARITY, device: str = "auto"
-) -> Pairs:
-    """Pairs whose embeddings have at least a cosine similarity.
-
-    As with hashes, flat photos and files that cannot be read pair with nothing.
-
-    Args:
-        paths: photos.
-        bundle: the model whose embeddings are compared.
-        similarity: cosine, to 1.
-        device: see `fftag.predict.choose_device`.
-    """
-    on = choose_device(device)
-    predictor = Predictor(bundle.build(), bundle.config.input, on, choose_precision("auto", on))
-    parts, positions = [], []
-    with (
-        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool,
-        progress(len(paths), "embedding photos", "photo") as bar,
-    ):
-        for start in range(0, len(paths), BATCH):
-            batch = paths[start : start + BATCH]
-            decoded = list(pool.map(lambda path: _pixels(path, bundle), batch))
-            there = [offset for offset, pixels in enumerate(decoded) if pixels is not None]
-            if there:
-                stacked = np.stack([decoded[offset] for offset in there])  # type: ignore[misc]
-                parts.append(predictor(torch.from_numpy(stacked)).embeddings)
-                positions += [start + offset for offset in there]
-            bar.update(len(batch))
-    if not parts:
-        return np.empty((0, 2), dtype=np.int64)
-    vectors = np.concatenate(parts)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
-    found: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)]
-    for start in range(0, len(vectors), ROWS):
-        near = vectors[start : start + ROWS] @ vectors[start:].T >= similarity
-        found.append(np.argwhere(np.triu(near, k=1)) + start)
-        if sum(map(len, found)) > MOST_PAIRS:
-            found = [_spanning(np.concatenate(found), len(vectors))]
-    return np.array(positions, dtype=np.int64)[np.concatenate(found)]
 
 
 def join_groups(groups: np.ndarray, pairs: Iterable[Pairs]) -> np.ndarray:
@@ -151,13 +100,3 @@ def join_groups(groups: np.ndarray, pairs: Iterable[Pairs]) -> np.ndarray:
     order = np.empty(len(first), dtype=np.int64)
     order[np.argsort(first)] = np.arange(len(first))
     return order[inverse]
-
-
-def _pixels(path: Path, bundle: Bundle) -> np.ndarray | None:
-    try:
-        result = decode(path.read_bytes(), bundle.config.input, Limits())
-    except OSError:
-        return None
-    if isinstance(result, Failure) or result.pixels.mean(axis=2).std() < LEAST_CONTRAST:
-        return None
-    return result.pixels

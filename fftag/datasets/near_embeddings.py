@@ -1,0 +1,71 @@
+"""Photos that a model finds alike: pairs whose embeddings point the same way."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fftag.bundle import Bundle
+from fftag.datasets.near_duplicates import MOST_PAIRS, ROWS, Pairs, spanning
+from fftag.datasets.photo_hashes import LEAST_CONTRAST, MOST_THREADS
+from fftag.decode import Failure, Limits, decode
+from fftag.predict import Predictor, choose_device, choose_precision
+from fftag.progress import progress
+
+SIMILARITY = 0.98
+BATCH = 64
+
+
+def similar_embeddings(
+    paths: Sequence[Path], bundle: Bundle, similarity: float = SIMILARITY, device: str = "auto"
+) -> Pairs:
+    """Pairs whose embeddings have at least a cosine similarity.
+
+    As with hashes, flat photos and files that cannot be read pair with nothing.
+
+    Args:
+        paths: photos.
+        bundle: the model whose embeddings are compared.
+        similarity: cosine, to 1.
+        device: see `fftag.predict.choose_device`.
+    """
+    on = choose_device(device)
+    predictor = Predictor(bundle.build(), bundle.config.input, on, choose_precision("auto", on))
+    parts, positions = [], []
+    with (
+        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool,
+        progress(len(paths), "embedding photos", "photo") as bar,
+    ):
+        for start in range(0, len(paths), BATCH):
+            batch = paths[start : start + BATCH]
+            decoded = list(pool.map(lambda path: _pixels(path, bundle), batch))
+            there = [offset for offset, pixels in enumerate(decoded) if pixels is not None]
+            if there:
+                stacked = np.stack([decoded[offset] for offset in there])  # type: ignore[misc]
+                parts.append(predictor(torch.from_numpy(stacked)).embeddings)
+                positions += [start + offset for offset in there]
+            bar.update(len(batch))
+    if not parts:
+        return np.empty((0, 2), dtype=np.int64)
+    vectors = np.concatenate(parts)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
+    found: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)]
+    for start in range(0, len(vectors), ROWS):
+        near = vectors[start : start + ROWS] @ vectors[start:].T >= similarity
+        found.append(np.argwhere(np.triu(near, k=1)) + start)
+        if sum(map(len, found)) > MOST_PAIRS:
+            found = [spanning(np.concatenate(found), len(vectors))]
+    return np.array(positions, dtype=np.int64)[np.concatenate(found)]
+
+
+def _pixels(path: Path, bundle: Bundle) -> np.ndarray | None:
+    try:
+        result = decode(path.read_bytes(), bundle.config.input, Limits())
+    except OSError:
+        return None
+    if isinstance(result, Failure) or result.pixels.mean(axis=2).std() < LEAST_CONTRAST:
+        return None
+    return result.pixels
