@@ -27,7 +27,7 @@ class Suspect:
         label: the label's name.
         given: whether the photo has it in the manifest.
         score: what a model that was not trained on the photo gives, in 0..1.
-        quality: how likely what was given is right, in 0..1; comparable between labels.
+        quality: how likely what was given is right, in 0..1.
     """
 
     image: str

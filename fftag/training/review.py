@@ -252,8 +252,9 @@ def find_suspects(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, 
 
     Returns:
         Which labels are likely wrong, bool [photos, labels]; and how likely each is right, float
-        [photos, labels] in 0..1, adjusted for how sure the scores of its label are on average,
-        so that a rare label's are not all suspicious.
+        [photos, labels] in 0..1: the score of a label given, and one less that of one not given.
+        As the scores are calibrated, that finds more planted errors than a quality adjusted for
+        how common a label is.
     """
     from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
     from cleanlab.multilabel_classification.rank import get_label_quality_scores_per_class
@@ -264,5 +265,5 @@ def find_suspects(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, 
         # Of labels on few photos it warns that it may not flag all; the page says so for all.
         warnings.simplefilter("ignore", UserWarning)
         flags = find_multilabel_issues_per_class(given, probabilities, n_jobs=1)
-        quality = get_label_quality_scores_per_class(given, probabilities, adjust_pred_probs=True)
+        quality = get_label_quality_scores_per_class(given, probabilities)
     return np.asarray(flags, dtype=bool), np.asarray(quality, dtype=np.float64)
