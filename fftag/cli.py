@@ -444,6 +444,34 @@ def tag(
 
 
 @app.command()
+def validate(
+    tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
+    source: Annotated[
+        Path | None, typer.Option(help="Compare with this folder of photos too.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="With --source: as it was given to `fftag tag`.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Check that a tags file keeps to its format; name every broken rule.
+
+    Example: fftag validate tags.parquet --source catalog
+    """
+    if include and source is None:
+        raise typer.BadParameter("--include needs --source: it says which files to compare with")
+    from fftag.validate import validate as run
+
+    result = run(tags, source, tuple(include or ()))
+    _emit(result.to_json(), result.lines(), json_)
+    if not result.valid:
+        raise FftagError(
+            f"{tags} is not valid ({result.broken()}): write it anew with `fftag tag`, or mend "
+            "what altered it"
+        )
+
+
+@app.command()
 def load(
     tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
     db: Annotated[Path, typer.Option(help="DuckDB file to write.")],

@@ -1,0 +1,342 @@
+"""Does a tags file keep to its format? Every rule, over every row; see docs/tags-format.md."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fftag.listing import list_folder, unescape
+from fftag.parts import ROWS_PER_GROUP
+from fftag.progress import progress
+from fftag.tags_header import Header, open_tags, read_header
+from fftag.tags_rules import ROW_RULES, Rows, is_true
+
+ROWS_AT_A_TIME = 16_384
+EXAMPLES = 3
+MEMORY = "2GB"  # what looking for duplicates may take before it goes on in a temporary file
+
+RULES = {
+    "columns": "the columns, their order, types and nullability are the documented ones",
+    "metadata": "the metadata say of the run what is documented",
+    "readable": "every row can be read",
+    "null_value": "image, status, model_id and tagged_at are never null",
+    "image_path": "image is a relative path, escaped",
+    "order": "rows are sorted by the bytes of the path",
+    "duplicate_image": "no image has two rows",
+    "status": "status is one of the documented codes",
+    "error": "error is one line, and null exactly where the status is ok",
+    "scores_null": "scores are null exactly where the row failed",
+    "scores_value": "scores lie in 0 to 1",
+    "tags_null": "tags are null exactly where the row failed",
+    "tags_value": "tags are the labels at or above their threshold, best first",
+    "apparel": "is_apparel and apparel_score are given or null together",
+    "dimensions": "width and height are positive, and null exactly where the row failed",
+    "format": "format is a documented one, and null exactly where the row failed",
+    "file_size": "file_size is never null or negative, nor zero where the status is ok",
+    "content_sha256": "content_sha256 is a digest, given where the file was read whole",
+    "model_id": "model_id is the metadata's",
+    "time": "modified_at and tagged_at lie in the years 1 to 9999",
+    "source_missing": "every image is a file of the source, unless it has vanished",
+    "source_extra": "every file of the source has its row",
+    "source_size": "file_size is the size of the source's file",
+}
+SOURCE_RULES = {"source_missing", "source_extra", "source_size"}
+IN_SOURCE = ("image", "status", "file_size")
+
+
+@dataclass
+class Problem:
+    """A broken rule.
+
+    Attributes:
+        rule: its name, a key of `RULES`.
+        meaning: what the rule asks for.
+        count: how often it is broken.
+        examples: up to three times, in words.
+    """
+
+    rule: str
+    meaning: str
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Validation:
+    """What is wrong with a tags file.
+
+    Attributes:
+        tags: the file.
+        rows: how many it has.
+        source: the folder it was compared with; None if with none.
+        problems: the broken rules, in the order of `RULES`; none where the file is valid.
+        unchecked: rules that could not be checked, or not wholly, because of those problems.
+        seconds: how long it took.
+    """
+
+    tags: str
+    rows: int
+    source: str | None
+    problems: list[Problem]
+    unchecked: list[str]
+    seconds: float
+
+    @property
+    def valid(self) -> bool:
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        return {"valid": self.valid, **asdict(self), "seconds": round(self.seconds, 3)}
+
+    def lines(self) -> list[str]:
+        """For a person: the verdict, then each broken rule with its examples."""
+        took = f"{self.rows:,} rows in {self.seconds:,.1f} s"
+        if self.valid:
+            beside = f", and is what {self.source} holds" if self.source else ""
+            return [f"{self.tags} is valid{beside} ({took})"]
+        lines = [f"{self.tags} is not valid: {self.broken()} ({took})"]
+        for problem in self.problems:
+            lines.append(f"  {problem.rule}: {problem.count:,} break the rule: {problem.meaning}")
+            lines += [f"    {example}" for example in problem.examples]
+        if self.unchecked:
+            lines.append(f"  not checked for that: {', '.join(self.unchecked)}")
+        return lines
+
+    def broken(self) -> str:
+        """The broken rules by name."""
+        return ", ".join(problem.rule for problem in self.problems)
+
+
+class _Findings:
+    """Broken rules, collected over the batches."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, Problem] = {}
+        self.unchecked: set[str] = set()
+
+    def add(self, rule: str, count: int, examples: Sequence[str]) -> None:
+        if not count:
+            return
+        problem = self.problems.setdefault(rule, Problem(rule, RULES[rule]))
+        problem.count += count
+        problem.examples += list(examples)[: EXAMPLES - len(problem.examples)]
+
+    def add_rows(
+        self, rule: str, broken: np.ndarray, start: int, rows: Rows, says: Callable[[int], str]
+    ) -> None:
+        """Adds rows of a batch that begins at row `start` of the file."""
+        first = [int(row) for row in np.flatnonzero(broken)[:EXAMPLES]]
+        named = "image" in rows.batch.schema.names
+        examples = [
+            f"row {start + row}" + (f" {rows['image'][row].as_py()!r}" if named else "")
+            for row in first
+        ]
+        self.add(
+            rule,
+            int(broken.sum()),
+            [f"{where}: {says(row)}" for where, row in zip(examples, first, strict=True)],
+        )
+
+
+def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = ()) -> Validation:
+    """Checks a tags file against the format, and on request against the folder it tells of.
+
+    It reads a few rows at a time; memory does not grow with the file, but for the listing of the
+    source.
+
+    Args:
+        tags: the file.
+        source: a folder whose files must be its images.
+        include: as it was for the run: glob patterns on file names.
+
+    Raises:
+        FftagError: it cannot be opened, is Parquet of something else or of a newer format, or the
+            source cannot be listed.
+    """
+    started = time.monotonic()
+    findings = _Findings()
+    with open_tags(tags) as file:
+        header = read_header(tags, file.schema_arrow)
+        findings.add("columns", len(header.columns), header.columns)
+        findings.add("metadata", len(header.metadata), header.metadata)
+        _check_rows(file, header, findings)
+        if "order" in findings.problems:
+            _look_for_duplicates(file, findings)
+        if source is not None:
+            listed = list_folder(source, include, (tags, tags.with_name(tags.name + ".parts")))
+            _compare_with(listed.files, file, header, findings)
+        total = file.metadata.num_rows
+    if "readable" in findings.problems:
+        findings.unchecked |= {rule.name for rule in ROW_RULES} | {"order", "duplicate_image"}
+        findings.unchecked |= SOURCE_RULES if source is not None else set()
+    return Validation(
+        str(tags),
+        total,
+        str(source) if source is not None else None,
+        [findings.problems[rule] for rule in RULES if rule in findings.problems],
+        [rule for rule in RULES if rule in findings.unchecked],
+        time.monotonic() - started,
+    )
+
+
+def _batches(
+    file: pq.ParquetFile, columns: Sequence[str], findings: _Findings | None = None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Number of the first row, and rows; what cannot be read is left out, and told to findings."""
+    start = 0
+    for group in range(file.num_row_groups):
+        rows, read = file.metadata.row_group(group).num_rows, 0
+        try:
+            for batch in file.iter_batches(ROWS_AT_A_TIME, [group], columns):
+                batch.validate(full=True)
+                yield start + read, batch
+                read += batch.num_rows
+        except (OSError, ValueError, pa.ArrowException) as error:
+            if findings is not None:
+                reason = str(error).splitlines()[0][:200]
+                where = f"rows {start + read} to {start + rows - 1}"
+                findings.add("readable", rows - read, [f"{where}: {reason}"])
+        start += rows
+
+
+def _check_rows(file: pq.ParquetFile, header: Header, findings: _Findings) -> None:
+    rules = [
+        rule
+        for rule in ROW_RULES
+        if header.sound.issuperset(rule.columns) and (header.run or not rule.needs_run)
+    ]
+    findings.unchecked |= {rule.name for rule in ROW_RULES if rule not in rules}
+    ordered = "image" in header.sound
+    if not ordered:
+        findings.unchecked |= {"order", "duplicate_image"}
+    columns = [name for name in file.schema_arrow.names if name in header.sound]
+    before: bytes | None = None
+    total = file.metadata.num_rows
+    with progress(total, "validating", "row", show=total > ROWS_PER_GROUP) as bar:
+        for start, batch in _batches(file, columns, findings):
+            rows = Rows(batch, header.run)
+            for rule in rules:
+                for broken, says in rule.check(rows):
+                    findings.add_rows(rule.name, broken, start, rows, says)
+            if ordered:
+                before = _check_order(before, start, rows, findings)
+            bar.update(batch.num_rows)
+
+
+def _check_order(before: bytes | None, start: int, rows: Rows, findings: _Findings) -> bytes | None:
+    """Compares each path with the one before it, over the edges of batches too.
+
+    While the order is kept, an image with two rows has them side by side.
+    """
+    paths = _as_bytes(rows["image"])
+    left = pa.concat_arrays([pa.array([before], pa.binary()), paths.slice(0, len(paths) - 1)])
+    findings.add_rows(
+        "order",
+        is_true(pc.greater(left, paths)),
+        start,
+        rows,
+        lambda row: f"comes after {left[row].as_py().decode('utf-8', 'backslashreplace')!r}",
+    )
+    same = is_true(pc.equal(left, paths))
+    findings.add_rows("duplicate_image", same, start, rows, lambda row: "has a row before it")
+    last: bytes | None = paths[-1].as_py()
+    return last
+
+
+def _as_bytes(images: pa.Array) -> pa.Array:
+    """string [rows] -> binary [rows]: the paths as the file system has them."""
+    if not pc.any(pc.match_substring(images, "\\")).as_py():
+        return images.cast(pa.binary())
+    names = (None if image is None else unescape(image) for image in images.to_pylist())
+    return pa.array(
+        [None if name is None else name.encode("utf-8", "surrogateescape") for name in names],
+        pa.binary(),
+    )
+
+
+def _look_for_duplicates(file: pq.ParquetFile, findings: _Findings) -> None:
+    """Counts images with two rows wherever they stand."""
+    findings.problems.pop("duplicate_image", None)
+    with tempfile.TemporaryDirectory() as folder, _database(folder) as connection:
+        connection.register("incoming", _reader(file, ("image",)))
+        connection.execute(
+            """
+            create table twice as
+            select image, count(*) as n
+            from incoming
+            where image is not null
+            group by image
+            having n > 1
+            """
+        )
+        (count,) = connection.execute("select sum(n - 1)::bigint from twice").fetchall()[0]
+        query = "select image, n from twice order by image limit ?"
+        found = connection.execute(query, [EXAMPLES]).fetchall()
+    findings.add("duplicate_image", count or 0, [f"{image!r} has {n} rows" for image, n in found])
+
+
+def _compare_with(
+    listed: pa.Table, file: pq.ParquetFile, header: Header, findings: _Findings
+) -> None:
+    """Compares the rows with the files of the source.
+
+    Args:
+        listed: columns `image` and `size`.
+        file: the tags file.
+        header: which of its columns are sound.
+        findings: takes the differences.
+    """
+    if not header.sound.issuperset(IN_SOURCE):
+        findings.unchecked |= SOURCE_RULES
+        return
+    with tempfile.TemporaryDirectory() as folder, _database(folder) as connection:
+        connection.register("incoming", _reader(file, IN_SOURCE))
+        connection.register("listed", listed)
+        connection.execute(
+            """
+            create table differing as
+            select
+                coalesce(incoming.image, listed.image) as image,
+                case
+                    when listed.image is null then 'source_missing'
+                    when incoming.image is null then 'source_extra'
+                    else 'source_size'
+                end as rule,
+                case rule
+                    when 'source_missing' then 'is not in the source'
+                    when 'source_extra' then 'has no row'
+                    else format('has {} bytes, its row says {}', size, file_size)
+                end as says
+            from incoming
+            full join listed on incoming.image = listed.image
+            where listed.image is null and incoming.status <> 'vanished'
+                or incoming.image is null
+                or size <> file_size and incoming.status <> 'vanished'
+            """
+        )
+        counts = "select rule, count(*) from differing group by rule"
+        for rule, count in connection.execute(counts).fetchall():
+            some = "select image, says from differing where rule = ? order by image limit ?"
+            found = connection.execute(some, [rule, EXAMPLES]).fetchall()
+            findings.add(rule, count, [f"{image!r} {says}" for image, says in found])
+
+
+def _database(folder: str) -> duckdb.DuckDBPyConnection:
+    """In memory, and in the folder what does not fit."""
+    return duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": folder})
+
+
+def _reader(file: pq.ParquetFile, columns: Sequence[str]) -> pa.RecordBatchReader:
+    """Some columns as strings and numbers, a few rows at a time."""
+    types = {"image": pa.string(), "status": pa.string(), "file_size": pa.int64()}
+    schema = pa.schema([(column, types[column]) for column in columns])
+    batches = (batch.select(columns).cast(schema) for _, batch in _batches(file, columns))
+    return pa.RecordBatchReader.from_batches(schema, batches)
