@@ -2,71 +2,30 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fftag.errors import FftagError
 from fftag.listing import list_folder, unescape
 from fftag.parts import ROWS_PER_GROUP
 from fftag.progress import progress
+from fftag.tags_findings import EXAMPLES, RULES, Findings, Problem
 from fftag.tags_header import Header, open_tags, read_header
 from fftag.tags_rules import ROW_RULES, Rows, is_true
 
 ROWS_AT_A_TIME = 16_384
-EXAMPLES = 3
-MEMORY = "2GB"  # what looking for duplicates may take before it goes on in a temporary file
+MEMORY = "2GB"  # what looking up paths may take before it goes on in a temporary file
 
-RULES = {
-    "columns": "the columns, their order, types and nullability are the documented ones",
-    "metadata": "the metadata say of the run what is documented",
-    "readable": "every row can be read",
-    "null_value": "image, status, model_id and tagged_at are never null",
-    "image_path": "image is a relative path, escaped",
-    "order": "rows are sorted by the bytes of the path",
-    "duplicate_image": "no image has two rows",
-    "status": "status is one of the documented codes",
-    "error": "error is one line, and null exactly where the status is ok",
-    "scores_null": "scores are null exactly where the row failed",
-    "scores_value": "scores lie in 0 to 1",
-    "tags_null": "tags are null exactly where the row failed",
-    "tags_value": "tags are the labels at or above their threshold, best first",
-    "apparel": "is_apparel and apparel_score are given or null together",
-    "dimensions": "width and height are positive, and null exactly where the row failed",
-    "format": "format is a documented one, and null exactly where the row failed",
-    "file_size": "file_size is never null or negative, nor zero where the status is ok",
-    "content_sha256": "content_sha256 is a digest, given where the file was read whole",
-    "model_id": "model_id is the metadata's",
-    "time": "modified_at and tagged_at lie in the years 1 to 9999",
-    "source_missing": "every image is a file of the source, unless it has vanished",
-    "source_extra": "every file of the source has its row",
-    "source_size": "file_size is the size of the source's file",
-}
 SOURCE_RULES = {"source_missing", "source_extra", "source_size"}
 IN_SOURCE = ("image", "status", "file_size")
-
-
-@dataclass
-class Problem:
-    """A broken rule.
-
-    Attributes:
-        rule: its name, a key of `RULES`.
-        meaning: what the rule asks for.
-        count: how often it is broken.
-        examples: up to three times, in words.
-    """
-
-    rule: str
-    meaning: str
-    count: int = 0
-    examples: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -115,46 +74,15 @@ class Validation:
         return ", ".join(problem.rule for problem in self.problems)
 
 
-class _Findings:
-    """Broken rules, collected over the batches."""
-
-    def __init__(self) -> None:
-        self.problems: dict[str, Problem] = {}
-        self.unchecked: set[str] = set()
-
-    def add(self, rule: str, count: int, examples: Sequence[str]) -> None:
-        if not count:
-            return
-        problem = self.problems.setdefault(rule, Problem(rule, RULES[rule]))
-        problem.count += count
-        problem.examples += list(examples)[: EXAMPLES - len(problem.examples)]
-
-    def add_rows(
-        self, rule: str, broken: np.ndarray, start: int, rows: Rows, says: Callable[[int], str]
-    ) -> None:
-        """Adds rows of a batch that begins at row `start` of the file."""
-        first = [int(row) for row in np.flatnonzero(broken)[:EXAMPLES]]
-        named = "image" in rows.batch.schema.names
-        examples = [
-            f"row {start + row}" + (f" {rows['image'][row].as_py()!r}" if named else "")
-            for row in first
-        ]
-        self.add(
-            rule,
-            int(broken.sum()),
-            [f"{where}: {says(row)}" for where, row in zip(examples, first, strict=True)],
-        )
-
-
 def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = ()) -> Validation:
     """Checks a tags file against the format, and on request against the folder it tells of.
 
-    It reads a few rows at a time; memory does not grow with the file, but for the listing of the
-    source.
+    It reads a few rows at a time. What grows with the file is the listing of the source, and, up to
+    `MEMORY`, what is looked up in tables: duplicates in a file out of order, and the source.
 
     Args:
         tags: the file.
-        source: a folder whose files must be its images.
+        source: a folder whose files must be its images; not looked at where rows cannot be read.
         include: as it was for the run: glob patterns on file names.
 
     Raises:
@@ -162,7 +90,7 @@ def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = 
             source cannot be listed.
     """
     started = time.monotonic()
-    findings = _Findings()
+    findings = Findings()
     with open_tags(tags) as file:
         header = read_header(tags, file.schema_arrow)
         findings.add("columns", len(header.columns), header.columns)
@@ -170,7 +98,7 @@ def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = 
         _check_rows(file, header, findings)
         if "order" in findings.problems:
             _look_for_duplicates(file, findings)
-        if source is not None:
+        if source is not None and "readable" not in findings.problems:
             listed = list_folder(source, include, (tags, tags.with_name(tags.name + ".parts")))
             _compare_with(listed.files, file, header, findings)
         total = file.metadata.num_rows
@@ -188,7 +116,7 @@ def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = 
 
 
 def _batches(
-    file: pq.ParquetFile, columns: Sequence[str], findings: _Findings | None = None
+    file: pq.ParquetFile, columns: Sequence[str], findings: Findings | None = None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Number of the first row, and rows; what cannot be read is left out, and told to findings."""
     start = 0
@@ -207,7 +135,7 @@ def _batches(
         start += rows
 
 
-def _check_rows(file: pq.ParquetFile, header: Header, findings: _Findings) -> None:
+def _check_rows(file: pq.ParquetFile, header: Header, findings: Findings) -> None:
     rules = [
         rule
         for rule in ROW_RULES
@@ -231,7 +159,7 @@ def _check_rows(file: pq.ParquetFile, header: Header, findings: _Findings) -> No
             bar.update(batch.num_rows)
 
 
-def _check_order(before: bytes | None, start: int, rows: Rows, findings: _Findings) -> bytes | None:
+def _check_order(before: bytes | None, start: int, rows: Rows, findings: Findings) -> bytes | None:
     """Compares each path with the one before it, over the edges of batches too.
 
     While the order is kept, an image with two rows has them side by side.
@@ -262,10 +190,10 @@ def _as_bytes(images: pa.Array) -> pa.Array:
     )
 
 
-def _look_for_duplicates(file: pq.ParquetFile, findings: _Findings) -> None:
+def _look_for_duplicates(file: pq.ParquetFile, findings: Findings) -> None:
     """Counts images with two rows wherever they stand."""
     findings.problems.pop("duplicate_image", None)
-    with tempfile.TemporaryDirectory() as folder, _database(folder) as connection:
+    with _database() as connection:
         connection.register("incoming", _reader(file, ("image",)))
         connection.execute(
             """
@@ -284,7 +212,7 @@ def _look_for_duplicates(file: pq.ParquetFile, findings: _Findings) -> None:
 
 
 def _compare_with(
-    listed: pa.Table, file: pq.ParquetFile, header: Header, findings: _Findings
+    listed: pa.Table, file: pq.ParquetFile, header: Header, findings: Findings
 ) -> None:
     """Compares the rows with the files of the source.
 
@@ -297,7 +225,7 @@ def _compare_with(
     if not header.sound.issuperset(IN_SOURCE):
         findings.unchecked |= SOURCE_RULES
         return
-    with tempfile.TemporaryDirectory() as folder, _database(folder) as connection:
+    with _database() as connection:
         connection.register("incoming", _reader(file, IN_SOURCE))
         connection.register("listed", listed)
         connection.execute(
@@ -329,9 +257,19 @@ def _compare_with(
             findings.add(rule, count, [f"{image!r} {says}" for image, says in found])
 
 
-def _database(folder: str) -> duckdb.DuckDBPyConnection:
-    """In memory, and in the folder what does not fit."""
-    return duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": folder})
+@contextmanager
+def _database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """In memory, and in a temporary folder what does not fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        config: dict[str, Any] = {"memory_limit": MEMORY, "temp_directory": folder}
+        try:
+            with duckdb.connect(config=config) as connection:
+                yield connection
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise FftagError(
+                f"cannot look up paths ({reason}): give TMPDIR a folder with more room"
+            ) from error
 
 
 def _reader(file: pq.ParquetFile, columns: Sequence[str]) -> pa.RecordBatchReader:

@@ -13,8 +13,9 @@ from fftag.bundle import Bundle
 from fftag.decode import Limits
 from fftag.errors import FftagError
 from fftag.tag import TagOptions, tag
+from fftag.tags_findings import RULES
 from fftag.tags_rules import ROW_RULES
-from fftag.validate import RULES, Validation, validate
+from fftag.validate import Validation, validate
 
 Make = Callable[[int], Path]
 Change = Callable[[pa.Table], pa.Table]
@@ -342,7 +343,7 @@ def test_all_problems_are_reported_at_once_and_counted(tags: Path) -> None:
     assert content["problems"][0]["rule"] == "columns"
 
 
-def test_a_damaged_page_is_reported_and_the_rest_is_checked(tags: Path) -> None:
+def test_a_damaged_page_is_reported_and_the_rest_is_checked(tags: Path, source: Path) -> None:
     table = pq.read_table(tags)
     table = pa.concat_tables([set_values("format", "PSD")(table), table])
     path = tags.with_name("damaged.parquet")
@@ -359,6 +360,7 @@ def test_a_damaged_page_is_reported_and_the_rest_is_checked(tags: Path) -> None:
     assert broken(result) == {"readable", "format"}, result.lines()
     assert result.problems[0].count == 19
     assert "rows 19 to 37" in result.problems[0].examples[0] and "order" in result.unchecked
+    assert "source_extra" in validate(path, source).unchecked
 
 
 def test_differences_from_the_source_are_counted_with_examples(tags: Path, source: Path) -> None:
