@@ -537,3 +537,20 @@ def models(json_: Json = False) -> None:
     content = {name: {"height": spec.height, "width": spec.width} for name, spec in sizes.items()}
     lines = [f"{name:24} {spec.width} x {spec.height}" for name, spec in sizes.items()]
     _emit(content, lines, json_)
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """Look whether all that fftag needs is here and works, down to a small tagging run.
+
+    Example: fftag doctor
+    """
+    from fftag.doctor import diagnose
+
+    diagnosis = diagnose()
+    _emit(diagnosis.to_json(), diagnosis.lines(), json_)
+    if not diagnosis.healthy:
+        count = len(diagnosis.problems)
+        raise FftagError(
+            f"{count} problem{'s' if count > 1 else ''} found, named above with what mends each"
+        )
