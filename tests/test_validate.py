@@ -1,5 +1,6 @@
 import json
 import os
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -431,6 +432,25 @@ def test_what_is_no_tags_file_is_one_clear_line(
     with pytest.raises(FftagError, match=says) as refused:
         validate(path)
     assert refused.value.exit_code == 1 and "\n" not in str(refused.value)
+
+
+def test_a_file_with_bytes_changed_is_judged_or_refused_in_one_line(tags: Path) -> None:
+    whole, path = tags.read_bytes(), tags.with_name("changed.parquet")
+    judged = refused = 0
+    for seed in range(100):
+        chance, data = random.Random(seed), bytearray(whole)
+        for _ in range(chance.choice([1, 3, 20])):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        path.write_bytes(data)
+        try:
+            result = validate(path)
+        except FftagError as error:
+            assert "\n" not in str(error)
+            refused += 1
+        else:
+            assert result.rows and result.lines() and json.dumps(result.to_json())
+            judged += 1
+    assert judged and refused
 
 
 def test_every_rule_is_documented_and_none_is_made_up() -> None:
