@@ -149,6 +149,15 @@ class Bundle:
         """float32 [labels]."""
         return np.asarray(self.config.thresholds, dtype=np.float32)
 
+    @property
+    def scores_id(self) -> str:
+        """SHA-256 of what scores depend on: weights, network and input, without the thresholds."""
+        config = self.config
+        parts = [config.architecture, config.labels.names, asdict(config.input), config.norm_eps]
+        return hashlib.sha256(
+            json.dumps([_digest(self.path / WEIGHTS), *parts]).encode()
+        ).hexdigest()
+
     def build(self) -> models.Classifier:
         """The network with its weights, in evaluation mode, on the CPU.
 

@@ -1,6 +1,7 @@
 """The command line: parse, call one function, print. Heavy imports stay inside the commands."""
 
 import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ def main() -> NoReturn:
         app()
     except FftagError as error:
         print(f"fftag: {error}", file=sys.stderr)
+        if error.exit_code == INTERRUPTED:
+            print(f"  {shlex.join(['fftag', *sys.argv[1:]])}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -390,7 +393,7 @@ def compare(
 
 @app.command()
 def tag(
-    source: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    source: Annotated[str, typer.Argument(help="Folder of photos, @list, archive, or URL.")],
     out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
     model: ModelFolder = None,
     db: Annotated[Path | None, typer.Option(help="Load the result into this DuckDB file.")] = None,
@@ -407,31 +410,74 @@ def tag(
     max_failure_rate: Annotated[
         float, typer.Option(min=0, max=1, help="Publish nothing if a larger share failed.")
     ] = 0.5,
+    max_removal_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Do nothing if a larger share of files is gone.")
+    ] = 0.5,
+    max_file_size: Annotated[
+        int, typer.Option(min=1, help="Megabytes (MiB); larger files are too_large.")
+    ] = 128,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Million pixels; larger photos are too_large.")
+    ] = 128,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one photo.")] = 60,
+    worker_memory: Annotated[
+        int, typer.Option(min=512, help="Megabytes (MiB) for one decoding process (Linux).")
+    ] = 4096,
     strict: Annotated[bool, typer.Option(help="Exit with 3 if any file failed.")] = False,
     restart: Annotated[bool, typer.Option(help="Throw away an interrupted run.")] = False,
+    force: Annotated[bool, typer.Option(help="Read every file, changed or not.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Read files again that failed before and did not change.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Write figures of the run for Prometheus.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Tag every file of a folder: one row each, failures included.
+    """Tag every file of a source: one row each, failures included.
+
+    Run again, it reads only what is new, has changed, or failed before.
 
     Example: fftag tag catalog --out tags.parquet --db catalog.duckdb --products products.csv
     """
     if products is not None and db is None:
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
+    from fftag.decode import Limits
+    from fftag.metrics_file import measured
+    from fftag.sources import Selection, choose_source
     from fftag.tag import TagOptions
     from fftag.tag import tag as run
 
+    own = (out, out.with_name(out.name + ".parts"), db, metrics)
     options = TagOptions(
         batch_size=batch_size,
         workers=workers,
+        limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000),
+        timeout=timeout,
+        worker_memory=worker_memory * 2**20,
         device=device,
         precision=precision,
         shard_size=shard_size,
-        include=tuple(include or ()),
-        ignore=tuple(path for path in (out, out.with_name(out.name + ".parts"), db) if path),
+        selection=Selection(tuple(include or ()), tuple(path for path in own if path)),
         restart=restart,
+        force=force,
+        retry_failed=retry_failed,
         max_failure_rate=max_failure_rate,
+        max_removal_rate=max_removal_rate,
     )
-    summary = run(source, out, _model(model), options)
+    chosen = choose_source(source)
+    if dry_run:
+        from fftag.dry_run import look_ahead
+
+        ahead = look_ahead(chosen, out, _model(model), options)
+        _emit(ahead.to_json(), list(ahead.lines()), json_)
+        return
+    with measured(metrics) as report:
+        summary = run(chosen, out, _model(model), options)
+        report(summary)
     content, lines = summary.to_json(), list(summary.lines())
     if db is not None:
         from fftag.warehouse import load as load_tags
@@ -444,10 +490,28 @@ def tag(
 
 
 @app.command()
+def retag(
+    tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
+    model: ModelFolder = None,
+    json_: Json = False,
+) -> None:
+    """Decide the tags anew from the scores, after `fftag tune` moved a model's thresholds.
+
+    Example: fftag retag tags.parquet --model runs/best
+    """
+    from fftag.tag import retag as run
+
+    bundle = _model(model)
+    rows = run(tags, bundle)
+    content = {"tags": str(tags), "rows": rows, "model_id": bundle.model_id}
+    _emit(content, [f"{rows:,} rows of {tags} have the tags of {bundle.path} now"], json_)
+
+
+@app.command()
 def validate(
     tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
     source: Annotated[
-        Path | None, typer.Option(help="Compare with this folder of photos too.")
+        str | None, typer.Option(help="Compare with this folder or other source too.")
     ] = None,
     include: Annotated[
         list[str] | None, typer.Option(help="With --source: as it was given to `fftag tag`.")
@@ -460,9 +524,10 @@ def validate(
     """
     if include and source is None:
         raise typer.BadParameter("--include needs --source: it says which files to compare with")
+    from fftag.sources import choose_source
     from fftag.validate import validate as run
 
-    result = run(tags, source, tuple(include or ()))
+    result = run(tags, choose_source(source) if source else None, tuple(include or ()))
     _emit(result.to_json(), result.lines(), json_)
     if not result.valid:
         raise FftagError(

@@ -58,12 +58,14 @@ class Photo:
         width: of the photo as stored, after EXIF rotation, in pixels.
         height: likewise.
         format: the name of the file format, such as `JPEG`.
+        note: what is to be said of a photo that was decoded in part; None of all others.
     """
 
     pixels: np.ndarray
     width: int
     height: int
     format: str
+    note: str | None = None
 
 
 @dataclass(frozen=True)

@@ -257,6 +257,7 @@ def _tag_a_few(device: str, workers: int) -> str:
     Raises:
         FftagError: the result is not what it should be.
     """
+    from fftag.sources import Folder
     from fftag.tag import TagOptions, tag
     from fftag.validate import validate
 
@@ -264,10 +265,10 @@ def _tag_a_few(device: str, workers: int) -> str:
         photos, out = Path(folder) / "photos", Path(folder) / "tags.parquet"
         _draw(photos)
         options = TagOptions(batch_size=2, workers=workers, device=device)
-        summary = tag(photos, out, _random_model(Path(folder) / "model"), options)
+        summary = tag(Folder(photos), out, _random_model(Path(folder) / "model"), options)
         if summary.statuses != {"ok": 6, "unreadable": 1}:
             raise FftagError(f"of six good photos and an empty one: {dict(summary.statuses)}")
-        result = validate(out, photos)
+        result = validate(out, Folder(photos))
         if not result.valid:
             raise FftagError(f"the tags file is not valid ({result.broken()})")
     return f"6 photos and an empty file tagged with {workers} workers, the result is valid,"

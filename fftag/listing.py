@@ -1,33 +1,38 @@
-"""A folder -> the sorted list of its files, as Arrow."""
+"""The sorted list of what a source holds, as Arrow."""
 
 import hashlib
 import os
 import re
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
+from collections import Counter
+from dataclasses import dataclass, field
 
 import pyarrow as pa
-
-from fftag.errors import FftagError
+import pyarrow.compute as pc
 
 ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\\\")
-SCHEMA = pa.schema([("image", pa.string()), ("size", pa.int64()), ("modified_ns", pa.int64())])
+SCHEMA = pa.schema(
+    [
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("modified_ns", pa.int64()),
+        pa.field("offset", pa.int64()),
+    ]
+)
+ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder.
+    """What a source holds.
 
     Attributes:
-        root: the folder.
-        files: one row per file, sorted by the bytes of its path: `image` (string: path relative to
-            the root, `/`-separated, escaped by `escape`), `size` (int64, bytes), `modified_ns`
-            (int64, since the epoch).
+        files: one row per file, sorted by the bytes of its path, each path once: `image` (string:
+            path relative to the source, `/`-separated, escaped by `escape`), `size` (int64, bytes;
+            null where it is unknown), `modified_ns` (int64, since the epoch; null where it is
+            unknown), `offset` (int64: where its bytes begin in an archive; null elsewhere).
         left_out: what was seen and not listed, by reason, such as symbolic links.
     """
 
-    root: Path
     files: pa.Table
     left_out: dict[str, int]
 
@@ -35,12 +40,107 @@ class Listing:
         return int(self.files.num_rows)
 
     def digest(self) -> str:
-        """SHA-256 over paths, sizes and modification times."""
+        """SHA-256 over paths, sizes, modification times and offsets."""
         sha = hashlib.sha256()
-        for batch in self.files.to_batches(max_chunksize=65536):
-            for image, size, modified in zip(*batch.to_pydict().values(), strict=True):
-                sha.update(f"{image}\0{size}\0{modified}\n".encode())
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            rows = self.files.slice(start, ROWS_AT_ONCE)
+            texts = [pc.fill_null(column.cast(pa.string()), "?") for column in rows.columns]
+            lines = pc.binary_join_element_wise(*texts, "\0").to_pylist()
+            sha.update("\n".join([*lines, ""]).encode())
         return sha.hexdigest()
+
+
+@dataclass
+class ListingMaker:
+    """Gathers a listing in Arrow as it comes; Python objects are held for some rows only."""
+
+    left_out: Counter[str] = field(default_factory=Counter)
+    _rows: list[tuple[bytes, int | None, int | None, int | None]] = field(default_factory=list)
+    _chunks: list[pa.Table] = field(default_factory=list)
+
+    def add(
+        self,
+        path: str | bytes,
+        size: int | None,
+        modified_ns: int | None,
+        offset: int | None = None,
+    ) -> None:
+        """Lists one file.
+
+        Args:
+            path: relative to the source, `/`-separated, as `os.fsdecode` gives it, or its bytes.
+            size: in bytes, if known.
+            modified_ns: since the epoch, if known.
+            offset: of its bytes in an archive.
+        """
+        self._rows.append((os.fsencode(path), size, modified_ns, offset))
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self._flush()
+
+    def leave_out(self, reason: str) -> None:
+        """Counts what is seen and not listed; `reason` is a plural noun."""
+        self.left_out[reason] += 1
+
+    def finish(self) -> Listing:
+        """Sorts what was added. Of a path that was added twice, the later one counts."""
+        self._flush()
+        table = pa.concat_tables(self._chunks) if self._chunks else _KEYED.empty_table()
+        self._chunks = []
+        if not _sorted_once(table["key"]):
+            order = pc.sort_indices(table["key"])  # stable: later ones come after earlier ones
+            taken = [
+                table.take(order.slice(start, ROWS_AT_ONCE))
+                for start in range(0, len(order), ROWS_AT_ONCE)
+            ]
+            table = pa.concat_tables(taken)
+            last = pa.concat_arrays([_differs_from_next(table["key"]), pa.array([True])])
+            twice = table.num_rows - pc.sum(last).as_py()
+            if twice:
+                self.left_out["paths listed twice"] += twice
+                table = table.filter(last)
+        images = [
+            _as_images(table["key"].slice(start, ROWS_AT_ONCE))
+            for start in range(0, table.num_rows, ROWS_AT_ONCE)
+        ]
+        image = pa.chunked_array(images, pa.string())
+        return Listing(table.set_column(0, SCHEMA.field("image"), image), dict(self.left_out))
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = list(zip(*self._rows, strict=True))
+            self._chunks.append(pa.table([list(column) for column in columns], schema=_KEYED))
+            self._rows = []
+
+
+_KEYED = pa.schema([pa.field("key", pa.large_binary(), nullable=False), *list(SCHEMA)[1:]])
+
+
+def _differs_from_next(keys: pa.ChunkedArray) -> pa.Array:
+    return _one_array(pc.not_equal(keys.slice(0, len(keys) - 1), keys.slice(1)))
+
+
+def _sorted_once(keys: pa.ChunkedArray) -> bool:
+    """Whether the keys are sorted, each of them once, as those of many archives are."""
+    if len(keys) < 2:
+        return True
+    ascending = pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))
+    return bool(pc.all(ascending).as_py())
+
+
+def _one_array(values: pa.ChunkedArray) -> pa.Array:
+    combined = values.combine_chunks()
+    return combined if isinstance(combined, pa.Array) else combined.chunk(0)
+
+
+def _as_images(keys: pa.ChunkedArray) -> pa.Array:
+    """Paths as bytes -> escaped strings."""
+    try:
+        plain = _one_array(keys).cast(pa.string())
+        if not pc.any(pc.match_substring(plain, "\\")).as_py():
+            return plain
+    except pa.ArrowInvalid:
+        pass  # some name is no UTF-8, and has to be escaped
+    return pa.array([escape(os.fsdecode(key)) for key in keys.to_pylist()], pa.string())
 
 
 def escape(name: str) -> str:
@@ -63,72 +163,3 @@ def escape(name: str) -> str:
 def unescape(image: str) -> str:
     """The inverse of `escape`."""
     return ESCAPE.sub(lambda match: chr(0xDC00 + int(match[1], 16)) if match[1] else "\\", image)
-
-
-def list_folder(
-    root: Path, include: tuple[str, ...] = (), ignore: tuple[Path, ...] = ()
-) -> Listing:
-    """Lists every regular file below a folder; symbolic links are not followed.
-
-    Args:
-        root: the folder.
-        include: glob patterns on the file's name, such as `*.jpg`; none means every file.
-        ignore: files and folders to pass over: what the run itself writes, should it lie inside.
-
-    Raises:
-        FftagError: the folder is missing, cannot be read, or holds no file to tag.
-    """
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise FftagError(f"{root} {what}: give the folder that holds the photos")
-    base = os.fspath(root)
-    prefix = len(os.path.join(base, ""))  # noqa: PTH118 (a Path would drop the separator)
-    found: list[tuple[bytes, str, int, int]] = []
-    left_out: dict[str, int] = {}
-    pending = [base]
-    here = root.resolve()
-    own = {
-        os.path.join(base, path.resolve().relative_to(here))  # noqa: PTH118 (as scandir spells it)
-        for path in ignore
-        if path.resolve().is_relative_to(here)
-    }
-    try:
-        while pending:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    if entry.path in own:
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                        continue
-                    reason = _reason_to_leave_out(entry, include)
-                    if reason is None:
-                        try:
-                            status = entry.stat(follow_symlinks=False)
-                        except FileNotFoundError:
-                            reason = "files that went away while they were listed"
-                    if reason is not None:
-                        left_out[reason] = left_out.get(reason, 0) + 1
-                        continue
-                    name = entry.path[prefix:]
-                    found.append(
-                        (os.fsencode(name), escape(name), status.st_size, status.st_mtime_ns)
-                    )
-    except OSError as error:
-        raise FftagError(f"cannot list {error.filename}: {error.strerror}") from error
-    if not found:
-        seen = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-        raise FftagError(f"no files to tag in {root}" + (f" (left out: {seen})" if seen else ""))
-    found.sort()
-    columns = [[row[position] for row in found] for position in (1, 2, 3)]
-    return Listing(root, pa.table(columns, schema=SCHEMA), left_out)
-
-
-def _reason_to_leave_out(entry: "os.DirEntry[str]", include: tuple[str, ...]) -> str | None:
-    if entry.is_symlink():
-        return "symbolic links"
-    if not entry.is_file(follow_symlinks=False):
-        return "special files (pipes, sockets, devices)"
-    if include and not any(fnmatchcase(entry.name, pattern) for pattern in include):
-        return "files that --include does not name"
-    return None

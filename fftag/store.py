@@ -11,6 +11,7 @@ import pyarrow as pa
 
 FORMAT_VERSION = 1
 METADATA_KEY = b"fftag"
+SAME_AS = "same_as"  # a column of part files only: the row before of a photo that was recognised
 
 STATUSES = (
     "ok",
@@ -33,6 +34,8 @@ class RunInfo:
     Attributes:
         run_id: unique to the run that published the file.
         model_id: SHA-256 of the model folder's weights and config.
+        scores_id: SHA-256 of what the scores depend on: weights, network and input, without the
+            thresholds.
         fftag_version: version of the writer.
         source: the folder that was tagged, as given.
         labels: label names in the order of `scores`.
@@ -46,6 +49,7 @@ class RunInfo:
 
     run_id: str
     model_id: str
+    scores_id: str
     fftag_version: str
     source: str
     labels: Sequence[str]
@@ -80,20 +84,28 @@ def tags_schema(run: RunInfo) -> pa.Schema:
     )
 
 
+def part_schema(run: RunInfo) -> pa.Schema:
+    """The schema of a part file: that of the tags file, and which row before a photo is like."""
+    return tags_schema(run).append(pa.field(SAME_AS, pa.int64()))
+
+
 def rows(
     photos: Sequence[dict[str, Any]], scores: np.ndarray, run: RunInfo, tagged_at: datetime
 ) -> pa.Table:
-    """One batch as a table of `tags_schema(run)`.
+    """One batch as a table of `part_schema(run)`.
 
     Args:
         photos: per photo the columns `image`, `status`, `error`, `width`, `height`, `format`,
-            `file_size`, `modified_at` and `content_sha256`.
-        scores: float32 [photos, labels]; ignored where the status is not `ok`.
+            `file_size`, `modified_at`, `content_sha256` and `same_as`.
+        scores: float32 [photos, labels]; ignored where the status is not `ok`, and where
+            `same_as` is there.
         run: what made them.
         tagged_at: when.
     """
-    schema = tags_schema(run)
-    failed = np.array([photo["status"] != "ok" for photo in photos])
+    schema = part_schema(run)
+    failed = np.array(
+        [photo["status"] != "ok" or photo.get(SAME_AS) is not None for photo in photos]
+    )
     columns: dict[str, Any] = {
         name: [photo[name] for photo in photos]
         for name in schema.names

@@ -1,27 +1,36 @@
-"""The whole way of a catalogue: list, decode, predict, write, publish."""
+"""The whole way of a catalogue: list, plan, decode, predict, write, publish."""
 
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
 
 from fftag import __version__
+from fftag.atomic import replacing
 from fftag.bundle import Bundle
-from fftag.errors import DONE, SOME_FILES_FAILED, TOO_MANY_FAILED, FftagError
-from fftag.listing import Listing, list_folder
-from fftag.parts import PartStore
+from fftag.errors import DONE, INTERRUPTED, SOME_FILES_FAILED, TOO_MANY_FAILED, FftagError
+from fftag.interrupt import deferred
+from fftag.listing import Listing
+from fftag.merge import ROWS_PER_GROUP, merged, retagged
+from fftag.parts import PartStore, locked
+from fftag.plan import Plan, plan_all, plan_changes
 from fftag.predict import Predictor, choose_device, choose_precision
+from fftag.previous import Previous, open_previous
 from fftag.progress import progress, say
-from fftag.reader import Batch, ReadOptions, batches
-from fftag.store import RunInfo, rows
+from fftag.reader import ReadOptions
+from fftag.sources import Selection, Source, list_source
+from fftag.store import SAME_AS, RunInfo, rows, tags_schema
+from fftag.workers import batches
 
 
 @dataclass(frozen=True)
@@ -32,19 +41,23 @@ class TagOptions(ReadOptions):
         device: see `fftag.predict.choose_device`.
         precision: see `fftag.predict.choose_precision`.
         shard_size: photos per part file; what an interruption can cost.
-        include: glob patterns on file names; none lists every file.
-        ignore: files and folders that are the run's own, should they lie inside the source.
+        selection: which files of the source.
         restart: throw away what an interrupted run left.
+        force: read every file, whatever the run before has of it.
+        retry_failed: read unchanged files again that failed before.
         max_failure_rate: publish nothing when a larger share of the files failed.
+        max_removal_rate: read nothing when a larger share of the files of the run before is gone.
     """
 
     device: str = "auto"
     precision: str = "auto"
     shard_size: int = 1024
-    include: tuple[str, ...] = ()
-    ignore: tuple[Path, ...] = ()
+    selection: Selection = field(default_factory=Selection)
     restart: bool = False
+    force: bool = False
+    retry_failed: bool = True
     max_failure_rate: float = 0.5
+    max_removal_rate: float = 0.5
 
 
 @dataclass
@@ -55,6 +68,10 @@ class TagSummary:
         files: how many were listed, which is how many rows there are.
         statuses: rows by status.
         tags: photos by label.
+        plan: how many files were `new`, `changed`, formerly failed and `retried`, or `unchanged`,
+            and how many rows were `removed` as their file is gone.
+        recognised: files that were read and, having the content of a photo with scores, not
+            decoded.
         resumed: files that an earlier, interrupted process had already done.
         seconds: spent on the rest.
         left_out: seen but not listed, by reason.
@@ -63,14 +80,16 @@ class TagSummary:
     files: int
     out: str
     model_id: str
-    resumed: int
+    plan: dict[str, int]
     left_out: dict[str, int]
+    resumed: int = 0
+    recognised: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     tags: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     def add(self, table: pa.Table) -> int:
-        """Counts the rows of one part; returns how many of them failed."""
+        """Counts some rows of the result; returns how many of them failed."""
         labels = pc.struct_field(pc.list_flatten(table["tags"]), "label")
         for counter, values in ((self.statuses, table["status"]), (self.tags, labels)):
             for pair in pc.value_counts(values).to_pylist():
@@ -90,7 +109,12 @@ class TagSummary:
     @property
     def rate(self) -> float:
         """Files per second, of those done by this process."""
-        return (self.files - self.resumed) / self.seconds if self.seconds else 0.0
+        return self.read / self.seconds if self.seconds else 0.0
+
+    @property
+    def read(self) -> int:
+        """Files read by this process."""
+        return self.files - self.plan["unchanged"] - self.resumed
 
     def exit_code(self, strict: bool) -> int:
         return SOME_FILES_FAILED if strict and self.failed else DONE
@@ -102,6 +126,9 @@ class TagSummary:
             "statuses": dict(self.statuses.most_common()),
             "failed": self.failed,
             "left_out": self.left_out,
+            "plan": self.plan,
+            "read": self.read,
+            "recognised": self.recognised,
             "resumed": self.resumed,
             "seconds": round(self.seconds, 3),
             "files_per_second": round(self.rate, 2),
@@ -110,7 +137,6 @@ class TagSummary:
         }
 
     def lines(self) -> Iterator[str]:
-        done = self.files - self.resumed
         yield f"{self.files:,} files -> {self.out}"
         yield f"  tagged   {self.statuses['ok']:,}"
         yield f"  failed   {self.failed:,}" + (f" ({self.failures()})" if self.failed else "")
@@ -118,90 +144,257 @@ class TagSummary:
             yield f"  left out {count:,} {reason}"
         if self.resumed:
             yield f"  resumed  {self.resumed:,} were done by an earlier run"
-        yield f"  rate     {self.rate:,.1f} files/s ({done:,} in {self.seconds:,.1f} s)"
+        if self.plan["unchanged"] or self.plan["removed"]:
+            yield "  of them  " + ", ".join(f"{n:,} {what}" for what, n in self.plan.items() if n)
+        if self.recognised:
+            yield f"  known    {self.recognised:,} by their content, and not decoded"
+        yield f"  rate     {self.rate:,.1f} files/s ({self.read:,} in {self.seconds:,.1f} s)"
         top = ", ".join(f"{label} {count:,}" for label, count in self.tags.most_common(8))
         yield f"  top tags {top or 'none'}"
 
 
-def tag(source: Path, out: Path, bundle: Bundle, options: TagOptions = TagOptions()) -> TagSummary:
-    """Tags every file below a folder into one Parquet file, one row per file.
+def tag(
+    source: Source, out: Path, bundle: Bundle, options: TagOptions = TagOptions()
+) -> TagSummary:
+    """Tags every file of a source into one Parquet file, one row per file.
 
-    Interrupted at any moment, the same call goes on where it stopped, and what stood at `out`
-    before stands until the new file is whole.
+    Where `out` is there already, only new, changed and formerly failed files are read, and rows
+    of files that are gone go. Interrupted at any moment, the same call goes on where it stopped,
+    and what stood at `out` before stands until the new file is whole.
 
     Args:
-        source: the folder of photos.
+        source: where the photos are.
         out: the Parquet file to write.
         bundle: the model.
         options: how.
 
     Raises:
         FftagError: nothing to tag, an output that cannot be written, an interrupted run of another
-            kind, or more failures than `options.max_failure_rate` allows.
+            kind, an interruption, or more failures or removals than the options allow.
     """
-    listing = list_folder(source, options.include, options.ignore)
-    device = choose_device(options.device)
-    precision = choose_precision(options.precision, device)
-    settings = {
-        "device": device.type,
-        "precision": precision,
-        "batch_size": options.batch_size,
-        "limits": asdict(options.limits),
-    }
-    run = _run_info(source, bundle, settings)
-    store = PartStore(out, run, listing.digest(), len(listing), options.shard_size)
+    listing = list_source(source, options.selection)
+    run = run_info(source.name, bundle, options)
+    previous, plan = make_plan(listing, out, run, options)
+    summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
+    store = PartStore(out, run.run_id, _identity(listing, previous, run, options))
     with store.open(options.restart):
-        finished = store.finished()
-        pending = [(n, store.range_of(n)) for n in range(store.shards) if n not in finished]
-        resumed = len(listing) - sum(len(rows) for _, rows in pending)
-        summary = TagSummary(len(listing), str(out), run.model_id, resumed, listing.left_out)
-        if resumed:
-            say(f"going on with an interrupted run: {resumed:,} of {len(listing):,} files are done")
+        run = replace(run, run_id=store.run_id)
         started = time.monotonic()
-        if pending:
-            predictor = Predictor(bundle.build(), bundle.config.input, device, precision)
-            read = batches(listing, pending, predictor.spec, options)
-            for shard, table in _tagged(read, predictor, store.run, listing, resumed):
-                store.write(shard, table)
-        summary.seconds = time.monotonic() - started
-        with_failures = []
-        for shard, table in enumerate(store.tables()):
-            if summary.add(table):
-                with_failures.append(shard)
-        if summary.failed > options.max_failure_rate * summary.files:
-            store.discard(with_failures)
-            raise _too_many_failures(summary, options.max_failure_rate)
-        store.publish()
+        try:
+            _read(source, listing, plan, bundle, store, run, options, summary)
+        finally:
+            summary.seconds = time.monotonic() - started
+        if previous is None or len(plan.pending) or plan.removed or previous.tags_differ(run):
+            _publish(listing, plan, previous, store, run, options, summary)
+        else:
+            say(f"nothing to do: {out} is up to date")
+            for table in previous.blocks(ROWS_PER_GROUP):
+                summary.add(table)
+        store.remove()
     return summary
 
 
-def _tagged(
-    read: Iterator[Batch], predictor: Predictor, run: RunInfo, listing: Listing, resumed: int
-) -> Iterator[tuple[int, pa.Table]]:
-    """Batches -> one table per shard."""
-    with progress(len(listing), "tagging", "photo", initial=resumed) as bar:
-        for shard, members in groupby(read, key=lambda batch: batch.shard):
-            tables = []
-            for batch in members:
-                scores = predictor(batch.pixels).scores
-                tables.append(rows(batch.photos, scores, run, datetime.now(UTC)))
-                bar.update(len(batch.photos))
-            yield shard, pa.concat_tables(tables)
+def make_plan(
+    listing: Listing, out: Path, run: RunInfo, options: TagOptions
+) -> tuple[Previous | None, Plan]:
+    """What there is to do, given what stands at `out`; says why if all is to be read again.
+
+    Raises:
+        FftagError: what is there is no tags file, or too many of its files are gone.
+    """
+    previous = None if options.force else open_previous(out)
+    if previous is None:
+        return None, plan_all(listing)
+    differing = previous.differences(run)
+    if differing:
+        say(f"{out} is of another {' and '.join(differing)}: every file is tagged anew")
+        return None, plan_all(listing)
+    plan = plan_changes(listing, previous, options.retry_failed)
+    if plan.removed > options.max_removal_rate * previous.rows:
+        raise FftagError(
+            f"{plan.removed:,} of the {previous.rows:,} files in {out} are gone from the source, "
+            f"more than the {options.max_removal_rate:.0%} that --max-removal-rate allows: is all "
+            "of it mounted? Accept it with --max-removal-rate 1",
+            TOO_MANY_FAILED,
+        )
+    return previous, plan
 
 
-def _run_info(source: Path, bundle: Bundle, settings: dict[str, Any]) -> RunInfo:
+def counts(plan: Plan) -> dict[str, int]:
+    """How many files are what."""
+    names = ("new", "changed", "retried", "unchanged", "removed")
+    return {name: getattr(plan, name) for name in names}
+
+
+def _read(
+    source: Source,
+    listing: Listing,
+    plan: Plan,
+    bundle: Bundle,
+    store: PartStore,
+    run: RunInfo,
+    options: TagOptions,
+    summary: TagSummary,
+) -> None:
+    """Reads and scores what is pending and not in a part yet; writes parts."""
+    size = options.batch_size
+    total = -(-len(plan.pending) // size)
+    done = {number for part in store.finished for number in range(part.first, part.stop)}
+    missing = [number for number in range(total) if number not in done]
+    summary.resumed = sum(len(plan.pending[n * size : (n + 1) * size]) for n in done)
+    if done:
+        say(
+            f"going on with an interrupted run: {summary.resumed:,} of "
+            f"{len(plan.pending):,} files are done"
+        )
+    if not missing:
+        return
+    device = choose_device(options.device)
+    predictor = Predictor(bundle.build(), bundle.config.input, device, run.settings["precision"])
+    per_part = max(1, options.shard_size // size)
+    made: list[pa.Table] = []
+    planned = (
+        (n, entries_of(listing, plan, plan.pending[n * size : (n + 1) * size])) for n in missing
+    )
+    with (
+        progress(len(plan.pending), "tagging", "photo", initial=summary.resumed) as bar,
+        deferred() as interruption,
+    ):
+        for batch in batches(source, planned, predictor.spec, options):
+            photos = [_settled(record, plan) for record in batch.photos]
+            scores = predictor(torch.from_numpy(batch.pixels)).scores[: len(photos)]
+            made.append(rows(photos, scores, run, datetime.now(UTC)))
+            summary.recognised += sum(photo[SAME_AS] is not None for photo in photos)
+            bar.update(len(photos))
+            after = batch.number + 1
+            whole = after % per_part == 0 or after == total or after in done
+            if whole or interruption.asked:
+                store.write(after - len(made), after, pa.concat_tables(made))
+                made = []
+            if interruption.asked and after < total:
+                raise FftagError(
+                    f"interrupted: {bar.n:,} of {len(plan.pending):,} files are done and kept; "
+                    "the same command goes on",
+                    INTERRUPTED,
+                )
+
+
+def entries_of(listing: Listing, plan: Plan, chosen: np.ndarray) -> list[dict[str, Any]]:
+    """Rows of the listing by number, each with the digests under which it may be known."""
+    entries: list[dict[str, Any]] = listing.files.take(pa.array(chosen)).to_pylist()
+    for entry in entries:
+        entry["known"] = plan.known.of_size(entry["size"])
+    return entries
+
+
+def _settled(record: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    known = record.pop("known")
+    row = plan.known.row(record["file_size"], record["content_sha256"]) if known else None
+    return record | {SAME_AS: row}
+
+
+def _publish(
+    listing: Listing,
+    plan: Plan,
+    previous: Previous | None,
+    store: PartStore,
+    run: RunInfo,
+    options: TagOptions,
+    summary: TagSummary,
+) -> None:
+    """Joins what stays and what was made into the output, atomically."""
+    with replacing(store.out) as temporary:
+        with pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer:
+            for table in merged(listing, plan, previous, store, run):
+                summary.add(table)
+                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        written = pq.read_metadata(temporary).num_rows
+        if written != len(listing):
+            raise FftagError(f"{written:,} rows for {len(listing):,} files: nothing was published")
+        if summary.failed > options.max_failure_rate * summary.files:
+            for part in list(store.finished):
+                if pc.any(pc.not_equal(store.read(part)["status"].cast(pa.string()), "ok")).as_py():
+                    store.discard(part)
+            raise _too_many_failures(summary, options.max_failure_rate)
+
+
+def retag(tags: Path, bundle: Bundle) -> int:
+    """Decides the tags of a tags file anew, from its scores and a model's thresholds.
+
+    Args:
+        tags: the file; it is replaced atomically.
+        bundle: a model with the same scores, and thresholds of its own.
+
+    Returns:
+        How many rows it has.
+
+    Raises:
+        FftagError: it is no tags file, or its scores are another model's.
+    """
+    previous = open_previous(tags)
+    if previous is None:
+        raise FftagError(f"{tags} does not exist: give a file that `fftag tag` wrote")
+    settings = previous.run["settings"]
+    run = replace(_run_info(previous.run["source"], bundle, settings), run_id=uuid.uuid4().hex)
+    if previous.differences(run):
+        raise FftagError(
+            f"the scores in {tags} are not those of {bundle.path}: run `fftag tag` with it, which "
+            "reads the photos"
+        )
+    with locked(tags):
+        with (
+            replacing(tags) as temporary,
+            pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer,
+        ):
+            for table in previous.blocks(ROWS_PER_GROUP):
+                writer.write_table(retagged(table, run), row_group_size=ROWS_PER_GROUP)
+        tags.with_name(tags.name + ".parts").rmdir()
+    return previous.rows
+
+
+def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
+    """What a run with these options says of itself."""
+    device = choose_device(options.device)
+    settings = {
+        "device": device.type,
+        "precision": choose_precision(options.precision, device),
+        "batch_size": options.batch_size,
+        "limits": asdict(options.limits),
+        "timeout": options.timeout,
+    }
+    return _run_info(source, bundle, settings)
+
+
+def _run_info(source: str, bundle: Bundle, settings: dict[str, Any]) -> RunInfo:
     config = bundle.config
     return RunInfo(
         run_id=uuid.uuid4().hex,
         model_id=bundle.model_id,
+        scores_id=bundle.scores_id,
         fftag_version=__version__,
-        source=str(source),
+        source=source,
         labels=config.labels.names,
         groups=config.labels.groups,
         thresholds=config.thresholds,
         validation=config.validation,
         settings=settings,
     )
+
+
+def _identity(
+    listing: Listing, previous: Previous | None, run: RunInfo, options: TagOptions
+) -> dict[str, Any]:
+    """What must be the same for parts of two processes to be parts of one result."""
+    return {
+        "listing": listing.digest(),
+        "model": run.model_id,
+        "label set": list(run.labels),
+        "thresholds": list(run.thresholds),
+        "settings": run.settings,
+        "run before": previous.run["run_id"] if previous else None,
+        "format": run.format_version,
+        "choice of failed files": options.retry_failed,
+    }
 
 
 def _too_many_failures(summary: TagSummary, allowed: float) -> FftagError:

@@ -111,7 +111,7 @@ def _like(schema: pa.Schema) -> RunInfo:
     if schema.names.count("scores") == 1:
         kind = schema.field("scores").type
         size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
-    return RunInfo("", "", "", "", [""] * size, [], [], None, {})
+    return RunInfo("", "", "", "", "", [""] * size, [], [], None, {})
 
 
 def _wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
@@ -168,7 +168,8 @@ EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "fftag_version": ("a version", _text),
     "run_id": ("an id", _text),
     "model_id": ("64 hex digits", lambda value: _text(value) and bool(DIGEST.fullmatch(value))),
-    "source": ("a folder", _text),
+    "scores_id": ("an id", _text),
+    "source": ("a source", _text),
     "labels": ("a list of label names", lambda value: bool(value) and _list_of(_text)(value)),
     "groups": ("a list of names and nulls", _list_of(lambda one: one is None or _text(one))),
     "thresholds": ("a list of finite numbers", _list_of(_number)),

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag.errors import FftagError
-from fftag.listing import list_folder, unescape
-from fftag.parts import ROWS_PER_GROUP
+from fftag.listing import unescape
+from fftag.merge import ROWS_PER_GROUP
 from fftag.progress import progress
+from fftag.sources import Selection, Source, list_source
 from fftag.tags_findings import EXAMPLES, RULES, Findings, Problem
 from fftag.tags_header import Header, open_tags, read_header
 from fftag.tags_rules import ROW_RULES, Rows, is_true
@@ -74,7 +75,7 @@ class Validation:
         return ", ".join(problem.rule for problem in self.problems)
 
 
-def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = ()) -> Validation:
+def validate(tags: Path, source: Source | None = None, include: tuple[str, ...] = ()) -> Validation:
     """Checks a tags file against the format, and on request against the folder it tells of.
 
     It reads a few rows at a time. What grows with the file is the listing of the source, and, up to
@@ -82,7 +83,7 @@ def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = 
 
     Args:
         tags: the file.
-        source: a folder whose files must be its images; not looked at where rows cannot be read.
+        source: a source whose files must be its images; not looked at where rows cannot be read.
         include: as it was for the run: glob patterns on file names.
 
     Raises:
@@ -99,7 +100,8 @@ def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = 
         if "order" in findings.problems:
             _look_for_duplicates(file, findings)
         if source is not None and "readable" not in findings.problems:
-            listed = list_folder(source, include, (tags, tags.with_name(tags.name + ".parts")))
+            own = (tags, tags.with_name(tags.name + ".parts"))
+            listed = list_source(source, Selection(include, own))
             _compare_with(listed.files, file, header, findings)
         total = file.metadata.num_rows
     if "readable" in findings.problems:
@@ -108,7 +110,7 @@ def validate(tags: Path, source: Path | None = None, include: tuple[str, ...] = 
     return Validation(
         str(tags),
         total,
-        str(source) if source is not None else None,
+        source.name if source is not None else None,
         [findings.problems[rule] for rule in RULES if rule in findings.problems],
         [rule for rule in RULES if rule in findings.unchecked],
         time.monotonic() - started,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from fftag.store import RunInfo, rows, tags_schema
+from fftag.store import SAME_AS, RunInfo, rows, tags_schema
 
 TAGGED_AT = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 MODIFIED_AT = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
@@ -39,6 +39,7 @@ class Catalog:
         return RunInfo(
             run_id="run-1",
             model_id="ab" * 32,
+            scores_id="0" * 64,
             fftag_version="0.1.0",
             source="photos",
             labels=list(self.labels),
@@ -72,6 +73,7 @@ class Catalog:
             )
         if photos:
             table = rows(photos, np.array(scores, np.float32), run, TAGGED_AT)
+            table = table.drop_columns([SAME_AS])
         else:
             table = tags_schema(run).empty_table()
         pq.write_table(table, path)

@@ -6,11 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fftag.errors import FftagError
-from fftag.listing import escape, list_folder, unescape
+from fftag.listing import Listing, escape, unescape
+from fftag.sources import Folder, Selection, list_source
 
 
-def names(root: Path, **options: tuple[str, ...]) -> list[str]:
-    return list_folder(root, **options).files["image"].to_pylist()
+def list_folder(
+    root: Path, include: tuple[str, ...] = (), ignore: tuple[Path, ...] = ()
+) -> Listing:
+    return list_source(Folder(root), Selection(include, ignore))
+
+
+def names(root: Path, ignore: tuple[Path, ...] = ()) -> list[str]:
+    return list_folder(root, ignore=ignore).files["image"].to_pylist()
 
 
 def put(root: Path, *paths: str) -> None:

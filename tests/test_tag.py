@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -18,9 +17,9 @@ import pytest
 from fftag.bundle import Bundle
 from fftag.decode import Limits
 from fftag.errors import FftagError
-from fftag.listing import list_folder
-from fftag.parts import PartStore
-from fftag.store import STATUSES, tags_schema
+from fftag.parts import PartStore, locked
+from fftag.sources import Folder, list_source
+from fftag.store import STATUSES, rows
 from fftag.tag import TagOptions, tag
 
 Make = Callable[[int], Path]
@@ -54,9 +53,12 @@ def test_every_file_has_exactly_one_row_in_listing_order(
     root = folder_of_photos(20)
     expected = spoil(root)
     out = tmp_path / "tags.parquet"
-    summary = tag(root, out, session_bundle, QUICK)
+    summary = tag(Folder(root), out, session_bundle, QUICK)
     rows = {row["image"]: row for row in rows_of(out)}
-    assert pq.read_table(out)["image"].to_pylist() == list_folder(root).files["image"].to_pylist()
+    assert (
+        pq.read_table(out)["image"].to_pylist()
+        == list_source(Folder(root)).files["image"].to_pylist()
+    )
     assert {name: rows[name]["status"] for name in expected} == expected
     assert all(row["status"] == "ok" for name, row in rows.items() if name not in expected)
     assert {row["status"] for row in rows.values()} <= set(STATUSES)
@@ -69,7 +71,12 @@ def test_failed_rows_are_null_and_say_why(
 ) -> None:
     root = folder_of_photos(3)
     spoil(root)
-    tag(root, tmp_path / "t.parquet", session_bundle, TagOptions(workers=0, max_failure_rate=1))
+    tag(
+        Folder(root),
+        tmp_path / "t.parquet",
+        session_bundle,
+        TagOptions(workers=0, max_failure_rate=1),
+    )
     for row in rows_of(tmp_path / "t.parquet"):
         if row["status"] == "ok":
             assert row["error"] is None and len(row["scores"]) == 3 and row["tags"] is not None
@@ -84,10 +91,10 @@ def test_a_bad_neighbour_changes_no_other_row(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root = folder_of_photos(12)
-    tag(root, tmp_path / "clean.parquet", session_bundle, QUICK)
+    tag(Folder(root), tmp_path / "clean.parquet", session_bundle, QUICK)
     victim = root / "season-1/FF-0004_1.jpg"
     victim.write_bytes(victim.read_bytes()[:200])
-    tag(root, tmp_path / "spoilt.parquet", session_bundle, QUICK)
+    tag(Folder(root), tmp_path / "spoilt.parquet", session_bundle, QUICK)
     clean = {row["image"]: row for row in rows_of(tmp_path / "clean.parquet")}
     for row in rows_of(tmp_path / "spoilt.parquet"):
         if row["image"] != "season-1/FF-0004_1.jpg":
@@ -98,7 +105,7 @@ def test_the_schema_and_the_metadata_are_the_documented_ones(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     out = tmp_path / "tags.parquet"
-    tag(folder_of_photos(5), out, session_bundle, QUICK)
+    tag(Folder(folder_of_photos(5)), out, session_bundle, QUICK)
     schema = pq.read_schema(out)
     metadata = json.loads(schema.metadata[b"fftag"])
     assert metadata["format_version"] == 1
@@ -119,7 +126,7 @@ def test_the_schema_and_the_metadata_are_the_documented_ones(
 def test_tags_are_the_labels_at_or_above_their_threshold_best_first(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
-    tag(folder_of_photos(8), tmp_path / "t.parquet", session_bundle, QUICK)
+    tag(Folder(folder_of_photos(8)), tmp_path / "t.parquet", session_bundle, QUICK)
     labels = session_bundle.config.labels.names
     for row in rows_of(tmp_path / "t.parquet"):
         pairs = zip(labels, row["scores"], strict=True)
@@ -133,7 +140,7 @@ def test_what_was_read_is_what_was_hashed(
     import hashlib
 
     root = folder_of_photos(3)
-    tag(root, tmp_path / "t.parquet", session_bundle, QUICK)
+    tag(Folder(root), tmp_path / "t.parquet", session_bundle, QUICK)
     for row in rows_of(tmp_path / "t.parquet"):
         data = (root / row["image"]).read_bytes()
         assert row["content_sha256"] == hashlib.sha256(data).hexdigest()
@@ -149,7 +156,7 @@ def test_a_file_without_permission_is_unreadable(
 ) -> None:
     root = folder_of_photos(3)
     (root / "season-0/FF-0000_1.jpg").chmod(0)
-    tag(root, tmp_path / "t.parquet", session_bundle, QUICK)
+    tag(Folder(root), tmp_path / "t.parquet", session_bundle, QUICK)
     assert rows_of(tmp_path / "t.parquet")[0]["status"] == "unreadable"
 
 
@@ -159,14 +166,14 @@ def test_a_file_that_goes_away_after_the_listing_has_its_row(
     root = folder_of_photos(5)
 
     def list_then_delete(*arguments: Any) -> Any:
-        listing = list_folder(*arguments)
+        listing = list_source(*arguments)
         (root / "season-0/FF-0000_1.jpg").unlink()
         (root / "season-1/FF-0001_1.jpg").unlink()
         os.mkfifo(root / "season-1/FF-0001_1.jpg")
         return listing
 
-    monkeypatch.setattr("fftag.tag.list_folder", list_then_delete)
-    tag(root, tmp_path / "t.parquet", session_bundle, QUICK)
+    monkeypatch.setattr("fftag.tag.list_source", list_then_delete)
+    tag(Folder(root), tmp_path / "t.parquet", session_bundle, QUICK)
     statuses = {row["image"]: row["status"] for row in rows_of(tmp_path / "t.parquet")}
     assert statuses.pop("season-0/FF-0000_1.jpg") == "vanished"
     assert statuses.pop("season-1/FF-0001_1.jpg") == "unreadable"
@@ -178,8 +185,8 @@ def test_results_do_not_depend_on_workers_or_shards(
 ) -> None:
     root = folder_of_photos(21)
     one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
-    tag(root, one, session_bundle, TagOptions(workers=0, batch_size=4, shard_size=8))
-    tag(root, two, session_bundle, TagOptions(workers=2, batch_size=4, shard_size=100))
+    tag(Folder(root), one, session_bundle, TagOptions(workers=0, batch_size=4, shard_size=8))
+    tag(Folder(root), two, session_bundle, TagOptions(workers=2, batch_size=4, shard_size=100))
     scores = [np.array(pq.read_table(path)["scores"].to_pylist()) for path in (one, two)]
     assert np.allclose(*scores, atol=1e-6)
     assert [row["image"] for row in rows_of(one)] == [row["image"] for row in rows_of(two)]
@@ -192,10 +199,10 @@ def test_too_many_failures_publish_nothing_and_are_tried_again(
     spoil(root)
     out = tmp_path / "t.parquet"
     with pytest.raises(FftagError, match=r"5 of 8 files failed .*--max-failure-rate") as refused:
-        tag(root, out, session_bundle, QUICK)
+        tag(Folder(root), out, session_bundle, QUICK)
     assert refused.value.exit_code == 4 and not out.exists()
     accepted = tag(
-        root,
+        Folder(root),
         out,
         session_bundle,
         TagOptions(workers=0, batch_size=4, shard_size=8, max_failure_rate=1),
@@ -203,24 +210,22 @@ def test_too_many_failures_publish_nothing_and_are_tried_again(
     assert accepted.resumed == 0 and len(rows_of(out)) == 8
 
 
-def interrupted(root: Path, out: Path, bundle: Bundle, shards: int) -> PartStore:
-    """Leaves what a run killed after so many shards leaves."""
-    import fftag.parts
-
+def interrupted(root: Path, out: Path, bundle: Bundle, parts: int) -> Path:
+    """Leaves what a run killed after so many parts leaves; returns the folder of parts."""
     written = 0
-    original = fftag.parts.PartStore.write
+    original = PartStore.write
 
-    def write_then_die(self: PartStore, shard: int, table: pa.Table) -> None:
+    def write_then_die(self: PartStore, first: int, stop: int, table: pa.Table) -> None:
         nonlocal written
-        if written == shards:
+        if written == parts:
             raise KeyboardInterrupt
         written += 1
-        original(self, shard, table)
+        original(self, first, stop, table)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(fftag.parts.PartStore, "write", write_then_die)
-        tag(root, out, bundle, QUICK)
-    return PartStore(out, None, "", 0, 8)  # type: ignore[arg-type]
+        patch.setattr(PartStore, "write", write_then_die)
+        tag(Folder(root), out, bundle, QUICK)
+    return out.with_name(out.name + ".parts")
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(
@@ -229,10 +234,10 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     root = folder_of_photos(30)
     spoil(root)
     clean, out = tmp_path / "clean.parquet", tmp_path / "t.parquet"
-    tag(root, clean, session_bundle, QUICK)
-    interrupted(root, out, session_bundle, shards=2)
+    tag(Folder(root), clean, session_bundle, QUICK)
+    interrupted(root, out, session_bundle, parts=2)
     assert not out.exists()
-    summary = tag(root, out, session_bundle, QUICK)
+    summary = tag(Folder(root), out, session_bundle, QUICK)
     assert summary.resumed == 16
     assert rows_of(out) == rows_of(clean)
     assert not out.with_name("t.parquet.parts").exists()
@@ -243,10 +248,9 @@ def test_a_torn_part_is_done_again(
 ) -> None:
     root = folder_of_photos(30)
     out = tmp_path / "t.parquet"
-    store = interrupted(root, out, session_bundle, shards=3)
-    part = store.folder / "part-000001.parquet"
+    part = sorted(interrupted(root, out, session_bundle, parts=3).glob("part-*"))[1]
     part.write_bytes(part.read_bytes()[:500])
-    assert tag(root, out, session_bundle, QUICK).resumed == 16
+    assert tag(Folder(root), out, session_bundle, QUICK).resumed == 16
     assert len(rows_of(out)) == 30
 
 
@@ -258,7 +262,7 @@ def test_a_resume_of_another_run_is_refused_and_names_the_difference(
 
     root = folder_of_photos(20)
     out = tmp_path / "t.parquet"
-    interrupted(root, out, session_bundle, shards=1)
+    interrupted(root, out, session_bundle, parts=1)
     bundle, options = session_bundle, QUICK
     if change == "listing":
         (root / "new.jpg").write_bytes(b"new")
@@ -267,9 +271,9 @@ def test_a_resume_of_another_run_is_refused_and_names_the_difference(
     if change == "settings":
         options = replace(options, limits=Limits(pixels=5))
     with pytest.raises(FftagError, match=f"another {change}"):
-        tag(root, out, bundle, options)
+        tag(Folder(root), out, bundle, options)
     restarted = replace(options, restart=True, max_failure_rate=1.0)
-    assert tag(root, out, bundle, restarted).resumed == 0
+    assert tag(Folder(root), out, bundle, restarted).resumed == 0
 
 
 def test_what_stood_before_stands_until_the_new_file_is_whole(
@@ -277,12 +281,12 @@ def test_what_stood_before_stands_until_the_new_file_is_whole(
 ) -> None:
     root = folder_of_photos(20)
     out = tmp_path / "t.parquet"
-    tag(root, out, session_bundle, QUICK)
+    tag(Folder(root), out, session_bundle, QUICK)
     before = out.read_bytes()
     (root / "new.jpg").write_bytes((root / "season-0/FF-0000_1.jpg").read_bytes())
-    interrupted(root, out, session_bundle, shards=1)
+    interrupted(root, out, session_bundle, parts=1)
     assert out.read_bytes() == before
-    tag(root, out, session_bundle, QUICK)
+    tag(Folder(root), out, session_bundle, QUICK)
     assert len(rows_of(out)) == 21
 
 
@@ -291,41 +295,25 @@ def test_two_runs_into_one_output_do_not_mix(
 ) -> None:
     root = folder_of_photos(5)
     out = tmp_path / "t.parquet"
-    other = PartStore(out, _any_run(session_bundle), "x", 5, 8)
-    with other.open(), pytest.raises(FftagError, match="another fftag is writing"):
-        tag(root, out, session_bundle, QUICK)
-    assert tag(root, out, session_bundle, QUICK).files == 5
+    with locked(out), pytest.raises(FftagError, match="another fftag is writing"):
+        tag(Folder(root), out, session_bundle, QUICK)
+    assert tag(Folder(root), out, session_bundle, QUICK).files == 5
 
 
-def test_a_forked_worker_that_outlives_its_run_holds_no_lock(
-    session_bundle: Bundle, tmp_path: Path
+def test_rows_of_other_files_are_never_published(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = PartStore(tmp_path / "t.parquet", _any_run(session_bundle), "x", 5, 8)
-    processes = multiprocessing.get_context("fork")
-    started = processes.Event()
-    worker = processes.Process(target=lambda: (started.set(), time.sleep(60)))
-    with store.open():
-        worker.start()
-        assert started.wait(30)
-    try:
-        with store.open():
-            assert worker.is_alive()
-    finally:
-        worker.kill()
-        worker.join()
+    import fftag.tag
 
+    out = tmp_path / "t.parquet"
 
-def _any_run(bundle: Bundle) -> Any:
-    from fftag.tag import _run_info
+    def swapped(photos: list[dict[str, Any]], *rest: Any) -> pa.Table:
+        return rows(photos[::-1], *rest)
 
-    return _run_info(Path("x"), bundle, {})
-
-
-def test_a_part_with_a_missing_row_is_never_written(session_bundle: Bundle, tmp_path: Path) -> None:
-    run = _any_run(session_bundle)
-    store = PartStore(tmp_path / "t.parquet", run, "x", 5, 8)
-    with store.open(), pytest.raises(FftagError, match="0 rows for 5 files"):
-        store.write(0, tags_schema(run).empty_table())
+    monkeypatch.setattr(fftag.tag, "rows", swapped)
+    with pytest.raises(FftagError, match="not those of the files listed"):
+        tag(Folder(folder_of_photos(5)), out, session_bundle, QUICK)
+    assert not out.exists()
 
 
 def test_scores_that_are_no_numbers_end_the_run(
@@ -337,7 +325,7 @@ def test_scores_that_are_no_numbers_end_the_run(
     state["head.bias"][1] = float("nan")
     broken = save_bundle(tmp_path / "broken", session_bundle.config, state)
     with pytest.raises(FftagError, match="not numbers"):
-        tag(folder_of_photos(3), tmp_path / "t.parquet", broken, QUICK)
+        tag(Folder(folder_of_photos(3)), tmp_path / "t.parquet", broken, QUICK)
     assert not (tmp_path / "t.parquet").exists()
 
 
@@ -362,7 +350,7 @@ def test_a_process_killed_in_the_middle_goes_on_by_the_same_command(
     spoil(root)
     clean, out = tmp_path / "clean.parquet", tmp_path / "t.parquet"
     options = TagOptions(workers=0, batch_size=4, shard_size=8)
-    tag(root, clean, session_bundle, options)
+    tag(Folder(root), clean, session_bundle, options)
     command = [
         *(sys.executable, "-m", "fftag", "tag", str(root), "--out", str(out)),
         *("--model", str(session_bundle.path), "--workers", "1"),

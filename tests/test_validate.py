@@ -13,6 +13,7 @@ import pytest
 from fftag.bundle import Bundle
 from fftag.decode import Limits
 from fftag.errors import FftagError
+from fftag.sources import Folder, Selection, list_source
 from fftag.tag import TagOptions, tag
 from fftag.tags_findings import RULES
 from fftag.tags_rules import ROW_RULES
@@ -49,7 +50,7 @@ def source(folder_of_photos: Make) -> Path:
 def tags(source: Path, session_bundle: Bundle, tmp_path: Path) -> Path:
     out = tmp_path / "tags.parquet"
     options = TagOptions(workers=0, batch_size=4, limits=Limits(file_bytes=50_000))
-    summary = tag(source, out, session_bundle, options)
+    summary = tag(Folder(source), out, session_bundle, options)
     assert summary.statuses == {
         "ok": 14,
         "truncated": 1,
@@ -103,33 +104,32 @@ def test_a_fresh_result_is_valid(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root, out = folder_of_photos(20), tmp_path / "t.parquet"
-    tag(root, out, session_bundle, TagOptions(workers=0, batch_size=4, shard_size=8))
-    result = validate(out, root)
+    tag(Folder(root), out, session_bundle, TagOptions(workers=0, batch_size=4, shard_size=8))
+    result = validate(out, Folder(root))
     assert result.valid and not result.unchecked and result.rows == 20, result.lines()
     assert result.lines()[0].startswith(f"{out} is valid, and is what {root} holds (20 rows")
 
 
 def test_a_result_with_failures_of_several_kinds_is_valid(tags: Path, source: Path) -> None:
-    result = validate(tags, source)
+    result = validate(tags, Folder(source))
     assert result.valid and not result.unchecked, result.lines()
 
 
 def test_a_vanished_file_is_a_valid_row_and_no_difference(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fftag.listing import list_folder
 
     root = folder_of_photos(5)
 
     def list_then_delete(*arguments: Any) -> Any:
-        listing = list_folder(*arguments)
+        listing = list_source(*arguments)
         (root / "season-0/FF-0000_1.jpg").unlink()
         return listing
 
-    monkeypatch.setattr("fftag.tag.list_folder", list_then_delete)
-    summary = tag(root, tmp_path / "t.parquet", session_bundle, TagOptions(workers=0))
+    monkeypatch.setattr("fftag.tag.list_source", list_then_delete)
+    summary = tag(Folder(root), tmp_path / "t.parquet", session_bundle, TagOptions(workers=0))
     assert summary.statuses["vanished"] == 1
-    result = validate(tmp_path / "t.parquet", root)
+    result = validate(tmp_path / "t.parquet", Folder(root))
     assert result.valid, result.lines()
 
 
@@ -361,7 +361,7 @@ def test_a_damaged_page_is_reported_and_the_rest_is_checked(tags: Path, source: 
     assert broken(result) == {"readable", "format"}, result.lines()
     assert result.problems[0].count == 19
     assert "rows 19 to 37" in result.problems[0].examples[0] and "order" in result.unchecked
-    assert "source_extra" in validate(path, source).unchecked
+    assert "source_extra" in validate(path, Folder(source)).unchecked
 
 
 def test_differences_from_the_source_are_counted_with_examples(tags: Path, source: Path) -> None:
@@ -371,7 +371,7 @@ def test_differences_from_the_source_are_counted_with_examples(tags: Path, sourc
     with (source / "season-1/FF-0001_1.jpg").open("ab") as file:
         file.write(b"more")
     assert validate(tags).valid
-    result = validate(tags, source)
+    result = validate(tags, Folder(source))
     counts = {problem.rule: problem.count for problem in result.problems}
     assert counts == {"source_missing": 1, "source_extra": 5, "source_size": 1}
     missing, extra, size = result.problems
@@ -386,14 +386,19 @@ def test_a_source_is_compared_by_the_include_of_the_run(
     root = folder_of_photos(4)
     (root / "notes.txt").write_text("none")
     out = root / "tags.parquet"
-    tag(root, out, session_bundle, TagOptions(workers=0, include=("*.jpg",), ignore=(out,)))
-    assert validate(out, root, ("*.jpg",)).valid
-    assert broken(validate(out, root)) == {"source_extra"}
+    tag(
+        Folder(root),
+        out,
+        session_bundle,
+        TagOptions(workers=0, selection=Selection(("*.jpg",), (out,))),
+    )
+    assert validate(out, Folder(root), ("*.jpg",)).valid
+    assert broken(validate(out, Folder(root))) == {"source_extra"}
 
 
 def test_a_source_that_is_missing_is_an_error(tags: Path, tmp_path: Path) -> None:
     with pytest.raises(FftagError, match="does not exist"):
-        validate(tags, tmp_path / "nowhere")
+        validate(tags, Folder(tmp_path / "nowhere"))
 
 
 def test_a_newer_format_is_refused(tags: Path) -> None:

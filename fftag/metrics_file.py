@@ -1,0 +1,61 @@
+"""Figures of a run in Prometheus' text form, for the node exporter's textfile collector."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+from fftag.errors import FAILED, INTERRUPTED, FftagError
+
+if TYPE_CHECKING:
+    from fftag.tag import TagSummary
+
+
+@contextmanager
+def measured(path: Path | None) -> Iterator[Callable[["TagSummary"], None]]:
+    """Writes how the run in the block ended, whatever its end; yields what takes its summary.
+
+    Args:
+        path: the file, conventionally `*.prom`; None writes nothing.
+
+    Raises:
+        FftagError: the file cannot be written.
+    """
+    registry = CollectorRegistry()
+    code = Gauge("fftag_tag_exit_code", "How the last run ended; 0 is done", registry=registry)
+    ended = Gauge("fftag_tag_end_timestamp_seconds", "When it ended", registry=registry)
+    try:
+        yield lambda summary: _set(registry, summary)
+        code.set(0)
+    except BaseException as error:
+        if isinstance(error, FftagError):
+            code.set(error.exit_code)
+        else:
+            code.set(INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED)
+        raise
+    finally:
+        ended.set(time.time())
+        if path is not None:
+            try:
+                write_to_textfile(str(path), registry)
+            except OSError as error:
+                raise FftagError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _set(registry: CollectorRegistry, summary: "TagSummary") -> None:
+    files = Gauge("fftag_tag_files", "Rows by status", ["status"], registry=registry)
+    for status, count in summary.statuses.items():
+        files.labels(status).set(count)
+    plan = Gauge("fftag_tag_plan_files", "Files by what was done", ["what"], registry=registry)
+    for what, count in summary.plan.items():
+        plan.labels(what).set(count)
+    figures = {
+        "fftag_tag_read_files": ("Files read by the last run", summary.read),
+        "fftag_tag_seconds": ("Seconds it read and scored", summary.seconds),
+        "fftag_tag_files_per_second": ("Its rate", summary.rate),
+    }
+    for name, (meaning, value) in figures.items():
+        Gauge(name, meaning, registry=registry).set(value)

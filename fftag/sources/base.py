@@ -1,0 +1,111 @@
+"""What every source of photos offers: a listing, and the bytes of one file of it."""
+
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from fftag.decode import Failure
+from fftag.listing import Listing
+
+T = TypeVar("T")
+
+TRIES = 4
+FIRST_PAUSE = 0.2  # seconds; doubled after each try
+PASSING_ERRORS = {
+    getattr(errno, name)
+    for name in ("EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "ECONNRESET", "EHOSTDOWN", "EREMOTEIO")
+    if hasattr(errno, name)
+}
+NOT_INCLUDED = "files that --include does not name"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which files of a source are listed.
+
+    Attributes:
+        include: glob patterns on the file's name, such as `*.jpg`; none means every file.
+        ignore: local files and folders to pass over: what the run itself writes, should it lie
+            inside the source.
+    """
+
+    include: tuple[str, ...] = ()
+    ignore: tuple[Path, ...] = ()
+
+    def includes(self, name: str) -> bool:
+        """Whether a file is listed, by the last part of its path."""
+        return not self.include or any(fnmatchcase(name, pattern) for pattern in self.include)
+
+
+class Content(NamedTuple):
+    """What was read of one file.
+
+    Attributes:
+        data: its bytes; one more than the limit asked for where it is larger than that.
+        size: of the file as it was opened, in bytes.
+        modified_ns: likewise, since the epoch; None where the source does not know.
+    """
+
+    data: bytes
+    size: int
+    modified_ns: int | None
+
+
+class Reader(Protocol):
+    """Reads files of one source, in one process; keeps open what is worth keeping open."""
+
+    def read(self, entry: dict[str, Any], limit: int) -> Content | Failure:
+        """Reads one listed file, once; never raises for what is wrong with the file.
+
+        Args:
+            entry: its row of the listing.
+            limit: in bytes; no more than `limit + 1` are read.
+        """
+        ...
+
+
+class Source(Protocol):
+    """Where photos come from. A source is small and can be pickled; its readers need not be."""
+
+    @property
+    def name(self) -> str:
+        """As the user gave it."""
+        ...
+
+    def list(self, selection: Selection = Selection()) -> Listing:
+        """Lists every file to tag.
+
+        Raises:
+            FftagError: the source is missing, cannot be read, or holds no file to tag.
+        """
+        ...
+
+    def reader(self) -> Reader:
+        """A reader for the process that calls."""
+        ...
+
+
+def retried(read: Callable[[], T], passes: Callable[[Exception], bool]) -> T:
+    """Calls `read` until it succeeds, up to `TRIES` times, with longer and longer pauses.
+
+    Args:
+        read: what to call.
+        passes: whether an error may pass by itself; others are raised at once.
+    """
+    for attempt in range(TRIES - 1):
+        try:
+            return read()
+        except Exception as error:
+            if not passes(error):
+                raise
+        time.sleep(FIRST_PAUSE * 2**attempt)
+    return read()
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether an error of the operating system is one of a share that may come back."""
+    return isinstance(error, OSError) and error.errno in PASSING_ERRORS

@@ -1,0 +1,278 @@
+"""Batches of decoded photos, in order, from processes that may crash, hang or be killed."""
+
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import numpy as np
+
+from fftag.decode import InputSpec
+from fftag.errors import FftagError
+from fftag.reader import ReadOptions, blank_record, read_photo
+from fftag.sources.base import Source
+from fftag.worker import READY, Setup, Task
+
+SLOTS_PER_WORKER = 2
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_START = 60.0
+
+
+@dataclass
+class Batch:
+    """Photos that travel together.
+
+    Attributes:
+        number: of the batch, as planned.
+        pixels: uint8 [batch size, height, width, 3]; zero where a photo failed or is known, and
+            behind the last one. Valid until the next batch is asked for.
+        photos: one record per photo, in the same order (see `fftag.reader.read_photo`).
+    """
+
+    number: int
+    pixels: np.ndarray
+    photos: list[dict[str, Any]]
+
+
+def batches(
+    source: Source,
+    plan: Iterable[tuple[int, Sequence[dict[str, Any]]]],
+    spec: InputSpec,
+    options: ReadOptions,
+) -> Iterator[Batch]:
+    """Decodes batch after batch.
+
+    A photo on which a decoding process dies is tried once more, alone; where that dies as well,
+    the photo's status is `crashed`. One that takes longer than `options.timeout` is a `timeout`.
+    Either costs no other photo anything, and the process is replaced.
+
+    Args:
+        source: where the photos are.
+        plan: number of each batch and its rows of the listing, at most `options.batch_size`.
+        spec: the model's input.
+        options: how to read.
+
+    Raises:
+        FftagError: decoding processes cannot be started.
+    """
+    if options.workers == 0:
+        yield from _in_this_process(source, plan, spec, options)
+        return
+    crew = _Crew(source, spec, options)
+    try:
+        yield from crew.work(iter(plan))
+    finally:
+        crew.dismiss()
+
+
+def _in_this_process(
+    source: Source,
+    plan: Iterable[tuple[int, Sequence[dict[str, Any]]]],
+    spec: InputSpec,
+    options: ReadOptions,
+) -> Iterator[Batch]:
+    reader = source.reader()
+    for number, entries in plan:
+        pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), dtype=np.uint8)
+        photos = []
+        for place, entry in enumerate(entries):
+            record, decoded = read_photo(reader, entry, spec, options.limits)
+            if decoded is not None:
+                pixels[place] = decoded
+            photos.append(record)
+        yield Batch(number, pixels, photos)
+
+
+@dataclass
+class _Open:
+    """A batch on its way: in a slot, with the records that have come so far."""
+
+    number: int
+    slot: int
+    entries: Sequence[dict[str, Any]]
+    records: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        return len(self.records) == len(self.entries)
+
+
+@dataclass
+class _Job:
+    """Places of a batch that one process is to decode; `again` after a crash, one place alone."""
+
+    batch: _Open
+    places: deque[int]
+    again: bool = False
+
+
+class _Worker:
+    """A decoding process and what it is at."""
+
+    def __init__(self, setup: Setup, memory: int) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(  # noqa: S603 (itself)
+                [sys.executable, "-m", "fftag.worker", str(theirs.fileno()), str(memory)],
+                pass_fds=(theirs.fileno(), memory),
+                stdin=subprocess.DEVNULL,
+                # Arithmetic on one thread each: its threads' stacks count as address space.
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )
+        self.connection = Connection(ours.detach())
+        self.job: _Job | None = None
+        self.ready = False
+        self.since = time.monotonic()
+        self.connection.send(setup)
+
+    def give(self, job: _Job) -> None:
+        self.job = job
+        self.since = time.monotonic()
+        photos = [(place, job.batch.entries[place]) for place in job.places]
+        self.connection.send(Task(job.batch.slot, photos))
+
+    def take(self) -> None:
+        """Takes what has come.
+
+        Raises:
+            EOFError, OSError: the process is dead.
+        """
+        while self.connection.poll():
+            message = self.connection.recv()
+            self.since = time.monotonic()
+            if message == READY:
+                self.ready = True
+                continue
+            assert self.job is not None
+            self.job.batch.records[self.job.places.popleft()] = message
+            if not self.job.places:
+                self.job = None
+
+    def end(self) -> str:
+        """Kills the process where it still runs; returns how it ended, in a word.
+
+        A process that waits for a dead share cannot be killed: it is left to its fate.
+        """
+        self.connection.close()
+        self.process.kill()
+        try:
+            code = self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            return "stuck in the kernel"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+class _Crew:
+    """Workers, the slots that they decode into, and the batches on their way."""
+
+    def __init__(self, source: Source, spec: InputSpec, options: ReadOptions) -> None:
+        count = options.workers * SLOTS_PER_WORKER + 1
+        shape = (count, options.batch_size, spec.height, spec.width, 3)
+        self.memory = _shared_memory(int(np.prod(shape)))
+        self.setup = Setup(source, spec, options.limits, shape, options.worker_memory)
+        self.slots: np.ndarray = np.frombuffer(mmap.mmap(self.memory, 0), np.uint8).reshape(shape)
+        self.options = options
+        self.free = deque(range(count))
+        self.open: deque[_Open] = deque()
+        self.jobs: deque[_Job] = deque()
+        self.failed_starts = 0
+        self.workers: list[_Worker] = []
+        for _ in range(options.workers):
+            self.workers.append(_Worker(self.setup, self.memory))
+
+    def dismiss(self) -> None:
+        """Ends all processes."""
+        for worker in self.workers:
+            worker.end()
+        os.close(self.memory)
+
+    def work(self, plan: Iterator[tuple[int, Sequence[dict[str, Any]]]]) -> Iterator[Batch]:
+        """The batches of the plan, in its order."""
+        while True:
+            while self.free and (planned := next(plan, None)) is not None:
+                number, entries = planned
+                batch = _Open(number, self.free.popleft(), entries)
+                self.slots[batch.slot, len(entries) :] = 0
+                self.open.append(batch)
+                self.jobs.append(_Job(batch, deque(range(len(entries)))))
+            if not self.open:
+                return
+            self._hand_out()
+            first = self.open[0]
+            if first.done:
+                photos = [first.records[place] for place in range(len(first.entries))]
+                yield Batch(first.number, self.slots[first.slot], photos)
+                self.open.popleft()
+                self.free.append(first.slot)
+            else:
+                self._look_after()
+
+    def _hand_out(self) -> None:
+        for worker in list(self.workers):
+            if worker.job is None and self.jobs:
+                job = self.jobs.popleft()
+                try:
+                    worker.give(job)
+                except OSError:
+                    self._replace(worker)
+
+    def _look_after(self) -> None:
+        """Waits for news of the workers, and replaces those that died or hang."""
+        wait([worker.connection for worker in self.workers], SECONDS_BETWEEN_LOOKS)
+        for worker in list(self.workers):
+            try:
+                worker.take()
+            except (EOFError, OSError):
+                self._replace(worker)
+                continue
+            allowed = self.options.timeout + (0 if worker.ready else SECONDS_TO_START)
+            if worker.job is not None and time.monotonic() - worker.since > allowed:
+                self._replace(worker, hung=True)
+
+    def _replace(self, worker: _Worker, hung: bool = False) -> None:
+        """Puts a new process in a worker's place, and settles what it was at."""
+        ended = worker.end()
+        job = worker.job
+        self.failed_starts = 0 if worker.ready or hung else self.failed_starts + 1
+        if self.failed_starts > 2 * len(self.workers) + 2:
+            raise FftagError(
+                f"decoding processes end as soon as they start ({ended}): `fftag doctor` looks "
+                "for the reason; --workers 0 decodes without them"
+            )
+        self.workers[self.workers.index(worker)] = _Worker(self.setup, self.memory)
+        if job is None:
+            return
+        culprit = job.places.popleft()
+        if job.places:
+            self.jobs.appendleft(_Job(job.batch, job.places))
+        if hung:
+            self._fail(job.batch, culprit, "timeout", f"took over {self.options.timeout:g} s")
+        elif job.again:
+            self._fail(job.batch, culprit, "crashed", f"the decoding process died ({ended})")
+        else:
+            self.jobs.appendleft(_Job(job.batch, deque([culprit]), again=True))
+
+    def _fail(self, batch: _Open, place: int, status: str, error: str) -> None:
+        self.slots[batch.slot, place] = 0
+        record = blank_record(batch.entries[place])
+        batch.records[place] = record | {"status": status, "error": error}
+
+
+def _shared_memory(size: int) -> int:
+    """A descriptor of so many bytes that processes can share; nothing of it outlives them."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("fftag")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.truncate(descriptor, size)
+    return descriptor
