@@ -393,7 +393,7 @@ def compare(
 
 @app.command()
 def tag(
-    source: Annotated[str, typer.Argument(help="Folder of photos, @list, archive, or URL.")],
+    source: Annotated[str, typer.Argument(help="Folder of photos.")],
     out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
     model: ModelFolder = None,
     db: Annotated[Path | None, typer.Option(help="Load the result into this DuckDB file.")] = None,
@@ -511,7 +511,7 @@ def retag(
 def validate(
     tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
     source: Annotated[
-        str | None, typer.Option(help="Compare with this folder or other source too.")
+        str | None, typer.Option(help="Compare with this folder of photos too.")
     ] = None,
     include: Annotated[
         list[str] | None, typer.Option(help="With --source: as it was given to `fftag tag`.")
