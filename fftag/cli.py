@@ -419,6 +419,9 @@ def tag(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Million pixels; larger photos are too_large.")
     ] = 128,
+    salvage_truncated: Annotated[
+        bool, typer.Option(help="Tag what there is of truncated photos, and say so in `error`.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one photo.")] = 60,
     worker_memory: Annotated[
         int, typer.Option(min=512, help="Megabytes (MiB) for one decoding process (Linux).")
@@ -455,7 +458,7 @@ def tag(
     options = TagOptions(
         batch_size=batch_size,
         workers=workers,
-        limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000),
+        limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
         timeout=timeout,
         worker_memory=worker_memory * 2**20,
         device=device,

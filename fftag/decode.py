@@ -2,15 +2,29 @@
 
 import io
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
-SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"\0\0\0")
-WHITE = (255, 255, 255)
+from fftag.colours import WHITE, to_rgb
+from fftag.image_formats import ALLOWED, READABLE, format_of, is_cut_short
+
+SALVAGED = "salvaged: "  # begins the note of a photo that was decoded in part
+LEAST_CONTRAST = 2.0  # standard deviation of pixel values, below which nothing was salvaged
+ORIENTATION = 0x0112  # EXIF tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # A photo's row says what is wrong with it; Pillow's warnings would say it again, without its name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -43,10 +57,13 @@ class Limits:
     Attributes:
         file_bytes: largest file read, in bytes.
         pixels: largest photo decoded, in pixels.
+        salvage: decode what there is of a truncated photo, and say so in its note, instead of
+            refusing it as `truncated`.
     """
 
     file_bytes: int = 128 * 2**20
     pixels: int = 128_000_000
+    salvage: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,48 +104,94 @@ def decode(data: bytes, spec: InputSpec, limits: Limits = Limits()) -> Photo | F
         return Failure("unreadable", "the file is empty")
     if len(data) > limits.file_bytes:
         return Failure("too_large", f"{len(data):,} bytes (limit {limits.file_bytes:,})")
+    result = _decode(data, spec, limits)
+    if limits.salvage and isinstance(result, Failure) and result.status == "truncated":
+        return _salvage(data, spec, limits, result)
+    return result
+
+
+def _decode(data: bytes, spec: InputSpec, limits: Limits) -> Photo | Failure:
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with (
+            _bombs_up_to(limits.pixels),
+            Image.open(io.BytesIO(data), formats=READABLE) as image,
+        ):
             width, height = image.size
             if width * height > limits.pixels:
                 return Failure("too_large", f"{width} x {height} pixels (limit {limits.pixels:,})")
+            image.load()
             kind = "JPEG" if image.format == "MPO" else str(image.format)
-            upright = to_rgb(ImageOps.exif_transpose(image))
+            photo = to_rgb(upright(image))
+        return Photo(fit(photo, spec), *photo.size, kind)
     except UnidentifiedImageError:
-        if data.startswith(SIGNATURES):
-            return Failure("unreadable", "the image header is damaged")
-        return Failure("unsupported", f"not an image of a known format ({', '.join(FORMATS)})")
+        return _unidentified(data)
     except Image.DecompressionBombError as error:
         return Failure("too_large", _one_line(error))
+    except MemoryError:
+        return Failure("too_large", "decoding it takes more memory than is allowed")
     except Exception as error:
         # Decoders raise OSError, ValueError, SyntaxError, struct.error and more on damaged files;
         # each means the same to the catalogue: this file cannot be read.
         message = _one_line(error)
-        return Failure("truncated" if "truncated" in message.lower() else "unreadable", message)
-    return Photo(fit(upright, spec), *upright.size, kind)
+        ends_early = "truncated" in message.lower() or is_cut_short(data)
+        return Failure("truncated" if ends_early else "unreadable", message)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as RGB: alpha flattened on white, 16-bit grey scaled to 8."""
-    if image.mode.startswith("I;16"):
-        grey = np.asarray(image, dtype=np.uint16)
-        return Image.fromarray((grey // 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, (*WHITE, 255)), layer).convert(
-            "RGB"
-        )
-    return image.convert("RGB")
+def _unidentified(data: bytes) -> Failure:
+    announced = format_of(data)
+    if announced is None:
+        return Failure("unsupported", f"not an image of a known format ({', '.join(ALLOWED)})")
+    if announced not in READABLE:
+        return Failure("unsupported", f"{announced}, which the Pillow installed cannot read")
+    if is_cut_short(data):
+        return Failure("truncated", "the file ends in the image header")
+    return Failure("unreadable", "the image header is damaged")
+
+
+def _salvage(data: bytes, spec: InputSpec, limits: Limits, truncated: Failure) -> Photo | Failure:
+    """What there is of a truncated photo; the failure where that shows nothing."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        result = _decode(data, spec, limits)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if isinstance(result, Failure) or result.pixels.std(axis=(0, 1)).max() < LEAST_CONTRAST:
+        return truncated
+    return replace(result, note=f"{SALVAGED}{truncated.error}")
+
+
+@contextmanager
+def _bombs_up_to(pixels: int) -> Iterator[None]:
+    """Lets Pillow refuse at the limit given, not at its own."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A loaded image, turned as its EXIF orientation says that it is to be seen."""
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:
+        # Damaged metadata raises as much as damaged pixels do; the picture is as stored then.
+        return image
+    turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 def fit(image: Image.Image, spec: InputSpec) -> np.ndarray:
     """The one evaluation transform: uint8 [spec.height, spec.width, 3], antialiased bilinear."""
-    if spec.resize == "pad":
-        size = (spec.width, spec.height)
-        fitted = ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=WHITE)
-    else:
-        fitted = image.resize((spec.width, spec.height), Image.Resampling.BILINEAR)
-    return np.asarray(fitted)
+    if spec.resize == "squash":
+        return np.asarray(image.resize((spec.width, spec.height), Image.Resampling.BILINEAR))
+    scale = min(spec.width / image.width, spec.height / image.height)
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    canvas = Image.new("RGB", (spec.width, spec.height), WHITE)
+    place = (round((spec.width - width) / 2), round((spec.height - height) / 2))
+    canvas.paste(image.resize((width, height), Image.Resampling.BILINEAR), place)
+    return np.asarray(canvas)
 
 
 def _one_line(error: Exception) -> str:

@@ -184,12 +184,13 @@ def _codecs() -> Iterator[Check]:
     try:
         from PIL import Image
 
-        from fftag.decode import FORMATS, InputSpec, Photo, decode
+        from fftag.decode import InputSpec, Photo, decode
+        from fftag.image_formats import ALLOWED
     except Exception as error:
         fix = f"Pillow does not load ({_said(error)}): {REINSTALL} pillow"
         yield Check("codecs", "pillow", f"unknown ({_said(error)})", fix)
         return
-    for codec in FORMATS:
+    for codec in ALLOWED:
         try:
             file = io.BytesIO()
             Image.new("RGB", (16, 16), COLOURS["red"]).save(file, codec)

@@ -113,7 +113,7 @@ def _taken_over(
     read = np.isin(positions, fresh_at)
     rows = pa.array(np.searchsorted(fresh_at, positions[read]))
     mask = pa.array(read)
-    for name in ("image", "file_size", "modified_at"):
+    for name in ("image", "file_size", "modified_at", "tagged_at"):
         values = fresh[name].take(rows).combine_chunks()
         column = pc.replace_with_mask(_one(old[name]), mask, _one(values))
         old = old.set_column(old.schema.get_field_index(name), old.schema.field(name), column)

@@ -18,7 +18,7 @@ RULES = {
     "order": "rows are sorted by the bytes of the path",
     "duplicate_image": "no image has two rows",
     "status": "status is one of the documented codes",
-    "error": "error is one line, and null exactly where the status is ok",
+    "error": "error is one line, and null exactly where the status is ok, salvaged photos aside",
     "scores_null": "scores are null exactly where the row failed",
     "scores_value": "scores lie in 0 to 1",
     "tags_null": "tags are null exactly where the row failed",

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fftag.decode import FORMATS
+from fftag.decode import SALVAGED
+from fftag.image_formats import ALLOWED
 from fftag.listing import escape, unescape
 from fftag.store import STATUSES, RunInfo
 
@@ -112,10 +113,17 @@ def _status(rows: Rows) -> Iterator[Broken]:
 
 def _error(rows: Rows) -> Iterator[Broken]:
     absent = rows.null("error")
-    yield ~absent & rows.ok, lambda row: f"an ok row has the error {rows['error'][row].as_py()!r}"
+    noted = is_true(pc.starts_with(rows["error"], SALVAGED))
+    yield (
+        ~absent & rows.ok & ~noted,
+        lambda row: f"an ok row has the error {rows['error'][row].as_py()!r}",
+    )
     yield absent & ~rows.ok, lambda row: f"a row that is {rows.status(row)} does not say why"
     lines = is_true(pc.match_substring_regex(rows["error"], r"^\s*$|[\r\n]"))
-    yield lines & ~rows.ok, lambda row: f"error {rows['error'][row].as_py()!r} is not one line"
+    yield (
+        lines & (~rows.ok | noted),
+        lambda row: f"error {rows['error'][row].as_py()!r} is not one line",
+    )
 
 
 def _null_exactly_where_failed(column: str, rows: Rows) -> Iterator[Broken]:
@@ -182,7 +190,7 @@ def _positive(column: str, rows: Rows) -> Iterator[Broken]:
 
 
 def _format(rows: Rows) -> Iterator[Broken]:
-    wrong = ~rows.null("format") & ~_one_of(rows["format"], FORMATS)
+    wrong = ~rows.null("format") & ~_one_of(rows["format"], ALLOWED)
     yield wrong, lambda row: f"format {rows['format'][row].as_py()!r} is none of the format's"
 
 

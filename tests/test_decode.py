@@ -1,13 +1,16 @@
 import io
+import struct
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile, ImageOps
 
-from fftag.decode import FORMATS, Failure, InputSpec, Limits, Photo, decode
+from fftag import decode as decoder
+from fftag.decode import Failure, InputSpec, Limits, Photo, decode
+from fftag.image_formats import ALLOWED, is_cut_short
 
 SPEC = InputSpec(32, 24)
 RGB = tuple[int, int, int]
@@ -37,7 +40,7 @@ def halves(top: RGB = (200, 30, 30), bottom: RGB = (30, 30, 200)) -> Image.Image
     return image
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "AVIF"])
+@pytest.mark.parametrize("kind", ALLOWED)
 def test_every_allowed_format_decodes_to_the_same_picture(kind: str) -> None:
     decoded = photo(encoded(halves(), kind))
     assert (decoded.width, decoded.height, decoded.format) == (60, 80, kind)
@@ -80,6 +83,130 @@ def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
     assert 110 < pixels[16].mean() < 146
 
 
+@pytest.mark.parametrize(
+    ("ramp", "kind"),
+    [
+        (np.linspace(0, 65535, 80).astype(">u2"), "TIFF"),
+        (np.linspace(0, 65535, 80).astype(np.int32), "TIFF"),
+        (np.linspace(-7e6, 7e6, 80).astype(np.int32), "TIFF"),
+        (np.linspace(0, 1, 80, dtype=np.float32), "TIFF"),
+        (np.linspace(0, 255, 80, dtype=np.float32), "TIFF"),
+        (np.linspace(-3, 1e9, 80, dtype=np.float32), "TIFF"),
+    ],
+)
+def test_grey_of_every_depth_runs_from_black_to_white(ramp: np.ndarray, kind: str) -> None:
+    grey = Image.fromarray(ramp[:, None].repeat(60, axis=1))
+    pixels = photo(encoded(grey, kind)).pixels
+    assert pixels[0].mean() < 12 and pixels[-1].mean() > 243
+    assert 110 < pixels[16].mean() < 146
+
+
+def test_lab_becomes_rgb() -> None:
+    red = Image.merge("LAB", [Image.new("L", (60, 80), value) for value in (136, 208, 195)])
+    pixels = photo(encoded(red, "TIFF")).pixels
+    assert pixels[4, 12, 0] > 230 and pixels[4, 12, 1:].max() < 30
+
+
+def cmyk_profile(cyan_is: tuple[int, int, int]) -> bytes:
+    """A printer profile (ICC.1) by which full cyan is the Lab colour given, beside white paper."""
+    paper, black, ink = bytes((255, 128, 128)), bytes((0, 128, 128)), bytes(cyan_is)
+    corners = [black if corner & 1 else ink if corner & 8 else paper for corner in range(16)]
+    grid = b"".join(corners)
+    ramp = bytes(range(256))
+    identity = struct.pack(
+        ">9i", *(65536 * (row == column) for row in range(3) for column in range(3))
+    )
+    table = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + identity + ramp * 4 + grid + ramp * 3
+    text = b"test\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78),
+        b"cprt": b"text\0\0\0\0" + text,
+        b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061),
+        b"A2B0": table,
+    }
+    directory, body, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        directory += name + struct.pack(">II", start + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    header = struct.pack(
+        ">I4sI4s4s4s12x4s",
+        start + len(body),
+        b"test",
+        0x02400000,
+        b"prtr",
+        b"CMYK",
+        b"Lab ",
+        b"acsp",
+    )
+    header += bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + directory + body
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_is_seen_as_its_profile_says(kind: str) -> None:
+    cyan = Image.new("CMYK", (60, 80), (255, 0, 0, 0))
+    plain = photo(encoded(cyan, kind)).pixels[4, 12]
+    assert plain[0] < 40 and plain[2] > 200
+    red_ink = cmyk_profile((136, 208, 195))
+    proofed = photo(encoded(cyan, kind, icc_profile=red_ink)).pixels[4, 12]
+    assert proofed[0] > 220 and proofed[2] < 60
+    damaged = photo(encoded(cyan, kind, icc_profile=b"no profile" * 20)).pixels[4, 12]
+    assert np.array_equal(damaged, plain)
+
+
+def test_a_tiff_is_turned_once() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = photo(encoded(halves().transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif))
+    assert (turned.width, turned.height) == (60, 80)
+    assert np.array_equal(turned.pixels, photo(encoded(halves(), "PNG")).pixels)
+
+
+def test_every_orientation_is_undone_as_pillow_undoes_it() -> None:
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = encoded(halves(), "PNG", exif=exif)
+        expected = ImageOps.exif_transpose(Image.open(io.BytesIO(stored)))
+        assert np.array_equal(photo(stored).pixels, photo(encoded(expected, "PNG")).pixels)
+
+
+def test_damaged_metadata_costs_no_photo() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(halves(), "JPEG", exif=exif)
+    block = data.index(b"Exif\0\0") + 6
+    for junk in (b"\xff" * 20, b"II*\0\xff\xff\xff\x7f" + b"\xff" * 12, bytes(20)):
+        broken = data[:block] + junk + data[block + 20 :]
+        assert photo(broken).width == 60
+
+
+def test_a_decoder_out_of_memory_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(image: Image.Image) -> Image.Image:
+        raise MemoryError
+
+    monkeypatch.setattr(decoder, "to_rgb", exhausted)
+    assert failure(encoded(halves(), "PNG")).status == "too_large"
+
+
+def test_a_codec_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "READABLE", ("JPEG", "PNG"))
+    found = failure(encoded(halves(), "AVIF"))
+    assert found.status == "unsupported" and found.error.startswith("AVIF")
+
+
+def test_the_limit_on_pixels_holds_above_that_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert photo(encoded(halves(), "PNG")).width == 60
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+@pytest.mark.parametrize("size", [(1, 9000), (9000, 1)])
+def test_a_photo_as_thin_as_a_line_is_padded(size: tuple[int, int]) -> None:
+    pixels = photo(encoded(Image.new("RGB", size), "PNG"), InputSpec(32, 24, "pad")).pixels
+    assert pixels.shape == (32, 24, 3) and pixels.min() == 0 and pixels.max() == 255
+
+
 def test_cmyk_jpeg_keeps_its_colours() -> None:
     pixels = photo(encoded(halves().convert("CMYK"), "JPEG", quality=95)).pixels
     assert pixels[4, 12, 0] > 150 and pixels[4, 12, 2] < 90
@@ -93,11 +220,34 @@ def test_padding_keeps_the_proportions_and_fills_with_white() -> None:
     assert (pixels[12:28] < 10).all()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_file_cut_in_half_is_truncated(kind: str) -> None:
+@pytest.mark.parametrize("kind", ALLOWED)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
+def test_a_file_cut_off_anywhere_is_truncated(kind: str, share: float) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 60, 3), np.uint8))
     data = encoded(noise, kind)
-    assert failure(data[: len(data) // 2]).status == "truncated"
+    assert not is_cut_short(data)
+    assert failure(data[: int(len(data) * share)]).status == "truncated"
+
+
+def test_salvage_decodes_what_there_is_and_says_so() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 60, 3), np.uint8))
+    data = encoded(noise, "JPEG")
+    half = data[: len(data) // 2]
+    whole, part = photo(data), decode(half, SPEC, Limits(salvage=True))
+    assert isinstance(part, Photo) and part.note
+    assert part.note == f"salvaged: {failure(half).error}"
+    assert np.array_equal(part.pixels[:5], whole.pixels[:5])
+    assert not np.array_equal(part.pixels[-6:], whole.pixels[-6:])
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES and failure(half).status == "truncated"
+
+
+def test_salvage_leaves_alone_what_is_whole_and_what_shows_nothing() -> None:
+    data = encoded(halves(), "JPEG")
+    whole = decode(data, SPEC, Limits(salvage=True))
+    assert isinstance(whole, Photo) and whole.note is None
+    header_only = data[: data.index(b"\xff\xda") + 14]
+    assert failure(header_only, Limits(salvage=True)).status == "truncated"
+    assert failure(b"no photo", Limits(salvage=True)).status == "unsupported"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +256,8 @@ def test_a_file_cut_in_half_is_truncated(kind: str) -> None:
         (b"", "unreadable"),
         (b"just some text", "unsupported"),
         (b"<html>\xff\xd8</html>", "unsupported"),
-        (b"\xff\xd8\xff" + bytes(100), "unreadable"),
+        (b"\xff\xd8\xff" + bytes(100), "truncated"),
+        (b"\xff\xd8\xff" + bytes(100) + b"\xff\xd9", "unreadable"),
         (b"BM" + bytes(60), "unreadable"),
     ],
 )
@@ -130,7 +281,7 @@ def damage(data: bytes, draw: Callable[..., int]) -> bytes:
     return bytes(broken[: draw(st.integers(0, len(broken)))])
 
 
-@given(st.data(), st.sampled_from([kind for kind in FORMATS if kind != "AVIF"]))
+@given(st.data(), st.sampled_from(ALLOWED))
 def test_damaged_files_give_pixels_or_a_code_and_never_raise(
     data: st.DataObject, kind: str
 ) -> None:

@@ -38,7 +38,7 @@ def spoil(root: Path) -> dict[str, str]:
         "a/empty.jpg": (b"", "unreadable"),
         "b/notes.txt": (b"not a photo", "unsupported"),
         "b/text.jpg": (b"neither is this", "unsupported"),
-        "c/header.jpg": (photo[:3] + bytes(200), "unreadable"),
+        "c/header.jpg": (photo[:3] + bytes(200) + photo[-2:], "unreadable"),
         "c/copy.jpg": (photo, "ok"),
     }
     for name, (content, _) in files.items():

@@ -37,7 +37,7 @@ def source(folder_of_photos: Make) -> Path:
     (root / "a/cut.jpg").write_bytes(photo[: len(photo) // 2])
     (root / "a/empty.jpg").write_bytes(b"")
     (root / "a/text.jpg").write_bytes(b"no photo")
-    (root / "a/header.jpg").write_bytes(photo[:3] + bytes(200))
+    (root / "a/header.jpg").write_bytes(photo[:3] + bytes(200) + photo[-2:])
     (root / "a/large.jpg").write_bytes(photo + bytes(100_000))
     (root / "back\\slash.jpg").write_bytes(photo)
     (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(photo)
@@ -151,6 +151,7 @@ BREAKS: list[tuple[str, Change]] = [
     ("error", set_values("error", None, "truncated")),
     ("error", set_values("error", "two\nlines", "truncated")),
     ("error", set_values("error", " ", "truncated")),
+    ("error", set_values("error", "salvaged: two\nlines", "ok")),
     ("scores_null", set_values("scores", None, "ok")),
     ("scores_null", set_values("scores", [0.1, 0.2, 0.3], "truncated")),
     ("tags_null", set_values("tags", None, "ok")),

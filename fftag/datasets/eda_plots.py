@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from fftag import plots
 from fftag.datasets.manifest import Manifest
-from fftag.decode import FORMATS
+from fftag.image_formats import READABLE
 
 LONGEST_NAME = 40
 THUMBNAIL = 360
@@ -120,7 +120,7 @@ def read_samples(manifest: Manifest, most: int, seed: int) -> tuple[list[Sample]
             break
         image = str(manifest.frame["image"].iloc[row])
         try:
-            with Image.open(manifest.root / image, formats=FORMATS) as photo:
+            with Image.open(manifest.root / image, formats=READABLE) as photo:
                 photo.draft("RGB", (THUMBNAIL, THUMBNAIL))
                 upright = ImageOps.exif_transpose(photo).convert("RGB")
                 upright.thumbnail((THUMBNAIL, THUMBNAIL))

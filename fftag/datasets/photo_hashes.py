@@ -8,9 +8,11 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from fftag.decode import FORMATS, Limits, to_rgb
+from fftag.colours import to_rgb
+from fftag.decode import Limits, upright
+from fftag.image_formats import READABLE
 from fftag.progress import progress
 
 HASHES = (imagehash.phash, imagehash.dhash, imagehash.dhash_vertical)
@@ -64,12 +66,12 @@ def hash_photos(paths: Sequence[Path], show: bool = True) -> PhotoHashes:
 
 def _hash(path: Path) -> tuple[list[int], np.ndarray] | None:
     try:
-        with Image.open(path, formats=FORMATS) as file:
+        with Image.open(path, formats=READABLE) as file:
             if file.width * file.height > Limits().pixels:
                 return None
             file.draft("RGB", (SIDE, SIDE))
-            upright = to_rgb(ImageOps.exif_transpose(file))
-            small = upright.resize((SIDE, SIDE), Image.Resampling.BOX)
+            file.load()
+            small = to_rgb(upright(file)).resize((SIDE, SIDE), Image.Resampling.BOX)
     except Exception:
         # Decoders raise many kinds of error. Who trains on the photo is told what is wrong.
         return None
