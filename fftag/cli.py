@@ -39,6 +39,17 @@ ModelFolder = Annotated[
 SkuPattern = Annotated[
     str | None, typer.Option(help="Regex with one group: the sku in an image's path.")
 ]
+SOURCE = (
+    "A folder, a list (@photos.txt, .csv or .parquet), archives (shard.tar, photos.zip, "
+    "'shards/*.tar') or a URL (s3://bucket/photos)"
+)
+ListRoot = Annotated[
+    Path | None,
+    typer.Option(help="Of a list: the folder that its paths are below; by default its own."),
+]
+FollowSymlinks = Annotated[
+    bool, typer.Option(help="Follow symbolic links that stay below the folder.")
+]
 
 
 def main() -> NoReturn:
@@ -393,7 +404,7 @@ def compare(
 
 @app.command()
 def tag(
-    source: Annotated[str, typer.Argument(help="Folder of photos.")],
+    source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
     model: ModelFolder = None,
     db: Annotated[Path | None, typer.Option(help="Load the result into this DuckDB file.")] = None,
@@ -407,6 +418,8 @@ def tag(
     include: Annotated[
         list[str] | None, typer.Option(help="Only file names like this, such as '*.jpg'.")
     ] = None,
+    root: ListRoot = None,
+    follow_symlinks: FollowSymlinks = False,
     max_failure_rate: Annotated[
         float, typer.Option(min=0, max=1, help="Publish nothing if a larger share failed.")
     ] = 0.5,
@@ -471,7 +484,7 @@ def tag(
         max_failure_rate=max_failure_rate,
         max_removal_rate=max_removal_rate,
     )
-    chosen = choose_source(source)
+    chosen = choose_source(source, root, follow_symlinks)
     if dry_run:
         from fftag.dry_run import look_ahead
 
@@ -514,11 +527,13 @@ def retag(
 def validate(
     tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
     source: Annotated[
-        str | None, typer.Option(help="Compare with this folder of photos too.")
+        str | None, typer.Option(help="Compare with what was tagged, too, given as it was there.")
     ] = None,
     include: Annotated[
         list[str] | None, typer.Option(help="With --source: as it was given to `fftag tag`.")
     ] = None,
+    root: ListRoot = None,
+    follow_symlinks: FollowSymlinks = False,
     json_: Json = False,
 ) -> None:
     """Check that a tags file keeps to its format; name every broken rule.
@@ -530,7 +545,8 @@ def validate(
     from fftag.sources import choose_source
     from fftag.validate import validate as run
 
-    result = run(tags, choose_source(source) if source else None, tuple(include or ()))
+    chosen = choose_source(source, root, follow_symlinks) if source else None
+    result = run(tags, chosen, tuple(include or ()))
     _emit(result.to_json(), result.lines(), json_)
     if not result.valid:
         raise FftagError(

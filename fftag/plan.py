@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from fftag.listing import Listing
 from fftag.previous import Previous
+from fftag.sources.base import NETWORK
 
 # A file that was written so shortly before it was read may have been written again within the
 # same tick of its share's clock (two seconds on FAT): its time proves nothing, its content does.
@@ -95,9 +96,10 @@ def plan_changes(listing: Listing, previous: Previous, retry_failed: bool = True
     Args:
         listing: of the source, now.
         previous: the tags file before.
-        retry_failed: whether files that failed and are unchanged are read again.
+        retry_failed: whether files that failed and are unchanged are read again; those that could
+            not be reached are in any case.
     """
-    rows = previous.read("image", "status", "file_size", "modified_at", "tagged_at")
+    rows = previous.read("image", "status", "error", "file_size", "modified_at", "tagged_at")
     before = _numbers(pc.index_in(listing.files["image"], rows["image"]))
     there = before != NONE
     place = np.where(there, before, 0)
@@ -109,14 +111,16 @@ def plan_changes(listing: Listing, previous: Previous, retry_failed: bool = True
     )
     status = rows["status"].cast(pa.string())
     ok = pc.equal(status, "ok").to_numpy()[place]
-    gone = pc.equal(status, "vanished").to_numpy()[place]
+    unreached = pc.or_(
+        pc.equal(status, "vanished"), pc.fill_null(pc.starts_with(rows["error"], NETWORK), False)
+    ).to_numpy()[place]
     same = (
         (size == _numbers(listing.files["size"]))
         & (modified == _numbers(listing.files["modified_ns"]) // 1000)
         & (modified != NONE)
         & (modified < tagged - SECONDS_TOO_FRESH * 1_000_000)
     )
-    kept = there & same & (ok | ((not retry_failed) & ~gone))
+    kept = there & same & (ok | ((not retry_failed) & ~unreached))
     retried = there & ~ok & ~kept
     pending = np.flatnonzero(~kept)
     return Plan(

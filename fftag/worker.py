@@ -4,6 +4,7 @@ import mmap
 import resource
 import signal
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -62,14 +63,14 @@ def serve(connection: Connection, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (setup.memory, setup.memory))
     shared = mmap.mmap(memory, 0)
     slots: np.ndarray = np.frombuffer(shared, dtype=np.uint8).reshape(setup.shape)
-    reader = setup.source.reader()
-    connection.send(READY)
-    while True:
-        task: Task = connection.recv()
-        for place, entry in task.photos:
-            record, pixels = read_photo(reader, entry, setup.spec, setup.limits)
-            slots[task.slot, place] = 0 if pixels is None else pixels
-            connection.send(record)
+    with closing(setup.source.reader()) as reader:
+        connection.send(READY)
+        while True:
+            task: Task = connection.recv()
+            for place, entry in task.photos:
+                record, pixels = read_photo(reader, entry, setup.spec, setup.limits)
+                slots[task.slot, place] = 0 if pixels is None else pixels
+                connection.send(record)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -80,16 +81,16 @@ def _in_this_process(
     spec: InputSpec,
     options: ReadOptions,
 ) -> Iterator[Batch]:
-    reader = source.reader()
-    for number, entries in plan:
-        pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), dtype=np.uint8)
-        photos = []
-        for place, entry in enumerate(entries):
-            record, decoded = read_photo(reader, entry, spec, options.limits)
-            if decoded is not None:
-                pixels[place] = decoded
-            photos.append(record)
-        yield Batch(number, pixels, photos)
+    with closing(source.reader()) as reader:
+        for number, entries in plan:
+            pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), dtype=np.uint8)
+            photos = []
+            for place, entry in enumerate(entries):
+                record, decoded = read_photo(reader, entry, spec, options.limits)
+                if decoded is not None:
+                    pixels[place] = decoded
+                photos.append(record)
+            yield Batch(number, pixels, photos)
 
 
 @dataclass

@@ -20,6 +20,7 @@ PASSING_ERRORS = {
     for name in ("EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "ECONNRESET", "EHOSTDOWN", "EREMOTEIO")
     if hasattr(errno, name)
 }
+NETWORK = "network: "  # begins the error of a file that the next run reads again in any case
 NOT_INCLUDED = "files that --include does not name"
 
 
@@ -67,6 +68,10 @@ class Reader(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Gives up what it keeps open."""
+        ...
+
 
 class Source(Protocol):
     """Where photos come from. A source is small and can be pickled; its readers need not be."""
@@ -89,14 +94,15 @@ class Source(Protocol):
         ...
 
 
-def retried(read: Callable[[], T], passes: Callable[[Exception], bool]) -> T:
-    """Calls `read` until it succeeds, up to `TRIES` times, with longer and longer pauses.
+def retried(read: Callable[[], T], passes: Callable[[Exception], bool], tries: int = TRIES) -> T:
+    """Calls `read` until it succeeds, some times, with longer and longer pauses.
 
     Args:
         read: what to call.
         passes: whether an error may pass by itself; others are raised at once.
+        tries: how often at most.
     """
-    for attempt in range(TRIES - 1):
+    for attempt in range(tries - 1):
         try:
             return read()
         except Exception as error:

@@ -1,0 +1,460 @@
+import io
+import os
+import tarfile
+import threading
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from fftag.bundle import Bundle
+from fftag.decode import Failure
+from fftag.errors import FftagError
+from fftag.listing import Listing
+from fftag.sources import Content, Selection, Source, choose_source, list_source
+from fftag.sources import base as sources_base
+from fftag.tag import TagOptions, tag
+from fftag.validate import validate
+
+Make = Callable[[int], Path]
+LIMIT = 1000
+FILES = {"b.jpg": b"bee", "a/z.jpg": b"zet", "a/ä.jpg": b"umlaut", "c.txt": b""}
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources_base, "FIRST_PAUSE", 0.0)
+
+
+def put(root: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def contents(source: Source, limit: int = LIMIT) -> dict[str, Any]:
+    """What every listed file reads as: its bytes, or its code."""
+    found = {}
+    with closing(source.reader()) as reader:
+        for entry in list_source(source).files.to_pylist():
+            read = reader.read(entry, limit)
+            found[entry["image"]] = read.data if isinstance(read, Content) else read.status
+    return found
+
+
+def names(listing: Listing) -> list[str]:
+    return listing.files["image"].to_pylist()
+
+
+def refused(given: str, *says: str, **options: Any) -> None:
+    with pytest.raises(FftagError) as error:
+        list_source(choose_source(given, **options))
+    assert "\n" not in str(error.value)
+    for text in says:
+        assert text in str(error.value)
+
+
+def as_tar(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def as_zip(path: Path, files: dict[str, bytes], way: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", way) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+# Folders
+
+
+def test_a_folder_that_becomes_a_link_does_not_lead_out(tmp_path: Path) -> None:
+    root = put(tmp_path / "root", {"a/b/x.jpg": b"inside", "c.jpg": b"too"})
+    put(tmp_path / "secret", {"b/x.jpg": b"outside"})
+    source = choose_source(str(root))
+    entries = list_source(source).files.to_pylist()
+    (root / "a").rename(root / "moved")
+    (root / "a").symlink_to(tmp_path / "secret")
+    (root / "c.jpg").unlink()
+    (root / "c.jpg").symlink_to(tmp_path / "secret/b/x.jpg")
+    read = [source.reader().read(entry, LIMIT) for entry in entries]
+    assert [one.status for one in read if isinstance(one, Failure)] == ["unreadable"] * 2
+    assert all("symbolic link" in str(one) for one in read)
+
+
+def test_links_are_followed_on_demand_inside_the_folder_only(tmp_path: Path) -> None:
+    root = put(tmp_path / "root", {"a/x.jpg": b"x", "b/y.jpg": b"y"})
+    put(tmp_path, {"out/secret.jpg": b"s"})
+    (root / "link.jpg").symlink_to(root / "a/x.jpg")
+    (root / "folder").symlink_to("a")
+    (root / "a/up").symlink_to(root)
+    (root / "a/to_b").symlink_to(root / "b")
+    (root / "b/to_a").symlink_to(root / "a")
+    (root / "out.jpg").symlink_to(tmp_path / "out/secret.jpg")
+    (root / "out").symlink_to(tmp_path / "out")
+    (root / "broken.jpg").symlink_to("nowhere")
+    (root / "itself").symlink_to("itself")
+    (tmp_path / "alias").symlink_to(root)
+    for given in (root, tmp_path / "alias"):
+        source = choose_source(str(given), follow=True)
+        found = contents(source)
+        assert found["link.jpg"] == found["a/x.jpg"] == found["folder/x.jpg"] == b"x"
+        assert found["a/to_b/y.jpg"] == b"y" and found["b/to_a/x.jpg"] == b"x"
+        assert set(found.values()) == {b"x", b"y"}
+        assert not any("up" in name or "out" in name for name in found)
+    assert set(contents(choose_source(str(root)))) == {"a/x.jpg", "b/y.jpg"}
+
+
+def test_a_link_that_leads_out_when_its_turn_comes_is_not_read(tmp_path: Path) -> None:
+    root = put(tmp_path / "root", {"a.jpg": b"inside"})
+    put(tmp_path, {"secret.jpg": b"outside"})
+    (root / "link.jpg").symlink_to("a.jpg")
+    source = choose_source(str(root), follow=True)
+    entries = list_source(source).files.to_pylist()
+    (root / "link.jpg").unlink()
+    (root / "link.jpg").symlink_to("../secret.jpg")
+    assert isinstance(source.reader().read(entries[1], LIMIT), Failure)
+
+
+# Lists
+
+
+@pytest.mark.parametrize("kind", ["txt", "nul", "csv", "parquet", "escaped"])
+def test_a_list_of_any_kind_names_the_files(tmp_path: Path, kind: str) -> None:
+    put(tmp_path, {**FILES, "back\\slash.jpg": b"b", "not listed.jpg": b"n"})
+    wanted = ["b.jpg", "./a//z.jpg", str(tmp_path / "a/ä.jpg"), "back\\slash.jpg", "missing.jpg"]
+    path = tmp_path / {"nul": "list.txt", "escaped": "list.csv"}.get(kind, f"list.{kind}")
+    if kind == "txt":
+        path.write_text("\r\n".join([*wanted[:2], "", *wanted[2:]]))
+    elif kind == "nul":
+        path.write_text("\0".join(wanted) + "\0")
+    elif kind == "escaped":
+        spelled = [name.replace("\\", "\\\\") for name in wanted]
+        pa.csv.write_csv(pa.table({"image": spelled, "n": range(5)}), path)
+    else:
+        table = pa.table({"n": range(5), "path": wanted})
+        pa.csv.write_csv(table, path) if kind == "csv" else pq.write_table(table, path)
+    assert contents(choose_source(f"@{path}")) == {
+        "a/z.jpg": b"zet",
+        "a/ä.jpg": b"umlaut",
+        "b.jpg": b"bee",
+        "back\\\\slash.jpg": b"b",
+        "missing.jpg": "vanished",
+    }
+
+
+def test_a_list_keeps_names_of_every_kind(tmp_path: Path) -> None:
+    raw = [b"caf\xe9.jpg", "e\u0301.jpg".encode(), "é.jpg".encode(), b"new\nline.jpg", b" .jpg"]
+    for number, name in enumerate(raw):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"%d" % number)
+    (tmp_path / "list").write_bytes(b"\0".join(raw))
+    found = contents(choose_source(f"@{tmp_path / 'list'}"))
+    assert sorted(found.values()) == [b"0", b"1", b"2", b"3", b"4"]
+    assert found["caf\\xe9.jpg"] == b"0"
+
+
+def test_a_list_reads_nothing_outside_its_root(tmp_path: Path) -> None:
+    root = put(tmp_path / "photos", FILES)
+    put(tmp_path, {"secret.jpg": b"s", "lists/one.txt": b"b.jpg\na/z.jpg"})
+    listed = f"@{tmp_path / 'lists/one.txt'}"
+    assert contents(choose_source(listed, root=root)) == {"a/z.jpg": b"zet", "b.jpg": b"bee"}
+    assert set(contents(choose_source(listed)).values()) == {"vanished"}
+    for out in ("../secret.jpg", "a/../../secret.jpg", str(tmp_path / "secret.jpg"), ".", ".."):
+        (tmp_path / "bad.txt").write_text(f"b.jpg\n{out}\n")
+        refused(f"@{tmp_path / 'bad.txt'}", "entry 2", out, "--root", root=root)
+    (root / "link.jpg").symlink_to("../secret.jpg")
+    (root / "up").symlink_to("..")
+    (tmp_path / "links.txt").write_text("link.jpg\nup/secret.jpg")
+    for follow in (False, True):
+        source = choose_source(f"@{tmp_path / 'links.txt'}", root, follow)
+        assert set(contents(source).values()) == {"unreadable"}
+
+
+def test_a_name_listed_twice_has_one_row(tmp_path: Path) -> None:
+    put(tmp_path, {**FILES, "list.txt": b"b.jpg\na/z.jpg\n./b.jpg\nb.jpg"})
+    listing = list_source(choose_source(f"@{tmp_path / 'list.txt'}"))
+    assert names(listing) == ["a/z.jpg", "b.jpg"]
+    assert listing.left_out == {"paths listed twice": 2}
+
+
+def test_lists_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, {"x.csv": b"file,n\na.jpg,1\n", "y.csv": b'path\na.jpg\n""\n', "e.txt": b"\n"})
+    put(tmp_path, {"x.parquet": b"no parquet", "z.csv": b""})
+    refused(f"@{tmp_path}/x.csv", "`path`", "file, n")
+    refused(f"@{tmp_path}/y.csv", "without a path")
+    refused(f"@{tmp_path}/z.csv", "cannot read the list")
+    refused(f"@{tmp_path}/x.parquet", "cannot read the list")
+    refused(f"@{tmp_path}/e.txt", "no files to tag")
+    refused(f"@{tmp_path}/none.txt", "does not exist")
+    refused(f"@{tmp_path}/e.txt", "--root", root=tmp_path / "none")
+    refused(str(tmp_path), "--root", root=tmp_path)
+
+
+def test_odd_things_in_a_list_have_rows(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {"folder/x.jpg": b"x", "list.txt": b"folder\npipe\nb.jpg/none\nb.jpg", "b.jpg": b"b"},
+    )
+    os.mkfifo(tmp_path / "pipe")
+    assert contents(choose_source(f"@{tmp_path / 'list.txt'}")) == {
+        "b.jpg": b"b",
+        "b.jpg/none": "unreadable",
+        "folder": "unreadable",
+        "pipe": "unreadable",
+    }
+
+
+# Archives
+
+
+@pytest.mark.parametrize("make", [as_tar, as_zip])
+def test_an_archive_is_read_where_it_lies(tmp_path: Path, make: Callable[..., Path]) -> None:
+    path = make(tmp_path / f"photos.{make.__name__[3:]}", {**FILES, "./d//e.jpg": b"dot"})
+    source = choose_source(str(path))
+    assert contents(source) == {**FILES, "d/e.jpg": b"dot"}
+    assert contents(source, limit=2)["a/z.jpg"] == b"zet"  # one byte more tells it is too large
+    assert len(contents(source, limit=3)["a/ä.jpg"]) == 4
+
+
+def test_archives_by_a_pattern_keep_files_of_the_same_name_apart(tmp_path: Path) -> None:
+    for number in range(7):
+        as_tar(tmp_path / f"s/{number % 2}/shard-{number}.tar", {"x.jpg": b"%d" % number})
+    as_zip(tmp_path / "s/0/more.zip", {"x.jpg": b"zip"})
+    found = contents(choose_source(f"{tmp_path}/s/*/shard-*.tar"))
+    assert found == {f"{n % 2}/shard-{n}.tar/x.jpg": b"%d" % n for n in range(7)}
+    found = contents(choose_source(f"{tmp_path}/s/**/*.[tz]*"))
+    assert len(found) == 8 and found["0/more.zip/x.jpg"] == b"zip"
+
+
+@pytest.mark.parametrize("make", [as_tar, as_zip])
+def test_paths_in_an_archive_do_not_lead_out(tmp_path: Path, make: Callable[..., Path]) -> None:
+    files = {"../../etc/passwd": b"1", "/abs.jpg": b"2", "ok.jpg": b"3"}
+    path = make(tmp_path / f"x.{make.__name__[3:]}", files)
+    source = choose_source(str(path))
+    assert contents(source) == {"abs.jpg": b"2", "ok.jpg": b"3"}
+    assert source.list().left_out == {"archived files whose path leads out of the archive": 1}
+
+
+def test_links_in_archives_are_counted_not_followed(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for kind, name in ((tarfile.SYMTYPE, "s"), (tarfile.LNKTYPE, "h"), (tarfile.DIRTYPE, "d")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+        archive.addfile(tarfile.TarInfo("a.jpg"))
+    listing = choose_source(str(tmp_path / "x.tar")).list()
+    assert names(listing) == ["a.jpg"]
+    assert listing.left_out == {"links and special files in archives": 2}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("make", [as_tar, as_zip])
+def test_of_a_path_that_is_there_twice_the_later_counts(
+    tmp_path: Path, make: Callable[..., Path]
+) -> None:
+    path = tmp_path / f"x.{make.__name__[3:]}"
+    if make is as_tar:
+        as_tar(path, {"a.jpg": b"old", "./a.jpg": b"later"})
+    else:
+        as_zip(path, {"a.jpg": b"old", "./a.jpg": b"later"})
+    assert contents(choose_source(str(path))) == {"a.jpg": b"later"}
+
+
+def test_what_is_wrong_with_one_archived_file_costs_that_one(tmp_path: Path) -> None:
+    path = as_zip(tmp_path / "x.zip", {"a.jpg": b"A" * 50, "b.jpg": b"B" * 50}, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"AAAA", b"AAXA", 1))
+    found = contents(choose_source(str(path)))
+    assert found == {"a.jpg": "unreadable", "b.jpg": b"B" * 50}
+
+
+def test_a_bomb_in_an_archive_is_read_to_the_limit(tmp_path: Path) -> None:
+    path = as_zip(tmp_path / "x.zip", {"bomb.jpg": bytes(50_000_000)})
+    assert path.stat().st_size < 100_000
+    assert len(contents(choose_source(str(path)))["bomb.jpg"]) == LIMIT + 1
+
+
+@pytest.mark.parametrize("make", [as_tar, as_zip])
+def test_an_archive_that_changes_during_the_run_is_not_misread(
+    tmp_path: Path, make: Callable[..., Path]
+) -> None:
+    path = make(tmp_path / f"x.{make.__name__[3:]}", {"a.jpg": b"a" * 600, "b.jpg": b"b" * 600})
+    source = choose_source(str(path))
+    first, second = list_source(source).files.to_pylist()
+    reader = source.reader()
+    assert isinstance(reader.read(first, LIMIT), Content)
+    make(tmp_path / "new", {"b.jpg": b"B" * 600, "a.jpg": b"a" * 600}).replace(path)
+    os.utime(path, ns=(1, first["modified_ns"] + 1000))
+    read = reader.read(second, LIMIT)
+    assert isinstance(read, Failure) and read.status == "vanished"
+    path.unlink()
+    read = reader.read(first, LIMIT)
+    assert isinstance(read, Failure) and read.status == "vanished"
+
+
+def test_archives_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    as_tar(tmp_path / "x.tar.gz", FILES, "w:gz")
+    refused(str(tmp_path / "x.tar.gz"), "unpack it")
+    whole = as_tar(tmp_path / "cut.tar", {"a.jpg": bytes(5000), "b.jpg": bytes(5000)}).read_bytes()
+    (tmp_path / "cut.tar").write_bytes(whole[:7000])
+    refused(str(tmp_path / "cut.tar"), "cannot list", "cut.tar")
+    put(tmp_path, {"x.zip": b"no zip", "dir.tar/x.jpg": b"x", "notes.rar": b"r"})
+    refused(str(tmp_path / "x.zip"), "cannot list", "x.zip")
+    refused(str(tmp_path / "none.tar"), "does not exist")
+    refused(f"{tmp_path}/*.rar", "neither a .tar nor a .zip")
+    refused(f"{tmp_path}/none*.tar", "no archive is named like")
+    refused(str(tmp_path / "x.zip"), "--follow-symlinks", follow=True)
+    assert contents(choose_source(str(tmp_path / "dir.tar"))) == {"x.jpg": b"x"}
+
+
+# URLs
+
+
+@pytest.fixture
+def memory() -> MemoryFileSystem:
+    files = MemoryFileSystem()
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+    return files
+
+
+def test_files_behind_a_url_are_read(memory: MemoryFileSystem) -> None:
+    for name, content in FILES.items():
+        memory.pipe_file(f"/photos/{name}", content)
+    memory.pipe_file("/elsewhere/x.jpg", b"x")
+    source = choose_source("memory://photos")
+    assert contents(source) == FILES
+    assert contents(source, limit=3)["a/ä.jpg"] == b"umla"
+    assert names(list_source(source, Selection(("*.txt",)))) == ["c.txt"]
+    assert len(contents(choose_source("memory://"))) == 5
+    times = list_source(source).files["modified_ns"].to_pylist()
+    assert all(time > 1.7e18 for time in times)
+
+
+def test_a_file_url_is_a_folder(tmp_path: Path) -> None:
+    put(tmp_path / "a b", FILES)
+    assert contents(choose_source(f"file://{tmp_path}/a%20b")) == FILES
+
+
+def test_a_network_that_fails_for_a_while_is_waited_for(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("/photos/a.jpg", b"a")
+    memory.pipe_file("/photos/b.jpg", b"b")
+    source = choose_source("memory://photos")
+    entries = list_source(source).files.to_pylist()
+    whole, calls = MemoryFileSystem.cat_file, []
+
+    def flaky(self: MemoryFileSystem, path: str, **options: Any) -> bytes:
+        calls.append(path)
+        if path.endswith("b.jpg") or len(calls) < 2:
+            raise ConnectionResetError("peer went away")
+        return whole(self, path, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", flaky)
+    read = source.reader().read(entries[0], LIMIT)
+    assert isinstance(read, Content) and read.data == b"a" and len(calls) == 2
+    failed = source.reader().read(entries[1], LIMIT)
+    assert failed == Failure("unreadable", "network: ConnectionResetError: peer went away")
+    assert len(calls) == 4
+    memory.rm("/photos/a.jpg")
+    monkeypatch.undo()
+    assert source.reader().read(entries[0], LIMIT).status == "vanished"  # type: ignore[union-attr]
+
+
+def test_urls_that_cannot_be_used_are_refused(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("/photos/a.jpg", b"a")
+    refused("memory://none", "cannot list")
+    refused("memory://photos/a.jpg", "is a file")
+    refused("nonsense://x", "nonsense")
+    refused("gs://bucket/photos", "pip install 'fftag[gs]'")
+    refused("memory://photos", "--follow-symlinks", follow=True)
+
+
+def test_a_password_in_a_url_is_not_written_anywhere() -> None:
+    assert choose_source("ftp://anna:geheim@host/x").name == "ftp://anna:***@host/x"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A real S3 service on this machine, with an empty bucket."""
+    moto = pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    server = moto.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset).close()  # servers of one process share what they hold
+    files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+    files.mkdir("catalog")
+    yield files
+    server.stop()
+
+
+def test_a_bucket_is_tagged_by_several_processes_and_then_kept_up(
+    bucket: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(12)
+    for path in sorted(root.rglob("*.jpg")):
+        bucket.put_file(str(path), f"catalog/spring/{path.relative_to(root)}")
+    bucket.pipe_file("catalog/spring/text.jpg", b"no photo")
+    bucket.pipe_file("catalog/spring/", b"")
+    source, out = choose_source("s3://catalog/spring"), tmp_path / "tags.parquet"
+    options = TagOptions(workers=2, batch_size=4, shard_size=4)
+    summary = tag(source, out, session_bundle, options)
+    assert summary.statuses == {"ok": 12, "unsupported": 1}
+    assert validate(out, source).valid
+    local = tmp_path / "local.parquet"
+    tag(choose_source(str(root)), local, session_bundle, options)
+    there, here = (
+        {
+            row["image"]: (row["scores"], row["content_sha256"])
+            for row in pq.read_table(path).to_pylist()
+        }
+        for path in (out, local)
+    )
+    assert {name: there[name] for name in here} == here
+
+    bucket.rm("catalog/spring/text.jpg")
+    bucket.pipe_file("catalog/spring/new.jpg", (root / "season-0/FF-0000_1.jpg").read_bytes())
+    again = tag(source, out, session_bundle, options)
+    assert again.plan["new"] == 1 and again.plan["removed"] == 1 and again.statuses == {"ok": 13}
+
+
+def test_a_bucket_that_is_not_there_is_an_error(bucket: Any) -> None:
+    refused("s3://nothing/here", "cannot list s3://nothing/here")
+
+
+def test_a_service_that_stops_in_between_is_a_coded_failure(bucket: Any) -> None:
+    bucket.pipe_file("catalog/a.jpg", b"a")
+    source = choose_source("s3://catalog")
+    entry = list_source(source).files.to_pylist()[0]
+    os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
+    read: list[Any] = []
+    thread = threading.Thread(target=lambda: read.append(source.reader().read(entry, LIMIT)))
+    thread.start()
+    thread.join()
+    assert read[0].status == "unreadable" and read[0].error.startswith("network: ")
