@@ -18,8 +18,6 @@ from fftag.sources.base import NETWORK, NOT_INCLUDED, Content, Selection, retrie
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 TRIES = 2  # the libraries behind fsspec try again themselves, several times
-    "network: "  # begins the error of a file that the next run reads again, whatever it is told
-)
 
 
 @dataclass(frozen=True)
