@@ -243,7 +243,7 @@ class _Crew:
         """Puts a new process in a worker's place, and settles what it was at."""
         ended = worker.end()
         job = worker.job
-        self.failed_starts = 0 if worker.ready or hung else self.failed_starts + 1
+        self.failed_starts = 0 if worker.ready else self.failed_starts + 1
         if self.failed_starts > 2 * len(self.workers) + 2:
             raise FftagError(
                 f"decoding processes end as soon as they start ({ended}): `fftag doctor` looks "
@@ -251,6 +251,9 @@ class _Crew:
             )
         self.workers[self.workers.index(worker)] = _Worker(self.setup, self.memory)
         if job is None:
+            return
+        if not worker.ready:  # it never got to its photos
+            self.jobs.appendleft(job)
             return
         culprit = job.places.popleft()
         if job.places:
@@ -269,11 +272,22 @@ class _Crew:
 
 
 def _shared_memory(size: int) -> int:
-    """A descriptor of so many bytes that processes can share; nothing of it outlives them."""
+    """A descriptor of so many bytes that processes can share; nothing of it outlives them.
+
+    Raises:
+        FftagError: there is not as much.
+    """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("fftag")
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, size)
+    try:
+        os.truncate(descriptor, size)
+    except OSError as error:
+        os.close(descriptor)
+        raise FftagError(
+            f"no {size / 2**20:,.0f} MiB of shared memory for decoded photos ({error.strerror}): "
+            "take a smaller --batch-size or fewer --workers"
+        ) from error
     return descriptor

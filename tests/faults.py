@@ -1,0 +1,72 @@
+"""Faults for decoding processes: photos that kill, hang or exhaust whoever decodes them."""
+
+from pathlib import Path
+
+MARK = b"FAULT:"
+FAULTS = {  # what a photo's mark does -> the status that its row must get
+    "segfault": "crashed",
+    "killed": "crashed",
+    "exits": "crashed",
+    "raises": "crashed",
+    "hangs": "timeout",
+    "eats_memory": "too_large",
+    "crashes_once": "ok",
+}
+# Python imports a module of this name at its start. It is for the decoding processes alone.
+SITE = """
+import sys
+if "fftag.worker" in sys.orig_argv:
+    import ctypes, os, signal, time
+    import fftag.decode, fftag.reader
+    from pathlib import Path
+
+    ONCE = Path(__file__).with_name("crashed")
+    decode, to_rgb = fftag.reader.decode, fftag.decode.to_rgb
+    greedy = False
+
+    def eats_memory(image):
+        if not greedy:
+            return to_rgb(image)
+        held = []
+        while True:
+            held.append(bytearray(2**26))
+
+    def faulty(data, spec, limits):
+        global greedy
+        at = data.rfind(b"FAULT:")
+        fault = data[at + 6 :].decode() if at >= 0 else ""
+        greedy = fault == "eats_memory"
+        if fault == "segfault" or fault == "crashes_once" and not ONCE.exists():
+            ONCE.touch()
+            ctypes.string_at(0)
+        elif fault == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif fault == "exits":
+            os._exit(0)
+        elif fault == "raises":
+            sys.stderr = open(os.devnull, "w")
+            raise RuntimeError("a decoder with a bug")
+        elif fault == "hangs":
+            time.sleep(3600)
+        return decode(data, spec, limits)
+
+    fftag.reader.decode, fftag.decode.to_rgb = faulty, eats_memory
+"""
+BROKEN_SITE = """
+import sys
+if "fftag.worker" in sys.orig_argv:
+    import os
+    os._exit(7)
+"""
+
+
+def install(folder: Path, site: str = SITE) -> str:
+    """Writes the module; returns the PYTHONPATH with which processes find it."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(site)
+    return str(folder)
+
+
+def afflict(path: Path, fault: str) -> None:
+    """Marks a photo behind its end, where no decoder looks."""
+    path.write_bytes(path.read_bytes() + MARK + fault.encode())

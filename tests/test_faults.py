@@ -1,0 +1,447 @@
+"""Faults in the middle of a run: each costs the photo that it strikes, and no other anything."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from faults import BROKEN_SITE, FAULTS, SITE, afflict, install
+
+import fftag.workers
+from fftag.bundle import Bundle
+from fftag.errors import FftagError
+from fftag.parts import PartStore
+from fftag.sources import Folder
+from fftag.sources.local import LocalReader
+from fftag.tag import TagOptions, tag
+from fftag.validate import validate
+
+Make = Callable[[int], Path]
+WORKERS = TagOptions(
+    workers=2, batch_size=8, shard_size=16, timeout=3, worker_memory=2**30, max_failure_rate=1
+)
+HERE = replace(WORKERS, workers=0)
+
+
+def rows_of(path: Path) -> dict[str, dict[str, Any]]:
+    """Every row by its image, without the time at which it was made."""
+    table = pq.read_table(path).drop_columns(["tagged_at"])
+    found = {row["image"]: row for row in table.to_pylist()}
+    assert len(found) == table.num_rows
+    return found
+
+
+def images(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.jpg"))
+
+
+# Decoders
+
+
+def test_a_photo_that_kills_its_decoder_costs_itself_alone(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = folder_of_photos(60)
+    chosen = random.Random(4).sample(images(root), len(FAULTS))
+    expected = {}
+    for path, (fault, status) in zip(chosen, FAULTS.items(), strict=True):
+        afflict(path, fault)
+        expected[path.relative_to(root).as_posix()] = status
+    clean, out = tmp_path / "clean.parquet", tmp_path / "tags.parquet"
+    tag(Folder(root), clean, session_bundle, HERE)
+    monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", SITE))
+    summary = tag(Folder(root), out, session_bundle, WORKERS)
+    found, whole = rows_of(out), rows_of(clean)
+    assert {image: found[image]["status"] for image in expected} == expected
+    assert summary.failed == len(expected) - 1
+    for image, row in found.items():
+        if expected.get(image, "ok") == "ok":
+            assert row == whole[image]
+    assert validate(out, Folder(root)).valid
+
+    # Mended, the same command reads those again and nothing else.
+    monkeypatch.delenv("PYTHONPATH")
+    again = tag(Folder(root), out, session_bundle, WORKERS)
+    assert again.plan["retried"] == len(expected) - 1
+    assert rows_of(out) == whole
+
+
+def test_photos_that_all_crash_have_a_row_each(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = folder_of_photos(6)
+    for path in images(root):
+        afflict(path, "killed")
+    monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site"))
+    summary = tag(Folder(root), tmp_path / "t.parquet", session_bundle, WORKERS)
+    assert summary.statuses == {"crashed": 6}
+
+
+def test_processes_that_cannot_start_end_the_run_with_a_reason(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = folder_of_photos(6)
+    monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", BROKEN_SITE))
+    with pytest.raises(FftagError, match=r"exit code 7.*--workers 0"):
+        tag(Folder(root), tmp_path / "t.parquet", session_bundle, WORKERS)
+    assert not (tmp_path / "t.parquet").exists()
+
+
+def test_decoding_processes_killed_at_random_cost_no_photo_anything(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = folder_of_photos(600)
+    clean, out = tmp_path / "clean.parquet", tmp_path / "tags.parquet"
+    tag(Folder(root), clean, session_bundle, HERE)
+    started: list[Any] = []
+
+    class Watched(fftag.workers._Worker):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            started.append(self)
+
+    monkeypatch.setattr(fftag.workers, "_Worker", Watched)
+    draw, over, killed = random.Random(5), threading.Event(), 0
+
+    def kill_some() -> None:
+        nonlocal killed
+        while not over.wait(draw.uniform(0.05, 0.3)) and killed < 12:
+            alive = [worker for worker in started[-2:] if worker.ready]
+            if alive:
+                draw.choice(alive).process.kill()
+                killed += 1
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    tag(Folder(root), out, session_bundle, WORKERS)
+    over.set()
+    killer.join()
+    # A photo that was struck twice, its second try included, is `crashed`: the next run reads it.
+    struck = [image for image, row in rows_of(out).items() if row["status"] != "ok"]
+    assert killed >= 2 and len(struck) <= killed // 2
+    tag(Folder(root), out, session_bundle, WORKERS)
+    assert rows_of(out) == rows_of(clean)
+
+
+# Files that change under the run
+
+
+def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = folder_of_photos(40)
+    paths = images(root)
+    gone, cut, replaced, emptied, folder = random.Random(6).sample(paths[8:], 5)
+    other = paths[0].read_bytes()
+    read, count = LocalReader.read, 0
+
+    def read_and_change(self: LocalReader, entry: dict[str, Any], limit: int) -> Any:
+        nonlocal count
+        count += 1
+        if count == 4:
+            gone.unlink()
+            cut.write_bytes(cut.read_bytes()[:300])
+            replaced.write_bytes(other)
+            emptied.write_bytes(b"")
+            folder.unlink()
+            folder.mkdir()
+        return read(self, entry, limit)
+
+    out = tmp_path / "tags.parquet"
+    monkeypatch.setattr(LocalReader, "read", read_and_change)
+    tag(Folder(root), out, session_bundle, HERE)
+    monkeypatch.undo()
+    rows = {root / image: row for image, row in rows_of(out).items()}
+    assert len(rows) == 40
+    changed = {gone: "vanished", cut: "truncated", emptied: "unreadable", folder: "unreadable"}
+    assert {path: rows[path]["status"] for path in changed} == changed
+    assert rows[replaced]["content_sha256"] == rows[paths[0]]["content_sha256"]
+    assert rows[replaced]["scores"] == rows[paths[0]]["scores"]
+    assert rows[replaced]["file_size"] == len(other)
+    assert sum(row["status"] == "ok" for row in rows.values()) == 36
+    folder.rmdir()
+    fresh = tmp_path / "fresh.parquet"
+    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), fresh, session_bundle, HERE)
+    assert rows_of(out) == rows_of(fresh)
+
+
+# Disks
+
+
+TAG = """
+import sys
+from pathlib import Path
+from fftag.bundle import load_bundle
+from fftag.errors import FftagError
+from fftag.sources import Folder
+from fftag.tag import TagOptions, tag
+root, out, model, workers = sys.argv[1:]
+options = TagOptions(workers=int(workers), batch_size=8, shard_size=16)
+try:
+    tag(Folder(Path(root)), Path(out), load_bundle(Path(model)), options)
+except FftagError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+def noisy(root: Path) -> None:
+    """Long names that do not compress: a tags file that needs room."""
+    draw = random.Random(7)
+    for path in images(root):
+        path.rename(path.with_name(f"{draw.randbytes(110).hex()}.jpg"))
+
+
+@pytest.mark.parametrize("when", ["first run", "later run"])
+def test_a_full_disk_loses_nothing(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, when: str
+) -> None:
+    root, disk = folder_of_photos(300), tmp_path / "disk"
+    noisy(root)
+    disk.mkdir()
+    out, model = disk / "tags.parquet", str(session_bundle.path)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount the small disk that is to be filled")
+    try:
+        before = None
+        if when == "later run":
+            few = tmp_path / "few"
+            for path in images(root)[:50]:
+                copy = few / path.relative_to(root)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                os.link(path, copy)
+            tag(Folder(few), out, session_bundle, HERE)
+            before = out.read_bytes()
+        command = [sys.executable, "-c", TAG, str(root), str(out), model, "1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "refused: cannot write" in done.stderr, done.stderr
+        assert "No space left" in done.stderr
+        assert (out.read_bytes() if out.exists() else None) == before
+        kept = len(list(disk.glob("*.parts/part-*")))
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert ("going on with an interrupted run" in done.stderr) == bool(kept)
+        fresh = tmp_path / "fresh.parquet"
+        tag(Folder(root), fresh, session_bundle, HERE)
+        assert rows_of(out) == rows_of(fresh)
+        assert [path.name for path in disk.iterdir()] == ["tags.parquet"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_that_may_not_grow_is_refused_and_the_old_one_stands(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out = folder_of_photos(300), tmp_path / "tags.parquet"
+    noisy(root)
+    out.parent.mkdir(exist_ok=True)
+
+    def may_not_grow() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    command = [sys.executable, "-c", TAG, str(root), str(out), str(session_bundle.path), "0"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=may_not_grow
+    )
+    assert done.returncode == 1 and "refused: cannot write" in done.stderr, done.stderr
+    assert not out.exists() and not list(tmp_path.glob("*.tmp"))
+    subprocess.run(command, check=True, capture_output=True)
+    assert len(rows_of(out)) == 300
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "flipped", "other"])
+def test_a_part_that_was_damaged_is_done_again(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, damage: str
+) -> None:
+    root, out = folder_of_photos(64), tmp_path / "tags.parquet"
+    clean = tmp_path / "clean.parquet"
+    tag(Folder(root), clean, session_bundle, HERE)
+    stopped_after_parts(root, out, session_bundle, 3)
+    first, second, _ = sorted(tmp_path.glob("tags.parquet.parts/part-*"))
+    content = first.read_bytes()
+    middle = len(content) // 2
+    damaged = {
+        "half": content[:middle],
+        "empty": b"",
+        "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        "other": second.read_bytes(),
+    }
+    first.write_bytes(damaged[damage])
+    summary = tag(Folder(root), out, session_bundle, HERE)
+    assert summary.resumed == 32 and rows_of(out) == rows_of(clean)
+
+
+def stopped_after_parts(root: Path, out: Path, bundle: Bundle, count: int) -> None:
+    """Leaves what a run leaves that is killed after so many parts."""
+    write, written = PartStore.write, 0
+
+    def write_then_die(self: PartStore, first: int, stop: int, table: pa.Table) -> None:
+        nonlocal written
+        if written == count:
+            raise KeyboardInterrupt
+        written += 1
+        write(self, first, stop, table)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PartStore, "write", write_then_die)
+        tag(Folder(root), out, bundle, HERE)
+
+
+# Clocks
+
+
+def test_a_clock_that_goes_backwards_hides_no_change(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out = folder_of_photos(12), tmp_path / "tags.parquet"
+    tag(Folder(root), out, session_bundle, HERE)
+    past, future = images(root)[:2]
+    content = images(root)[5].read_bytes()
+    for path, moment in ((past, 86_400), (future, 4_000_000_000)):
+        path.write_bytes(content)
+        os.utime(path, (moment, moment))
+    tag(Folder(root), out, session_bundle, HERE)
+    rows = rows_of(out)
+    wanted = rows[images(root)[5].relative_to(root).as_posix()]
+    for path in (past, future):
+        row = rows[path.relative_to(root).as_posix()]
+        assert row["scores"] == wanted["scores"]
+        assert row["content_sha256"] == wanted["content_sha256"]
+    # A file from the future is never trusted by its time alone.
+    changed = images(root)[4].read_bytes()
+    future.write_bytes(changed.ljust(len(content), b"\0")[: max(len(content), len(changed))])
+    os.utime(future, (4_000_000_000, 4_000_000_000))
+    tag(Folder(root), out, session_bundle, HERE)
+    fresh = tmp_path / "fresh.parquet"
+    tag(Folder(root), fresh, session_bundle, HERE)
+    assert rows_of(out) == rows_of(fresh)
+
+
+def test_a_clock_set_back_between_two_runs_does_not_matter(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Yesterday:
+        @staticmethod
+        def now(zone: Any) -> Any:
+            from datetime import datetime, timedelta
+
+            return datetime.now(zone) - timedelta(days=1)
+
+    root, out, fresh = folder_of_photos(12), tmp_path / "t.parquet", tmp_path / "f.parquet"
+    tag(Folder(root), out, session_bundle, HERE)
+    monkeypatch.setattr("fftag.tag.datetime", Yesterday)
+    path = images(root)[3]
+    path.write_bytes(images(root)[4].read_bytes())
+    summary = tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), fresh, session_bundle, HERE)
+    assert summary.files == 12 and rows_of(out) == rows_of(fresh)
+
+
+# kill -9
+
+
+# One process imports torch; each run is a fork of it, which starts at once.
+RUNS = """
+import os, sys
+from pathlib import Path
+import torch
+from fftag.bundle import load_bundle
+from fftag.sources import Folder
+from fftag.tag import TagOptions, tag
+root, out, model = map(Path, sys.argv[1:])
+options = TagOptions(workers=1, batch_size=16, shard_size=32, max_failure_rate=1)
+torch.set_num_threads(1)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        sys.stdout = sys.stderr = open(os.devnull, "w")
+        tag(Folder(root), out, load_bundle(model), options)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("photos", "kills"), [(300, 4), pytest.param(2400, 50, marks=pytest.mark.slow)]
+)
+def test_killed_at_any_moment_the_same_command_ends_in_the_same_rows(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, photos: int, kills: int
+) -> None:
+    root, out = folder_of_photos(photos), tmp_path / "tags.parquet"
+    draw = random.Random(8)
+    for path in draw.sample(images(root), photos // 20):
+        path.write_bytes(path.read_bytes()[:200])
+    command = [sys.executable, "-c", RUNS, str(root), str(out), str(session_bundle.path)]
+    runs = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert runs.stdin and runs.stdout
+
+    def run(killed_after: float | None) -> int:
+        """Starts the run, kills it if it has not ended by then; returns how it ended."""
+        runs.stdin.write("run\n")
+        runs.stdin.flush()
+        child = int(runs.stdout.readline())
+        if killed_after is not None:
+            time.sleep(killed_after)
+            with suppress(ProcessLookupError):  # it has ended
+                os.kill(child, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(int(runs.stdout.readline()))
+
+    assert run(None) == 0
+    out.unlink()
+    began = time.monotonic()
+    assert run(None) == 0
+    lasts = time.monotonic() - began
+    clean = out.rename(tmp_path / "clean.parquet")
+    wanted = rows_of(clean)
+    killed = finished = 0
+    while killed < kills:
+        if run(draw.uniform(0, lasts)) == 0:
+            assert rows_of(out) == wanted
+            out.unlink()
+            finished += 1
+        else:
+            killed += 1
+    assert run(None) == 0
+    runs.stdin.close()
+    assert runs.wait(30) == 0
+    runs.stdout.close()
+    assert rows_of(out) == wanted
+    assert list(wanted) == list(rows_of(out)) and len(wanted) == photos
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "catalog",
+        "clean.parquet",
+        "tags.parquet",
+    ]
