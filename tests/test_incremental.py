@@ -307,8 +307,9 @@ def test_another_model_reads_everything_again_and_says_so(
 def test_other_thresholds_decide_the_tags_anew_without_reading_a_photo(
     folder_of_photos: Make, session_bundle: Bundle, stricter: Bundle, tmp_path: Path
 ) -> None:
-    root = aged(folder_of_photos(12))
+    root = folder_of_photos(12)
     (root / "cut.jpg").write_bytes((root / "season-0/FF-0000_1.jpg").read_bytes()[:300])
+    aged(root)
     out, fresh, again = (tmp_path / f"{name}.parquet" for name in ("out", "fresh", "again"))
     tag(Folder(root), out, session_bundle, OPTIONS)
     tag(Folder(root), again, session_bundle, OPTIONS)
