@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -21,6 +23,9 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 DIGESTS = "SHA256SUMS"
+LARGEST_TEXT = 256 * 2**20  # bytes of config or digests
+LARGEST_SIDE = 8192  # pixels of an input
+MOST_LABELS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -165,23 +170,24 @@ class Bundle:
             FftagError: the weights do not fit the config.
         """
         config = self.config
-        model = models.build(config.architecture, len(config.labels), config.input)
-        hf_vit.set_norm_eps(model.backbone, config.norm_eps)
         file = self.path / WEIGHTS
+        with torch.device("meta"):  # shapes, and nothing allocated before they are found to fit
+            planned = models.build(config.architecture, len(config.labels), config.input)
         try:
+            there = _shapes(file)
+            wrong = {(key, tuple(value.shape)) for key, value in planned.state_dict().items()}
+            wrong ^= set(there.items())
+            if wrong:
+                names = {key for key, _ in wrong}
+                raise FftagError(
+                    f"{file} does not fit its config: {len(names)} tensors differ, such as "
+                    f"{min(names)}"
+                )
             state = load_file(file)
         except SafetensorError as error:
             raise FftagError(f"{file} is no safetensors file: {error}") from error
-        own = model.state_dict()
-        wrong = [
-            key
-            for key in own.keys() | state.keys()
-            if key not in own or key not in state or own[key].shape != state[key].shape
-        ]
-        if wrong:
-            raise FftagError(
-                f"{file} does not fit its config: {len(wrong)} tensors differ, such as {min(wrong)}"
-            )
+        model = models.build(config.architecture, len(config.labels), config.input)
+        hf_vit.set_norm_eps(model.backbone, config.norm_eps)
         model.load_state_dict(state)
         return model.eval()
 
@@ -210,6 +216,9 @@ def load_bundle(path: Path) -> Bundle:
             raise FftagError(
                 f"{path} is not {what}: it has no {name}; give a folder that `fftag train` wrote"
             )
+    for name in (DIGESTS, CONFIG):
+        if (path / name).stat().st_size > LARGEST_TEXT:
+            raise FftagError(f"{path / name} is larger than any that `fftag train` writes")
     sums = (path / DIGESTS).read_text(encoding="utf-8", errors="replace")
     for name in (CONFIG, WEIGHTS):
         if f"{_digest(path / name)}  {name}\n" not in sums:
@@ -221,7 +230,7 @@ def load_bundle(path: Path) -> Bundle:
         content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if content["format_version"] > FORMAT_VERSION:
             raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to use it")
-        config = ModelConfig.from_json(content)
+        config = _checked(ModelConfig.from_json(content))
     except (ValueError, KeyError, TypeError) as error:
         raise FftagError(f"{path / CONFIG} is no model config ({error!r})") from error
     return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config)
@@ -237,6 +246,30 @@ def newest_model(runs: Path) -> Path:
     if not found:
         raise FftagError(f"no model under {runs}/: give --model, or train one with `fftag train`")
     return found[-1].parent
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor in a safetensors file, from its header."""
+    with safe_open(file, "pt") as tensors:
+        return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+
+
+def _checked(config: ModelConfig) -> ModelConfig:
+    """A config whose numbers are such that they can be allocated.
+
+    Raises:
+        ValueError: they are not.
+    """
+    spec = config.input
+    if not (1 <= spec.height <= LARGEST_SIDE and 1 <= spec.width <= LARGEST_SIDE):
+        raise ValueError(f"an input of {spec.height} x {spec.width} pixels")
+    if spec.resize not in ("squash", "pad") or len(spec.mean) != 3 or len(spec.std) != 3:
+        raise ValueError("an input that no photo can be brought to")
+    if not 1 <= len(config.labels) <= MOST_LABELS:
+        raise ValueError(f"{len(config.labels):,} labels")
+    if not all(map(math.isfinite, config.thresholds)):
+        raise ValueError("a threshold that is no number")
+    return config
 
 
 def _digest(path: Path) -> str:

@@ -1,11 +1,15 @@
+import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fftag import models
 from fftag.bundle import Bundle, load_bundle, newest_model, save_bundle
 from fftag.errors import FftagError
 
@@ -112,3 +116,60 @@ def test_the_newest_model_is_the_one_finished_last(session_bundle: Bundle, tmp_p
         copy = Path(shutil.copytree(session_bundle.path, tmp_path / name))
         os.utime(copy / "SHA256SUMS", (1000 - age, 1000 - age))
     assert newest_model(tmp_path).name == "new"
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A model folder whose config was changed by someone who knows how to digest it."""
+    content = json.loads((folder / "config.json").read_text())
+    change(content)
+    (folder / "config.json").write_text(json.dumps(content))
+    files = [folder / name for name in ("config.json", "model.safetensors")]
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("height", 10**9),
+        ("width", 0),
+        ("height", -5),
+        ("resize", "stretch"),
+        ("std", [1.0]),
+    ],
+)
+def test_an_input_that_cannot_be_allocated_is_refused(folder: Path, key: str, value: Any) -> None:
+    rewritten(folder, lambda content: content["input"].update({key: value}))
+    with pytest.raises(FftagError, match="no model config"):
+        load_bundle(folder)
+
+
+def test_weights_larger_than_the_file_are_refused_before_they_are_allocated(folder: Path) -> None:
+    def grow(content: dict[str, Any]) -> None:
+        label = content["labels"][0]
+        content["labels"] = [{**label, "name": f"label {number}"} for number in range(900_000)]
+
+    bundle = load_bundle(rewritten(folder, grow))
+    with pytest.raises(FftagError, match="does not fit its config: 2 tensors differ"):
+        bundle.build()
+
+
+def test_a_header_that_promises_too_much_is_refused(folder: Path) -> None:
+    header = b'{"x":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}'
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    rewritten(folder, lambda content: None)
+    with pytest.raises(FftagError, match="is no safetensors file"):
+        load_bundle(folder).build()
+    (folder / "model.safetensors").write_bytes(b"\xff" * 8 + header)
+    rewritten(folder, lambda content: None)
+    with pytest.raises(FftagError, match="is no safetensors file"):
+        load_bundle(folder).build()
+
+
+def test_no_model_needs_more_than_shapes_to_be_planned(tmp_path: Path) -> None:
+    for architecture in ("cnn", "resnet18", "vit_b_32", "inception_v3"):
+        spec = models.input_spec(architecture)
+        with torch.device("meta"):
+            planned = models.build(architecture, 3, spec)
+        assert all(value.is_meta for value in planned.state_dict().values())
