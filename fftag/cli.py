@@ -439,6 +439,9 @@ def tag(
     worker_memory: Annotated[
         int, typer.Option(min=512, help="Megabytes (MiB) for one decoding process (Linux).")
     ] = 4096,
+    exact: Annotated[
+        bool, typer.Option(help="Decode JPEGs at their full size: slower, almost the same.")
+    ] = False,
     strict: Annotated[bool, typer.Option(help="Exit with 3 if any file failed.")] = False,
     restart: Annotated[bool, typer.Option(help="Throw away an interrupted run.")] = False,
     force: Annotated[bool, typer.Option(help="Read every file, changed or not.")] = False,
@@ -474,6 +477,7 @@ def tag(
         limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
         timeout=timeout,
         worker_memory=worker_memory * 2**20,
+        exact=exact,
         device=device,
         precision=precision,
         shard_size=shard_size,

@@ -16,7 +16,7 @@ from fftag.errors import FftagError
 from fftag.store import FORMAT_VERSION, METADATA_KEY, RunInfo
 
 ROWS_AT_ONCE = 16_384
-SAME_SETTINGS = ("precision", "limits")
+SAME_SETTINGS = ("precision", "limits", "decoder")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class ReadOptions:
         limits: what is refused as too large.
         timeout: seconds that one photo may take, to read and to decode.
         worker_memory: bytes of address space that a decoding process may use (Linux).
+        exact: decode JPEGs at their full size (see `fftag.decode.decode`).
     """
 
     batch_size: int = 64
@@ -31,10 +32,11 @@ class ReadOptions:
     limits: Limits = field(default_factory=Limits)
     timeout: float = 60.0
     worker_memory: int = 4 * 2**30
+    exact: bool = False
 
 
 def read_photo(
-    reader: Reader, entry: dict[str, Any], spec: InputSpec, limits: Limits
+    reader: Reader, entry: dict[str, Any], spec: InputSpec, limits: Limits, exact: bool = False
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Reads one listed file once; hashes and decodes the same bytes.
 
@@ -44,6 +46,7 @@ def read_photo(
             scores are there already: such a photo is not decoded.
         spec: the input size to decode to.
         limits: what is too large.
+        exact: see `fftag.decode.decode`.
 
     Returns:
         The photo's record: `image`, `status`, `error`, `width`, `height`, `format`, `file_size`,
@@ -60,7 +63,7 @@ def read_photo(
         record["content_sha256"] = hashlib.sha256(content.data).hexdigest()
     if record["content_sha256"] in entry.get("known", ()):
         return record | {"known": True}, None
-    result = decode(content.data, spec, limits)
+    result = decode(content.data, spec, limits, exact)
     if isinstance(result, Failure):
         return record | {"status": result.status, "error": result.error}, None
     size = {"width": result.width, "height": result.height, "format": result.format}

@@ -360,6 +360,7 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         "precision": choose_precision(options.precision, device),
         "batch_size": options.batch_size,
         "limits": asdict(options.limits),
+        "decoder": "full" if options.exact else "scaled",
         "timeout": options.timeout,
     }
     return _run_info(source, bundle, settings)

@@ -28,6 +28,7 @@ class Setup:
         limits: what is too large.
         shape: of the shared memory: uint8 [slots, batch, height, width, 3].
         memory: bytes of address space that it may use.
+        exact: see `fftag.decode.decode`.
     """
 
     source: Source
@@ -35,6 +36,7 @@ class Setup:
     limits: Limits
     shape: tuple[int, int, int, int, int]
     memory: int
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def serve(connection: Connection, memory: int) -> None:
         while True:
             task: Task = connection.recv()
             for place, entry in task.photos:
-                record, pixels = read_photo(reader, entry, setup.spec, setup.limits)
+                record, pixels = read_photo(reader, entry, setup.spec, setup.limits, setup.exact)
                 slots[task.slot, place] = 0 if pixels is None else pixels
                 connection.send(record)
 

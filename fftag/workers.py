@@ -86,7 +86,7 @@ def _in_this_process(
             pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), dtype=np.uint8)
             photos = []
             for place, entry in enumerate(entries):
-                record, decoded = read_photo(reader, entry, spec, options.limits)
+                record, decoded = read_photo(reader, entry, spec, options.limits, options.exact)
                 if decoded is not None:
                     pixels[place] = decoded
                 photos.append(record)
@@ -179,7 +179,9 @@ class _Crew:
         count = options.workers * SLOTS_PER_WORKER + 1
         shape = (count, options.batch_size, spec.height, spec.width, 3)
         self.memory = _shared_memory(int(np.prod(shape)))
-        self.setup = Setup(source, spec, options.limits, shape, options.worker_memory)
+        self.setup = Setup(
+            source, spec, options.limits, shape, options.worker_memory, options.exact
+        )
         self.slots: np.ndarray = np.frombuffer(mmap.mmap(self.memory, 0), np.uint8).reshape(shape)
         self.options = options
         self.free = deque(range(count))

@@ -31,7 +31,7 @@ if "fftag.worker" in sys.orig_argv:
         while True:
             held.append(bytearray(2**26))
 
-    def faulty(data, spec, limits):
+    def faulty(data, spec, limits, exact):
         global greedy
         at = data.rfind(b"FAULT:")
         fault = data[at + 6 :].decode() if at >= 0 else ""
@@ -48,7 +48,7 @@ if "fftag.worker" in sys.orig_argv:
             raise RuntimeError("a decoder with a bug")
         elif fault == "hangs":
             time.sleep(3600)
-        return decode(data, spec, limits)
+        return decode(data, spec, limits, exact)
 
     fftag.reader.decode, fftag.decode.to_rgb = faulty, eats_memory
 """

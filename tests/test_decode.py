@@ -1,6 +1,8 @@
 import io
 import struct
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -233,12 +235,63 @@ def test_salvage_decodes_what_there_is_and_says_so() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 60, 3), np.uint8))
     data = encoded(noise, "JPEG")
     half = data[: len(data) // 2]
-    whole, part = photo(data), decode(half, SPEC, Limits(salvage=True))
+    whole, part = decode(data, SPEC, exact=True), decode(half, SPEC, Limits(salvage=True))
+    assert isinstance(whole, Photo)
     assert isinstance(part, Photo) and part.note
     assert part.note == f"salvaged: {failure(half).error}"
     assert np.array_equal(part.pixels[:5], whole.pixels[:5])
     assert not np.array_equal(part.pixels[-6:], whole.pixels[-6:])
     assert not ImageFile.LOAD_TRUNCATED_IMAGES and failure(half).status == "truncated"
+
+
+def test_a_jpeg_that_was_cut_and_then_closed_is_truncated() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 60, 3), np.uint8))
+    data = encoded(noise, "JPEG")
+    closed = data[: len(data) // 2] + b"\xff\xd9"
+    for exact in (False, True):
+        found = decode(closed, SPEC, exact=exact)
+        assert isinstance(found, Failure) and found.status == "truncated"
+
+
+def smooth(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    """A picture with as little detail as a photo has."""
+    noise = np.random.default_rng(1).integers(0, 255, (8, 6, 3), np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("resize", ["squash", "pad"])
+def test_a_jpeg_decoded_small_is_the_same_picture(
+    mode: str, orientation: int, resize: Literal["squash", "pad"]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(smooth(700, 1000, mode), "JPEG", exif=exif, quality=95)
+    spec = InputSpec(64, 60, resize)
+    small, full = decode(data, spec), decode(data, spec, exact=True)
+    assert isinstance(small, Photo) and isinstance(full, Photo)
+    assert (small.width, small.height) == (full.width, full.height)
+    assert (small.width, small.height) == ((700, 1000) if orientation < 5 else (1000, 700))
+    assert np.abs(small.pixels.astype(int) - full.pixels).mean() < 1
+    assert np.array_equal(
+        decode(data, InputSpec(1000, 700)).pixels,
+        decode(data, InputSpec(1000, 700), exact=True).pixels,
+    )
+
+
+def test_real_photos_decoded_small_differ_by_about_a_grey_level() -> None:
+    found = sorted(Path(__file__).parents[2].glob("shared/data/ccp/**/*.jpg"))[:60]
+    if not found:
+        pytest.skip("the photos of Clothing Co-Parsing are not here")
+    for side, bound in ((224, 1.5), (64, 2.5)):
+        differences = []
+        for path in found:
+            spec = InputSpec(side, side)
+            small, full = (decode(path.read_bytes(), spec, exact=exact) for exact in (False, True))
+            assert isinstance(small, Photo) and isinstance(full, Photo)
+            differences.append(np.abs(small.pixels.astype(int) - full.pixels).mean())
+        assert np.mean(differences) < bound
 
 
 def test_salvage_leaves_alone_what_is_whole_and_what_shows_nothing() -> None:

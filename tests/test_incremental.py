@@ -17,7 +17,7 @@ from conftest import save_bands
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from test_faults import rows_of, stopped_after_parts
+from test_faults import assert_same, rows_of, stopped_after_parts
 from typer.testing import CliRunner
 
 import fftag.workers
@@ -166,8 +166,7 @@ def test_after_any_changes_a_run_ends_as_a_fresh_one_does(
             tag(Folder(tree.root), out, bundle, options)
             fresh.unlink(missing_ok=True)
             tag(Folder(tree.root), fresh, bundle, options)
-            assert rows_of(out) == rows_of(fresh)
-            assert list(rows_of(out)) == list(rows_of(fresh))
+            assert_same(out, fresh)
             assert validate(out, Folder(tree.root)).valid
 
 
@@ -253,7 +252,7 @@ def test_a_file_just_written_is_not_trusted_by_its_time(
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # and time
     tag(Folder(root), out, session_bundle, OPTIONS)
     tag(Folder(root), tmp_path / "fresh.parquet", session_bundle, OPTIONS)
-    assert rows_of(out) == rows_of(tmp_path / "fresh.parquet")
+    assert_same(out, tmp_path / "fresh.parquet")
 
 
 def test_a_file_is_trusted_once_it_was_read_long_after_it_was_written(
@@ -319,7 +318,8 @@ def test_other_thresholds_decide_the_tags_anew_without_reading_a_photo(
         assert retag(out, stricter) == 13
         tag(Folder(root), again, stricter, replace(OPTIONS, retry_failed=False))
     assert decoded == []
-    assert rows_of(out) == rows_of(again) == rows_of(fresh)
+    assert_same(out, fresh)
+    assert_same(again, fresh)
     assert validate(out, Folder(root)).valid
     about = [json.loads(pq.read_schema(path).metadata[b"fftag"]) for path in (out, fresh)]
     for key in ("model_id", "thresholds", "labels", "scores_id"):
@@ -350,7 +350,7 @@ def test_an_interrupted_run_is_not_mixed_with_a_later_one(
         tag(Folder(root), out, stricter, replace(OPTIONS, batch_size=8, shard_size=16))
     tag(Folder(root), out, stricter, replace(OPTIONS, restart=True))
     tag(Folder(root), tmp_path / "fresh.parquet", stricter, OPTIONS)
-    assert rows_of(out) == rows_of(tmp_path / "fresh.parquet")
+    assert_same(out, tmp_path / "fresh.parquet")
 
 
 # Dry runs and metrics
