@@ -12,6 +12,7 @@ import typer
 
 from fftag import __version__
 from fftag.errors import INTERRUPTED, FftagError
+from fftag.machine import cores
 from fftag.progress import say
 
 app = typer.Typer(
@@ -206,7 +207,7 @@ def data_review(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Labels to list, the likeliest errors.")] = 100,
     device: Device = "auto",
-    workers: Workers = 2,
+    workers: Workers = cores(),
     json_: Json = False,
 ) -> None:
     """List the labels most likely wrong, as a page and as a sheet to correct.
@@ -266,7 +267,7 @@ def train(
         list[str] | None, typer.Option("--set", help="section.key=value; beats the recipe.")
     ] = None,
     device: Device = "auto",
-    workers: Workers = 2,
+    workers: Workers = cores(),
     restart: Annotated[bool, typer.Option(help="Train anew over what --out holds.")] = False,
 ) -> None:
     """Train a model; it ends with a model folder.
@@ -309,7 +310,7 @@ def tune(
         list[str] | None, typer.Option("--set", help="tags.key=value; see docs/training.md.")
     ] = None,
     device: Device = "auto",
-    workers: Workers = 2,
+    workers: Workers = cores(),
 ) -> None:
     """Calibrate a trained model and choose its thresholds anew, for another objective.
 
@@ -337,7 +338,7 @@ def evaluate(
         typer.Option(min=1, help="For the intervals; 1,000, or 200 for over 20,000 photos."),
     ] = None,
     device: Device = "auto",
-    workers: Workers = 2,
+    workers: Workers = cores(),
     json_: Json = False,
 ) -> None:
     """Evaluate a model beside chance and the best constant prediction.
@@ -372,7 +373,7 @@ def compare(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
     device: Device = "auto",
-    workers: Workers = 2,
+    workers: Workers = cores(),
     json_: Json = False,
 ) -> None:
     """Compare evaluated models: figures, and which differences are more than chance.
@@ -412,8 +413,11 @@ def tag(
     sku_pattern: SkuPattern = None,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 64,
-    workers: Workers = 2,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Photos per forward pass; by default as the device has it."),
+    ] = None,
+    workers: Workers = cores(),
     shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
     include: Annotated[
         list[str] | None, typer.Option(help="Only file names like this, such as '*.jpg'.")
@@ -466,13 +470,14 @@ def tag(
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
     from fftag.decode import Limits
     from fftag.metrics_file import measured
+    from fftag.predict import choose_device, default_batch_size
     from fftag.sources import Selection, choose_source
     from fftag.tag import TagOptions
     from fftag.tag import tag as run
 
     own = (out, out.with_name(out.name + ".parts"), db, metrics)
     options = TagOptions(
-        batch_size=batch_size,
+        batch_size=batch_size or default_batch_size(choose_device(device)),
         workers=workers,
         limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
         timeout=timeout,

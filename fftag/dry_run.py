@@ -1,16 +1,17 @@
 """What a run would do, and about how long it would take."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fftag.bundle import Bundle
 from fftag.predict import Predictor, choose_device
+from fftag.replicas import batches_held, scored
 from fftag.sources import Source, list_source
 from fftag.tag import TagOptions, counts, entries_of, make_plan, run_info
 from fftag.workers import batches
@@ -87,8 +88,8 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
             for start in range(0, len(rows), size)
         )
         started = time.monotonic()
-        for batch in batches(source, planned, predictor.spec, options):
-            predictor(torch.from_numpy(batch.pixels))
+        decoded = batches(source, planned, predictor.spec, options, batches_held(device))
+        deque(scored(decoded, predictor), maxlen=0)
         rate = len(rows) / (time.monotonic() - started)
     bytes_needed = (len(listing) + len(plan.pending)) * (BYTES_PER_ROW + 4 * len(run.labels))
     return Ahead(len(listing), counts(plan), len(plan.pending), rate, bytes_needed)

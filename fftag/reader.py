@@ -18,7 +18,7 @@ class ReadOptions:
     """How files are read.
 
     Attributes:
-        batch_size: photos per batch.
+        batch_size: photos per batch. Small ones stay in a core's cache.
         workers: decoding processes; 0 decodes in this one, where a photo that crashes the decoder
             ends the run.
         limits: what is refused as too large.
@@ -27,7 +27,7 @@ class ReadOptions:
         exact: decode JPEGs at their full size (see `fftag.decode.decode`).
     """
 
-    batch_size: int = 64
+    batch_size: int = 16
     workers: int = 2
     limits: Limits = field(default_factory=Limits)
     timeout: float = 60.0

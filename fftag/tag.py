@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 
 from fftag import __version__
 from fftag.atomic import replacing
@@ -28,6 +27,7 @@ from fftag.predict import Predictor, choose_device, choose_precision
 from fftag.previous import Previous, open_previous
 from fftag.progress import progress, say
 from fftag.reader import ReadOptions
+from fftag.replicas import batches_held, scored
 from fftag.sources import Selection, Source, list_source
 from fftag.store import SAME_AS, RunInfo, rows, tags_schema
 from fftag.workers import batches
@@ -260,10 +260,10 @@ def _read(
         progress(len(plan.pending), "tagging", "photo", initial=summary.resumed) as bar,
         deferred() as interruption,
     ):
-        for batch in batches(source, planned, predictor.spec, options):
+        decoded = batches(source, planned, predictor.spec, options, batches_held(device))
+        for batch, predictions in scored(decoded, predictor):
             photos = [_settled(record, plan) for record in batch.photos]
-            scores = predictor(torch.from_numpy(batch.pixels)).scores[: len(photos)]
-            made.append(rows(photos, scores, run, datetime.now(UTC)))
+            made.append(rows(photos, predictions.scores[: len(photos)], run, datetime.now(UTC)))
             summary.recognised += sum(photo[SAME_AS] is not None for photo in photos)
             bar.update(len(photos))
             after = batch.number + 1

@@ -35,7 +35,7 @@ class Batch:
     Attributes:
         number: of the batch, as planned.
         pixels: uint8 [batch size, height, width, 3]; zero where a photo failed or is known, and
-            behind the last one. Valid until the next batch is asked for.
+            behind the last one. Valid for as long as `batches` was told to hold it.
         photos: one record per photo, in the same order (see `fftag.reader.read_photo`).
     """
 
@@ -49,6 +49,7 @@ def batches(
     plan: Iterable[tuple[int, Sequence[dict[str, Any]]]],
     spec: InputSpec,
     options: ReadOptions,
+    held: int = 1,
 ) -> Iterator[Batch]:
     """Decodes batch after batch.
 
@@ -61,6 +62,8 @@ def batches(
         plan: number of each batch and its rows of the listing, at most `options.batch_size`.
         spec: the model's input.
         options: how to read.
+        held: how many batches are in use at once: the pixels of one are valid until so many
+            further ones have been asked for.
 
     Raises:
         FftagError: decoding processes cannot be started.
@@ -68,7 +71,7 @@ def batches(
     if options.workers == 0:
         yield from _in_this_process(source, plan, spec, options)
         return
-    crew = _Crew(source, spec, options)
+    crew = _Crew(source, spec, options, held)
     try:
         yield from crew.work(iter(plan))
     finally:
@@ -175,8 +178,10 @@ class _Worker:
 class _Crew:
     """Workers, the slots that they decode into, and the batches on their way."""
 
-    def __init__(self, source: Source, spec: InputSpec, options: ReadOptions) -> None:
-        count = options.workers * SLOTS_PER_WORKER + 1
+    def __init__(self, source: Source, spec: InputSpec, options: ReadOptions, held: int) -> None:
+        count = options.workers * SLOTS_PER_WORKER + held
+        self.held = held
+        self.yielded: deque[int] = deque()
         shape = (count, options.batch_size, spec.height, spec.width, 3)
         self.memory = _shared_memory(int(np.prod(shape)))
         self.setup = Setup(
@@ -213,9 +218,11 @@ class _Crew:
             first = self.open[0]
             if first.done:
                 photos = [first.records[place] for place in range(len(first.entries))]
-                yield Batch(first.number, self.slots[first.slot], photos)
                 self.open.popleft()
-                self.free.append(first.slot)
+                self.yielded.append(first.slot)
+                yield Batch(first.number, self.slots[first.slot], photos)
+                if len(self.yielded) >= self.held:
+                    self.free.append(self.yielded.popleft())
             else:
                 self._look_after()
 

@@ -148,7 +148,7 @@ def test_an_input_that_cannot_be_allocated_is_refused(folder: Path, key: str, va
 def test_weights_larger_than_the_file_are_refused_before_they_are_allocated(folder: Path) -> None:
     def grow(content: dict[str, Any]) -> None:
         label = content["labels"][0]
-        content["labels"] = [{**label, "name": f"label {number}"} for number in range(900_000)]
+        content["labels"] = [{**label, "name": f"label {number}"} for number in range(200_000)]
 
     bundle = load_bundle(rewritten(folder, grow))
     with pytest.raises(FftagError, match="does not fit its config: 2 tensors differ"):

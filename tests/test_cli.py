@@ -166,6 +166,7 @@ def test_the_models_are_listed_with_their_input() -> None:
     assert {"cnn", "resnet101", "inception_v3"} <= set(listed) and len(listed) > 70
 
 
+@pytest.mark.slow
 def test_the_whole_way_from_photos_to_a_report(bands_manifest: Path, tmp_path: Path) -> None:
     table = tmp_path / "photos.csv"
     frame = pq.read_table(bands_manifest).to_pandas()

@@ -239,6 +239,7 @@ def fftag(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_command_evaluates_what_was_not_and_compares(
     bands_manifest: Path, session_bundle: Bundle, tmp_path: Path
 ) -> None:

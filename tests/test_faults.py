@@ -232,7 +232,7 @@ def noisy(root: Path) -> None:
         path.rename(path.with_name(f"{draw.randbytes(110).hex()}.jpg"))
 
 
-@pytest.mark.parametrize("when", ["first run", "later run"])
+@pytest.mark.parametrize("when", ["first run", pytest.param("later run", marks=pytest.mark.slow)])
 def test_a_full_disk_loses_nothing(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, when: str
 ) -> None:
@@ -271,6 +271,7 @@ def test_a_full_disk_loses_nothing(
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_refused_and_the_old_one_stands(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def log_of(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_weights_of_one(bands_manifest: Path, tmp_path: Path) -> None:
     for processes, name in ((1, "one"), (2, "two")):
         done = train(tmp_path / name, bands_manifest, processes, *EXACT, "run.epochs=3")

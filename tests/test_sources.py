@@ -448,6 +448,7 @@ def test_a_bucket_that_is_not_there_is_an_error(bucket: Any) -> None:
     refused("s3://nothing/here", "cannot list s3://nothing/here")
 
 
+@pytest.mark.slow
 def test_a_service_that_stops_in_between_is_a_coded_failure(bucket: Any) -> None:
     bucket.pipe_file("catalog/a.jpg", b"a")
     source = choose_source("s3://catalog")

@@ -342,7 +342,16 @@ def run_and_kill(command: list[str], parts: Path, after: float, number: signal.S
     return process.wait(60)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        *(
+            pytest.param(number, marks=pytest.mark.slow)
+            for number in (signal.SIGKILL, signal.SIGINT)
+        ),
+    ],
+)
 def test_a_process_killed_in_the_middle_goes_on_by_the_same_command(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, number: signal.Signals
 ) -> None:
