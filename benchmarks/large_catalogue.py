@@ -22,15 +22,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from PIL import Image
+from untrained import make_model
 
-from fftag import models
-from fftag.bundle import ModelConfig, save_bundle
 from fftag.decode import InputSpec
-from fftag.labels import LabelSet
 
-LABELS = 46
 REAL_ONE_IN = 100
 DISTINCT = 500
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -48,7 +44,12 @@ def main() -> None:
         folder = Path(name)
         command = [
             *(sys.executable, "-m", "fftag", "tag", "--json", "--max-failure-rate", "1"),
-            *("--model", str(make_model(folder / "model")), "--workers", str(options.workers)),
+            *(
+                "--model",
+                str(make_model(folder / "model", "cnn", InputSpec(32, 24))),
+                "--workers",
+                str(options.workers),
+            ),
         ]
         curves = {}
         for entries in (options.entries // 4, options.entries):
@@ -67,25 +68,6 @@ def main() -> None:
             done = subprocess.run(again, check=True, capture_output=True, text=True)
             seconds, read = time.perf_counter() - began, json.loads(done.stdout)["read"]
             print(f"{options.photos:>9,} photos, {what}: {seconds:,.1f} s, {read:,} read")
-
-
-def make_model(folder: Path) -> Path:
-    spec = InputSpec(32, 24)
-    labels = LabelSet.of([f"label {number}" for number in range(LABELS)])
-    torch.manual_seed(0)
-    config = ModelConfig(
-        architecture="cnn",
-        labels=labels,
-        thresholds=(0.5,) * LABELS,
-        input=spec,
-        prevalence=(0.5,) * LABELS,
-        validation=({"tp": 1, "fp": 1, "fn": 1, "tn": 1},) * LABELS,
-        recipe={},
-        data_fingerprint="0" * 64,
-        versions={},
-    )
-    weights = models.build("cnn", LABELS, spec).state_dict()
-    return save_bundle(folder, config, weights).path
 
 
 def make_photos(root: Path, count: int) -> None:

@@ -17,14 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
+from untrained import make_model
 
-from fftag import models
-from fftag.bundle import ModelConfig, save_bundle
 from fftag.decode import InputSpec
-from fftag.labels import LabelSet
 
-LABELS = 46
 AFTERNOON = Path(__file__).with_name("afternoon.py")
 
 
@@ -52,7 +48,7 @@ def main() -> None:
 
 def compared(folder: Path, architecture: str, side: int, count: int, rounds: int) -> str:
     """One row of the table."""
-    model = make_model(folder / "model", architecture, side)
+    model = make_model(folder / "model", architecture, InputSpec(side, side))
     photos, there, here = folder / "photos", folder / "a.parquet", folder / "b.parquet"
     script = [sys.executable, AFTERNOON, model, photos, there]
     tool = [sys.executable, "-m", "fftag", "tag", photos, "--out", here, "--model", model]
@@ -69,24 +65,6 @@ def compared(folder: Path, architecture: str, side: int, count: int, rounds: int
     off = np.abs(found - wanted).mean()
     rates = f"{theirs:.1f} | {ours:.1f} | {ratio:.2f}"
     return f"| {architecture} at {side} | {count} | {rates} | {off:.4f} |"
-
-
-def make_model(folder: Path, architecture: str, side: int) -> Path:
-    spec = InputSpec(side, side)
-    labels = LabelSet.of([f"label {number}" for number in range(LABELS)])
-    torch.manual_seed(0)
-    config = ModelConfig(
-        architecture=architecture,
-        labels=labels,
-        thresholds=(0.5,) * LABELS,
-        input=spec,
-        prevalence=(0.5,) * LABELS,
-        validation=({"tp": 1, "fp": 1, "fn": 1, "tn": 1},) * LABELS,
-        recipe={},
-        data_fingerprint="0" * 64,
-        versions={},
-    )
-    return save_bundle(folder, config, models.build(architecture, LABELS, spec).state_dict()).path
 
 
 if __name__ == "__main__":
