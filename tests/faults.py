@@ -1,6 +1,14 @@
-"""Faults for decoding processes: photos that kill, hang or exhaust whoever decodes them."""
+"""Faults: photos that kill, hang or exhaust whoever decodes them; runs that die between parts."""
 
 from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from fftag.bundle import Bundle
+from fftag.parts import PartStore
+from fftag.sources import Folder
+from fftag.tag import TagOptions, tag
 
 MARK = b"FAULT:"
 FAULTS = {  # what a photo's mark does -> the status that its row must get
@@ -70,3 +78,21 @@ def install(folder: Path, site: str = SITE) -> str:
 def afflict(path: Path, fault: str) -> None:
     """Marks a photo behind its end, where no decoder looks."""
     path.write_bytes(path.read_bytes() + MARK + fault.encode())
+
+
+def stopped_after_parts(
+    root: Path, out: Path, bundle: Bundle, count: int, options: TagOptions
+) -> None:
+    """Leaves what a run leaves that is killed after so many parts."""
+    write, written = PartStore.write, 0
+
+    def write_then_die(self: PartStore, first: int, stop: int, table: pa.Table) -> None:
+        nonlocal written
+        if written == count:
+            raise KeyboardInterrupt
+        written += 1
+        write(self, first, stop, table)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PartStore, "write", write_then_die)
+        tag(Folder(root), out, bundle, options)

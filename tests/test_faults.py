@@ -14,15 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from faults import BROKEN_SITE, FAULTS, SITE, afflict, install
+from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
 
 import fftag.workers
 from fftag.bundle import Bundle
 from fftag.errors import FftagError
-from fftag.parts import PartStore
 from fftag.sources import Folder
 from fftag.sources.local import LocalReader
 from fftag.tag import TagOptions, tag
@@ -299,7 +297,7 @@ def test_a_part_that_was_damaged_is_done_again(
     root, out = folder_of_photos(64), tmp_path / "tags.parquet"
     clean = tmp_path / "clean.parquet"
     tag(Folder(root), clean, session_bundle, HERE)
-    stopped_after_parts(root, out, session_bundle, 3)
+    stopped_after_parts(root, out, session_bundle, 3, HERE)
     first, second, _ = sorted(tmp_path.glob("tags.parquet.parts/part-*"))
     content = first.read_bytes()
     middle = len(content) // 2
@@ -312,22 +310,6 @@ def test_a_part_that_was_damaged_is_done_again(
     first.write_bytes(damaged[damage])
     summary = tag(Folder(root), out, session_bundle, HERE)
     assert summary.resumed == 32 and rows_of(out) == rows_of(clean)
-
-
-def stopped_after_parts(root: Path, out: Path, bundle: Bundle, count: int) -> None:
-    """Leaves what a run leaves that is killed after so many parts."""
-    write, written = PartStore.write, 0
-
-    def write_then_die(self: PartStore, first: int, stop: int, table: pa.Table) -> None:
-        nonlocal written
-        if written == count:
-            raise KeyboardInterrupt
-        written += 1
-        write(self, first, stop, table)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(PartStore, "write", write_then_die)
-        tag(Folder(root), out, bundle, HERE)
 
 
 # Clocks

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import save_bands
+from faults import stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from test_faults import assert_same, rows_of, stopped_after_parts
+from test_faults import assert_same, rows_of
 from typer.testing import CliRunner
 
 import fftag.workers
@@ -347,7 +348,7 @@ def test_an_interrupted_run_is_not_mixed_with_a_later_one(
     folder_of_photos: Make, session_bundle: Bundle, stricter: Bundle, tmp_path: Path
 ) -> None:
     root, out = folder_of_photos(40), tmp_path / "tags.parquet"
-    stopped_after_parts(root, out, session_bundle, 1)
+    stopped_after_parts(root, out, session_bundle, 1, replace(OPTIONS, batch_size=8, shard_size=16))
     with pytest.raises(FftagError, match=r"another .*thresholds.*--restart"):
         tag(Folder(root), out, stricter, replace(OPTIONS, batch_size=8, shard_size=16))
     tag(Folder(root), out, stricter, replace(OPTIONS, restart=True))

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from faults import stopped_after_parts
 
 from fftag.bundle import Bundle
 from fftag.decode import Limits
 from fftag.errors import FftagError
-from fftag.parts import PartStore, locked
+from fftag.parts import locked
 from fftag.sources import Folder, list_source
 from fftag.store import STATUSES, rows
 from fftag.tag import TagOptions, tag
@@ -212,19 +213,7 @@ def test_too_many_failures_publish_nothing_and_are_tried_again(
 
 def interrupted(root: Path, out: Path, bundle: Bundle, parts: int) -> Path:
     """Leaves what a run killed after so many parts leaves; returns the folder of parts."""
-    written = 0
-    original = PartStore.write
-
-    def write_then_die(self: PartStore, first: int, stop: int, table: pa.Table) -> None:
-        nonlocal written
-        if written == parts:
-            raise KeyboardInterrupt
-        written += 1
-        original(self, first, stop, table)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(PartStore, "write", write_then_die)
-        tag(Folder(root), out, bundle, QUICK)
+    stopped_after_parts(root, out, bundle, parts, QUICK)
     return out.with_name(out.name + ".parts")
 
 
