@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import re
-import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from fftag.errors import FftagError
 from fftag.progress import say
 
 RECORD = "run.json"
+# A process that was killed may hold it until the processes that it was starting are there.
+SECONDS_TO_WAIT_FOR_THE_LOCK = 1.0
 NAME = re.compile(r"part-(\d+)-(\d+)-([0-9a-f]{16})\.parquet")
 
 
@@ -66,31 +68,25 @@ class PartStore:
         self.identity = json.loads(json.dumps(identity))
         self.finished: list[Part] = []
 
-    @contextmanager
-    def open(self, restart: bool = False) -> Iterator[None]:
-        """Locks the output for this process, and goes on with an interrupted run of the same kind.
+    def take_up(self, restart: bool = False, published: str | None = None) -> None:
+        """Goes on with an interrupted run of the same kind, or begins; the output is `locked`.
 
         Args:
             restart: throw away what an interrupted run left.
+            published: id of the run whose rows stand in the output, where something does.
 
         Raises:
-            FftagError: the output cannot be written, another process writes it, or what is there
-                is of a run with another listing, model or settings.
+            FftagError: what is there is of a run with another listing, model or settings.
         """
-        with locked(self.out):
-            if restart:
-                for path in self.folder.iterdir():
-                    path.unlink()
-            self._take_up_or_begin()
-            yield
-
-    def _take_up_or_begin(self) -> None:
         record = self.folder / RECORD
+        there = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+        # A run that was killed between its publication and its end has left its parts.
+        if restart or there.get("run_id") in (None, published):
+            self.clear()
         parts = self._whole_parts()
         if not parts:
             write_text(record, json.dumps({**self.identity, "run_id": self.run_id}, indent=1))
             return
-        there = json.loads(record.read_text(encoding="utf-8"))
         differing = [name for name, value in self.identity.items() if there.get(name) != value]
         if differing:
             raise FftagError(
@@ -99,6 +95,14 @@ class PartStore:
             )
         self.run_id = there["run_id"]
         self.finished = parts
+
+    def clear(self) -> None:
+        """Removes all files; the record last, as parts without one are nobody's."""
+        record = self.folder / RECORD
+        for path in self.folder.iterdir():
+            if path != record:
+                path.unlink()
+        record.unlink(missing_ok=True)
 
     def _whole_parts(self) -> list[Part]:
         """The parts whose bytes are those that were written; others are removed, as are leftovers
@@ -147,14 +151,12 @@ class PartStore:
         (self.folder / part.file_name).unlink()
         self.finished.remove(part)
 
-    def remove(self) -> None:
-        """Takes the folder away, after publication."""
-        shutil.rmtree(self.folder)
-
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Makes `<out>.parts/` and locks it until the block is left or the process dies.
+
+    Left empty, the folder is removed.
 
     Raises:
         FftagError: the folder cannot be written, or another process has the lock.
@@ -168,13 +170,21 @@ def locked(out: Path) -> Iterator[None]:
     except OSError as error:
         raise FftagError(f"cannot write {error.filename or out}: {error.strerror}") from error
     try:
-        if not _lock(descriptor, folder):
+        deadline = time.monotonic() + SECONDS_TO_WAIT_FOR_THE_LOCK
+        while not _lock(descriptor, folder):
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
             raise FftagError(
                 f"another fftag is writing {out}: wait for it, or choose another --out"
             )
         for leftover in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
             leftover.unlink()  # of a process that was killed while it published
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # an interrupted run has left parts
+                folder.rmdir()
     finally:
         os.close(descriptor)
 

@@ -83,6 +83,15 @@ def open_previous(path: Path) -> Previous | None:
         ) from error
 
 
+def published_run(path: Path) -> str | None:
+    """The id of the run whose rows are at a path; None for nothing, or no tags file."""
+    try:
+        previous = open_previous(path)
+    except FftagError:
+        return None
+    return previous.run["run_id"] if previous else None
+
+
 class Rows:
     """Rows of a tags file, asked for in rising order; some thousand are held at a time."""
 

@@ -24,7 +24,7 @@ from fftag.merge import ROWS_PER_GROUP, merged, retagged
 from fftag.parts import PartStore, locked
 from fftag.plan import Plan, plan_all, plan_changes
 from fftag.predict import Predictor, choose_device, choose_precision
-from fftag.previous import Previous, open_previous
+from fftag.previous import Previous, open_previous, published_run
 from fftag.progress import progress, say
 from fftag.reader import ReadOptions
 from fftag.replicas import batches_held, scored
@@ -172,12 +172,13 @@ def tag(
         FftagError: nothing to tag, an output that cannot be written, an interrupted run of another
             kind, an interruption, or more failures or removals than the options allow.
     """
-    listing = list_source(source, options.selection)
-    run = run_info(source.name, bundle, options)
-    previous, plan = make_plan(listing, out, run, options)
-    summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
-    store = PartStore(out, run.run_id, _identity(listing, previous, run, options))
-    with store.open(options.restart):
+    with locked(out):
+        listing = list_source(source, options.selection)
+        run = run_info(source.name, bundle, options)
+        previous, plan = make_plan(listing, out, run, options)
+        summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
+        store = PartStore(out, run.run_id, _identity(listing, previous, run, options))
+        store.take_up(options.restart, published_run(out))
         run = replace(run, run_id=store.run_id)
         started = time.monotonic()
         try:
@@ -190,7 +191,7 @@ def tag(
             say(f"nothing to do: {out} is up to date")
             for table in previous.blocks(ROWS_PER_GROUP):
                 summary.add(table)
-        store.remove()
+        store.clear()
     return summary
 
 
@@ -341,14 +342,13 @@ def retag(tags: Path, bundle: Bundle) -> int:
             f"the scores in {tags} are not those of {bundle.path}: run `fftag tag` with it, which "
             "reads the photos"
         )
-    with locked(tags):
-        with (
-            replacing(tags) as temporary,
-            pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer,
-        ):
-            for table in previous.blocks(ROWS_PER_GROUP):
-                writer.write_table(retagged(table, run), row_group_size=ROWS_PER_GROUP)
-        tags.with_name(tags.name + ".parts").rmdir()
+    with (
+        locked(tags),
+        replacing(tags) as temporary,
+        pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer,
+    ):
+        for table in previous.blocks(ROWS_PER_GROUP):
+            writer.write_table(retagged(table, run), row_group_size=ROWS_PER_GROUP)
     return previous.rows
 
 

@@ -21,6 +21,7 @@ from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_pa
 import fftag.workers
 from fftag.bundle import Bundle
 from fftag.errors import FftagError
+from fftag.parts import PartStore
 from fftag.sources import Folder
 from fftag.sources.local import LocalReader
 from fftag.tag import TagOptions, tag
@@ -212,6 +213,7 @@ import sys
 from pathlib import Path
 from fftag.bundle import load_bundle
 from fftag.errors import FftagError
+from fftag.parts import PartStore
 from fftag.sources import Folder
 from fftag.tag import TagOptions, tag
 root, out, model, workers = sys.argv[1:]
@@ -369,6 +371,37 @@ def test_a_clock_set_back_between_two_runs_does_not_matter(
 # kill -9
 
 
+class Killed(BaseException):
+    """Stands for a SIGKILL at a certain line."""
+
+
+@pytest.mark.parametrize("parts_left", [3, 1])
+def test_killed_after_publication_the_next_run_finds_its_work_done(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parts_left: int,
+) -> None:
+    def killed_while_clearing(store: PartStore) -> None:
+        for part in store.finished[parts_left:]:
+            (store.folder / part.file_name).unlink()
+        if store.finished:
+            raise Killed
+
+    root, out = folder_of_photos(48), tmp_path / "tags.parquet"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(PartStore, "clear", killed_while_clearing)
+        tag(Folder(root), out, session_bundle, HERE)
+    published = rows_of(out)
+    assert len(list((tmp_path / "tags.parquet.parts").glob("*.parquet"))) == parts_left
+    images(root)[0].unlink()
+    summary = tag(Folder(root), out, session_bundle, HERE)
+    assert summary.plan["removed"] == 1
+    assert [*rows_of(out).values()] == [*published.values()][1:]
+    assert not (tmp_path / "tags.parquet.parts").exists()
+
+
 # One process imports torch; each run is a fork of it, which starts at once.
 RUNS = """
 import os, sys
@@ -383,7 +416,7 @@ torch.set_num_threads(1)
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        sys.stdout = sys.stderr = open(os.devnull, "w")
+        sys.stdout = sys.stderr
         tag(Folder(root), out, load_bundle(model), options)
         os._exit(0)
     print(child, flush=True)
@@ -402,7 +435,11 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_rows(
     for path in draw.sample(images(root), photos // 20):
         path.write_bytes(path.read_bytes()[:200])
     command = [sys.executable, "-c", RUNS, str(root), str(out), str(session_bundle.path)]
-    runs = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    complaints = tmp_path / "complaints.txt"
+    with complaints.open("w") as errors:
+        runs = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
     assert runs.stdin and runs.stdout
 
     def run(killed_after: float | None) -> int:
@@ -414,7 +451,9 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_rows(
             time.sleep(killed_after)
             with suppress(ProcessLookupError):  # it has ended
                 os.kill(child, signal.SIGKILL)
-        return os.waitstatus_to_exitcode(int(runs.stdout.readline()))
+        ended = os.waitstatus_to_exitcode(int(runs.stdout.readline()))
+        assert ended in (0, -signal.SIGKILL), complaints.read_text()[-2000:]
+        return ended
 
     assert run(None) == 0
     out.unlink()
@@ -440,5 +479,6 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_rows(
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "catalog",
         "clean.parquet",
+        "complaints.txt",
         "tags.parquet",
     ]
