@@ -198,8 +198,7 @@ def save_bundle(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Bu
     with replacing(path / WEIGHTS) as temporary:
         save_file({key: value.cpu().contiguous() for key, value in state.items()}, temporary)
     write_text(path / CONFIG, json.dumps(config.to_json(), indent=1, ensure_ascii=False) + "\n")
-    # The form that `sha256sum --check` reads.
-    sums = [f"{_digest(path / name)}  {name}\n" for name in (CONFIG, WEIGHTS)]
+    sums = [digest_line(path / name) for name in (CONFIG, WEIGHTS)]
     write_text(path / DIGESTS, "".join(sums))
     return load_bundle(path)
 
@@ -221,7 +220,7 @@ def load_bundle(path: Path) -> Bundle:
             raise FftagError(f"{path / name} is larger than any that `fftag train` writes")
     sums = (path / DIGESTS).read_text(encoding="utf-8", errors="replace")
     for name in (CONFIG, WEIGHTS):
-        if f"{_digest(path / name)}  {name}\n" not in sums:
+        if digest_line(path / name) not in sums:
             raise FftagError(
                 f"{path / name} is not the file that was saved: its digest is not the one in "
                 f"{DIGESTS}; copy the model folder again from where it came"
@@ -270,6 +269,11 @@ def _checked(config: ModelConfig) -> ModelConfig:
     if not all(map(math.isfinite, config.thresholds)):
         raise ValueError("a threshold that is no number")
     return config
+
+
+def digest_line(path: Path) -> str:
+    """A line on a file in the form that `sha256sum --check` reads."""
+    return f"{_digest(path)}  {path.name}\n"
 
 
 def _digest(path: Path) -> str:

@@ -33,6 +33,14 @@ Workers = Annotated[
     int,
     typer.Option(min=0, envvar="FFTAG_WORKERS", help="Decoding processes; 0 decodes in this one."),
 ]
+Tier = Annotated[
+    str,
+    typer.Option(
+        envvar="FFTAG_TIER",
+        help="exact (fp32, JPEGs decoded in full), fast (half precision where the device has it), "
+        "or int8 (of a model that `fftag quantize` made so).",
+    ),
+]
 ModelFolder = Annotated[
     Path | None,
     typer.Option(envvar="FFTAG_MODEL", help="Model folder; by default the newest under runs/."),
@@ -326,6 +334,33 @@ def tune(
 
 
 @app.command()
+def quantize(
+    model: Annotated[Path, typer.Argument(help="Model folder; its int8 form goes into it.")],
+    data: Annotated[Path, typer.Option(help="Manifest; its training split calibrates.")],
+    split: Annotated[str, typer.Option(help="Where fp32 and int8 are compared.")] = "val",
+    photos: Annotated[int, typer.Option(min=1, help="To calibrate on.")] = 300,
+    max_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="Keep nothing if macro-F1 falls by more.")
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(help="Of the draw of photos.")] = 0,
+    workers: Workers = cores(),
+    json_: Json = False,
+) -> None:
+    """Give a model an int8 form for CPUs, and measure how its tags agree with those of fp32.
+
+    Example: fftag quantize runs/cnn --data dataset.parquet
+    """
+    from fftag.bundle import load_bundle
+    from fftag.datasets.manifest import read_manifest
+    from fftag.training.quantize import quantize as run
+    from fftag.training.quantize import report_lines
+
+    bundle = load_bundle(model)
+    report = run(bundle, read_manifest(data), split, photos, max_drop, seed, workers)
+    _emit(report, report_lines(bundle, report), json_)
+
+
+@app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     data: Annotated[Path, typer.Option(help="Manifest.")],
@@ -338,6 +373,7 @@ def evaluate(
         typer.Option(min=1, help="For the intervals; 1,000, or 200 for over 20,000 photos."),
     ] = None,
     device: Device = "auto",
+    tier: Tier = "fast",
     workers: Workers = cores(),
     json_: Json = False,
 ) -> None:
@@ -351,7 +387,8 @@ def evaluate(
 
     folder = out or model / f"evaluation-{split}"
     bundle = load_bundle(model)
-    content = evaluate_model(bundle, read_manifest(data), split, folder, device, workers, resamples)
+    manifest = read_manifest(data)
+    content = evaluate_model(bundle, manifest, split, folder, device, workers, resamples, tier)
     _emit(content, summary_lines(content, folder), json_)
 
 
@@ -412,7 +449,8 @@ def tag(
     products: Annotated[Path | None, typer.Option(help="Product feed for --db.")] = None,
     sku_pattern: SkuPattern = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    tier: Tier = "fast",
+    backend: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Photos per forward pass; by default as the device has it."),
@@ -443,9 +481,7 @@ def tag(
     worker_memory: Annotated[
         int, typer.Option(min=512, help="Megabytes (MiB) for one decoding process (Linux).")
     ] = 4096,
-    exact: Annotated[
-        bool, typer.Option(help="Decode JPEGs at their full size: slower, almost the same.")
-    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Short for --tier exact.")] = False,
     strict: Annotated[bool, typer.Option(help="Exit with 3 if any file failed.")] = False,
     restart: Annotated[bool, typer.Option(help="Throw away an interrupted run.")] = False,
     force: Annotated[bool, typer.Option(help="Read every file, changed or not.")] = False,
@@ -482,9 +518,10 @@ def tag(
         limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
         timeout=timeout,
         worker_memory=worker_memory * 2**20,
-        exact=exact,
+        exact=exact or tier == "exact",
         device=device,
-        precision=precision,
+        tier="exact" if exact else tier,
+        backend=backend,
         shard_size=shard_size,
         selection=Selection(tuple(include or ()), tuple(path for path in own if path)),
         restart=restart,

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from fftag.backends import open_scorer
 from fftag.bundle import Bundle
-from fftag.predict import Predictor, choose_device
+from fftag.copies import Copies
+from fftag.predict import choose_device
 from fftag.replicas import batches_held, scored
 from fftag.sources import Source, list_source
-from fftag.tag import TagOptions, counts, entries_of, make_plan, run_info
+from fftag.tag import TagOptions, arithmetic, counts, entries_of, make_plan, run_info
 from fftag.workers import batches
 
 SAMPLE = 256  # files read to estimate the rate
@@ -80,16 +82,16 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
     if len(plan.pending):
         size = options.batch_size
         device = choose_device(options.device)
-        precision = run.settings["precision"]
-        predictor = Predictor(bundle.build(), bundle.config.input, device, precision)
+        scorer = open_scorer(bundle, arithmetic(options), device)
+        copies = Copies(len(run.labels))
         rows = plan.pending[chosen]
         planned = (
-            (start, entries_of(listing, plan, rows[start : start + size]))
+            (start, entries_of(listing, plan, copies, rows[start : start + size]))
             for start in range(0, len(rows), size)
         )
         started = time.monotonic()
-        decoded = batches(source, planned, predictor.spec, options, batches_held(device))
-        deque(scored(decoded, predictor), maxlen=0)
+        decoded = batches(source, planned, scorer.spec, options, batches_held(device))
+        deque(scored(decoded, scorer, copies), maxlen=0)
         rate = len(rows) / (time.monotonic() - started)
     bytes_needed = (len(listing) + len(plan.pending)) * (BYTES_PER_ROW + 4 * len(run.labels))
     return Ahead(len(listing), counts(plan), len(plan.pending), rate, bytes_needed)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,8 @@ from urllib.error import URLError
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
 from torchvision import models as zoo
 from torchvision.models.vision_transformer import interpolate_embeddings
 
@@ -306,6 +309,17 @@ def _load_file(model: Classifier, architecture: str, path: Path) -> None:
             f"shape, the first is {lacking[0]}; give weights of that architecture and input size"
         )
     model.load_state_dict(fitting, strict=False)
+
+
+def fused(model: Classifier) -> Classifier:
+    """A model in evaluation mode with its batch norms folded into the convolutions before them.
+
+    A network that torch.fx cannot trace stays as it is.
+    """
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.backbone.modules()):
+        with suppress(TraceError):
+            model.backbone = fuse(model.backbone)
+    return model
 
 
 def _is_output(key: str) -> bool:

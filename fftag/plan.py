@@ -64,12 +64,11 @@ class Known:
         low, high = np.searchsorted(self.sizes, [size, size + 1])
         return tuple(digest.decode() for digest in self.digests[low:high])
 
-    def row(self, size: int, digest: str) -> int:
-        """The row of a known photo."""
-        low = int(np.searchsorted(self.sizes, size))
-        while self.digests[low] != digest.encode():
-            low += 1
-        return int(self.rows[low])
+    def row(self, size: int, digest: str) -> int | None:
+        """The row of a known photo; None where it is not one."""
+        low, high = np.searchsorted(self.sizes, [size, size + 1])
+        found = np.flatnonzero(self.digests[low:high] == digest.encode())
+        return int(self.rows[low + found[0]]) if len(found) else None
 
 
 def plan_all(listing: Listing) -> Plan:

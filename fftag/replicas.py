@@ -4,11 +4,14 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 
+from fftag.backends import Scorer
+from fftag.copies import Copies
 from fftag.machine import cores
-from fftag.predict import Predictions, Predictor
 from fftag.workers import Batch
 
 ON_AN_ACCELERATOR = 2  # one batch is computed while the next is copied
@@ -31,38 +34,73 @@ def batches_held(device: torch.device) -> int:
     return replica_count(device) + WAITING + 1
 
 
-def scored(batches: Iterator[Batch], predictor: Predictor) -> Iterator[tuple[Batch, Predictions]]:
+def scored(
+    batches: Iterator[Batch], scorer: Scorer, copies: Copies
+) -> Iterator[tuple[Batch, np.ndarray]]:
     """Scores batches in their order.
 
     Args:
         batches: decoded; so many are asked for ahead of the one that is yielded that
             `batches_held` are in use at once.
-        predictor: may be called by several threads at a time.
+        scorer: may be called by several threads at a time.
+        copies: what was scored so far; a photo with the same content takes its scores.
+
+    Yields:
+        Each batch, and the scores of its photos: float32 [photos, labels]; zero for those that
+        failed, and for those that are known from the run before.
 
     Raises:
-        FftagError: see `Predictor.__call__`.
+        FftagError: the scores are not finite.
     """
-    count = replica_count(predictor.device)
-    pending: deque[tuple[Batch, Future[Predictions]]] = deque()
+    count = replica_count(scorer.device)
+    pending: deque[tuple[Batch, list[int], Future[np.ndarray]]] = deque()
     with (
-        _one_thread_each(predictor.device),
+        _one_thread_each(scorer.device),
         ThreadPoolExecutor(
-            count, "replica", torch.set_num_threads, _threads(predictor.device)
+            count, "replica", torch.set_num_threads, _threads(scorer.device)
         ) as pool,
     ):
         try:
             for batch in batches:
-                pixels = torch.from_numpy(batch.pixels)
-                pending.append((batch, pool.submit(predictor, pixels)))
+                wanted = [
+                    place
+                    for place, photo in enumerate(batch.photos)
+                    if _has_pixels(photo) and copies.is_first(photo)
+                ]
+                pending.append((batch, wanted, pool.submit(_scores, scorer, batch, wanted)))
                 if len(pending) > count + WAITING - 1:
-                    first, found = pending.popleft()
-                    yield first, found.result()
+                    yield _settled(*pending.popleft(), copies)
             while pending:
-                first, found = pending.popleft()
-                yield first, found.result()
+                yield _settled(*pending.popleft(), copies)
         finally:
-            for _, left in pending:
+            for _, _, left in pending:
                 left.cancel()
+
+
+def _has_pixels(photo: dict[str, Any]) -> bool:
+    return photo["status"] == "ok" and not photo["known"]
+
+
+def _scores(scorer: Scorer, batch: Batch, wanted: list[int]) -> np.ndarray:
+    """float32 [wanted, labels]"""
+    if not wanted:
+        return np.empty((0, 0), np.float32)
+    everything = len(wanted) == len(batch.pixels)
+    return scorer(batch.pixels if everything else batch.pixels[wanted]).scores
+
+
+def _settled(
+    batch: Batch, wanted: list[int], future: Future[np.ndarray], copies: Copies
+) -> tuple[Batch, np.ndarray]:
+    scores = np.zeros((len(batch.photos), copies.labels), np.float32)
+    for place, found in zip(wanted, future.result(), strict=True):
+        scores[place] = found
+        copies.keep(batch.photos[place], found)
+    for place in set(range(len(batch.photos))).difference(wanted):
+        photo = batch.photos[place]
+        if photo["status"] == "ok" and (kept := copies.take(photo)) is not None:
+            scores[place] = kept
+    return batch, scores
 
 
 def _threads(device: torch.device) -> tuple[int]:

@@ -3,11 +3,13 @@
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +18,16 @@ import pyarrow.parquet as pq
 
 from fftag import __version__
 from fftag.atomic import replacing
+from fftag.backends import Arithmetic, choose_arithmetic, open_scorer, scores_id
 from fftag.bundle import Bundle
+from fftag.copies import Copies
 from fftag.errors import DONE, INTERRUPTED, SOME_FILES_FAILED, TOO_MANY_FAILED, FftagError
 from fftag.interrupt import deferred
 from fftag.listing import Listing
 from fftag.merge import ROWS_PER_GROUP, merged, retagged
 from fftag.parts import PartStore, locked
 from fftag.plan import Plan, plan_all, plan_changes
-from fftag.predict import Predictor, choose_device, choose_precision
+from fftag.predict import choose_device
 from fftag.previous import Previous, open_previous, published_run
 from fftag.progress import progress, say
 from fftag.reader import ReadOptions
@@ -32,6 +36,8 @@ from fftag.sources import Selection, Source, list_source
 from fftag.store import SAME_AS, RunInfo, rows, tags_schema
 from fftag.workers import batches
 
+P = ParamSpec("P")
+
 
 @dataclass(frozen=True)
 class TagOptions(ReadOptions):
@@ -39,7 +45,8 @@ class TagOptions(ReadOptions):
 
     Attributes:
         device: see `fftag.predict.choose_device`.
-        precision: see `fftag.predict.choose_precision`.
+        tier: see `fftag.backends.choose_arithmetic`.
+        backend: see there.
         shard_size: photos per part file; what an interruption can cost.
         selection: which files of the source.
         restart: throw away what an interrupted run left.
@@ -50,7 +57,8 @@ class TagOptions(ReadOptions):
     """
 
     device: str = "auto"
-    precision: str = "auto"
+    tier: str = "fast"
+    backend: str = "auto"
     shard_size: int = 1024
     selection: Selection = field(default_factory=Selection)
     restart: bool = False
@@ -251,26 +259,31 @@ def _read(
     if not missing:
         return
     device = choose_device(options.device)
-    predictor = Predictor(bundle.build(), bundle.config.input, device, run.settings["precision"])
+    scorer = open_scorer(bundle, arithmetic(options), device)
+    copies = Copies(len(run.labels))
+    for part in store.finished:
+        copies.load(store.read(part))
     per_part = max(1, options.shard_size // size)
     made: list[pa.Table] = []
     planned = (
-        (n, entries_of(listing, plan, plan.pending[n * size : (n + 1) * size])) for n in missing
+        (n, entries_of(listing, plan, copies, plan.pending[n * size : (n + 1) * size]))
+        for n in missing
     )
     with (
         progress(len(plan.pending), "tagging", "photo", initial=summary.resumed) as bar,
         deferred() as interruption,
+        _one_at_a_time(store.write) as write,
     ):
-        decoded = batches(source, planned, predictor.spec, options, batches_held(device))
-        for batch, predictions in scored(decoded, predictor):
+        decoded = batches(source, planned, scorer.spec, options, batches_held(device))
+        for batch, scores in scored(decoded, scorer, copies):
             photos = [_settled(record, plan) for record in batch.photos]
-            made.append(rows(photos, predictions.scores[: len(photos)], run, datetime.now(UTC)))
-            summary.recognised += sum(photo[SAME_AS] is not None for photo in photos)
+            made.append(rows(photos, scores, run, datetime.now(UTC)))
+            summary.recognised += sum(record["known"] for record in batch.photos)
             bar.update(len(photos))
             after = batch.number + 1
             whole = after % per_part == 0 or after == total or after in done
             if whole or interruption.asked:
-                store.write(after - len(made), after, pa.concat_tables(made))
+                write(after - len(made), after, pa.concat_tables(made))
                 made = []
             if interruption.asked and after < total:
                 raise FftagError(
@@ -280,18 +293,40 @@ def _read(
                 )
 
 
-def entries_of(listing: Listing, plan: Plan, chosen: np.ndarray) -> list[dict[str, Any]]:
+@contextmanager
+def _one_at_a_time(function: Callable[P, None]) -> Iterator[Callable[P, None]]:
+    """Runs a function in a thread beside; a call waits for the one before, and has its error."""
+    with ThreadPoolExecutor(1, "writer") as thread:
+        before: Future[None] | None = None
+
+        def call(*args: P.args, **kwargs: P.kwargs) -> None:
+            nonlocal before
+            if before is not None:
+                before.result()
+            before = thread.submit(function, *args, **kwargs)
+
+        try:
+            yield call
+        finally:
+            if before is not None:
+                before.result()
+
+
+def entries_of(
+    listing: Listing, plan: Plan, copies: Copies, chosen: np.ndarray
+) -> list[dict[str, Any]]:
     """Rows of the listing by number, each with the digests under which it may be known."""
     entries: list[dict[str, Any]] = listing.files.take(pa.array(chosen)).to_pylist()
     for entry in entries:
-        entry["known"] = plan.known.of_size(entry["size"])
+        size = entry["size"]
+        entry["known"] = plan.known.of_size(size) + copies.of_size(size)
     return entries
 
 
 def _settled(record: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    known = record.pop("known")
-    row = plan.known.row(record["file_size"], record["content_sha256"]) if known else None
-    return record | {SAME_AS: row}
+    if not record["known"]:
+        return record | {SAME_AS: None}
+    return record | {SAME_AS: plan.known.row(record["file_size"], record["content_sha256"])}
 
 
 def _publish(
@@ -336,7 +371,8 @@ def retag(tags: Path, bundle: Bundle) -> int:
     if previous is None:
         raise FftagError(f"{tags} does not exist: give a file that `fftag tag` wrote")
     settings = previous.run["settings"]
-    run = replace(_run_info(previous.run["source"], bundle, settings), run_id=uuid.uuid4().hex)
+    scores = scores_id(bundle, settings["precision"])
+    run = _run_info(previous.run["source"], bundle, scores, settings)
     if previous.differences(run):
         raise FftagError(
             f"the scores in {tags} are not those of {bundle.path}: run `fftag tag` with it, which "
@@ -352,26 +388,31 @@ def retag(tags: Path, bundle: Bundle) -> int:
     return previous.rows
 
 
+def arithmetic(options: TagOptions) -> Arithmetic:
+    """How scores are computed with these options."""
+    return choose_arithmetic(options.tier, options.backend, choose_device(options.device))
+
+
 def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
     """What a run with these options says of itself."""
-    device = choose_device(options.device)
+    chosen = arithmetic(options)
     settings = {
-        "device": device.type,
-        "precision": choose_precision(options.precision, device),
+        "device": choose_device(options.device).type,
+        **chosen.to_json(),
         "batch_size": options.batch_size,
         "limits": asdict(options.limits),
         "decoder": "full" if options.exact else "scaled",
         "timeout": options.timeout,
     }
-    return _run_info(source, bundle, settings)
+    return _run_info(source, bundle, scores_id(bundle, chosen.precision), settings)
 
 
-def _run_info(source: str, bundle: Bundle, settings: dict[str, Any]) -> RunInfo:
+def _run_info(source: str, bundle: Bundle, scores: str, settings: dict[str, Any]) -> RunInfo:
     config = bundle.config
     return RunInfo(
         run_id=uuid.uuid4().hex,
         model_id=bundle.model_id,
-        scores_id=bundle.scores_id,
+        scores_id=scores,
         fftag_version=__version__,
         source=source,
         labels=config.labels.names,

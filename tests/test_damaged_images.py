@@ -78,6 +78,7 @@ from fftag.sources import Folder
 from fftag.tag import TagOptions, tag
 root, out, model = map(Path, sys.argv[1:])
 options = TagOptions(
+    backend="torch",
     workers=2, limits=Limits(pixels=20_000_000), worker_memory=700 * 2**20, max_failure_rate=1
 )
 tag(Folder(root), out, load_bundle(model), options)

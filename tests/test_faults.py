@@ -29,7 +29,13 @@ from fftag.validate import validate
 
 Make = Callable[[int], Path]
 WORKERS = TagOptions(
-    workers=2, batch_size=8, shard_size=16, timeout=3, worker_memory=2**30, max_failure_rate=1
+    backend="torch",
+    workers=2,
+    batch_size=8,
+    shard_size=16,
+    timeout=3,
+    worker_memory=2**30,
+    max_failure_rate=1,
 )
 HERE = replace(WORKERS, workers=0)
 
@@ -217,7 +223,7 @@ from fftag.parts import PartStore
 from fftag.sources import Folder
 from fftag.tag import TagOptions, tag
 root, out, model, workers = sys.argv[1:]
-options = TagOptions(workers=int(workers), batch_size=8, shard_size=16)
+options = TagOptions(backend="torch", workers=int(workers), batch_size=8, shard_size=16)
 try:
     tag(Folder(Path(root)), Path(out), load_bundle(Path(model)), options)
 except FftagError as error:
@@ -411,7 +417,7 @@ from fftag.bundle import load_bundle
 from fftag.sources import Folder
 from fftag.tag import TagOptions, tag
 root, out, model = map(Path, sys.argv[1:])
-options = TagOptions(workers=1, batch_size=16, shard_size=32, max_failure_rate=1)
+options = TagOptions(backend="torch", workers=1, batch_size=16, shard_size=32, max_failure_rate=1)
 torch.set_num_threads(1)
 for line in sys.stdin:
     child = os.fork()

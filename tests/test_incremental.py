@@ -33,7 +33,9 @@ from fftag.tag import TagOptions, retag, tag
 from fftag.validate import validate
 
 Make = Callable[[int], Path]
-OPTIONS = TagOptions(workers=0, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1)
+OPTIONS = TagOptions(
+    backend="torch", workers=0, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
+)
 LAST_YEAR = time.time() - 365 * 86_400
 
 
@@ -185,7 +187,12 @@ def stop_early(root: Path, out: Path, bundle: Bundle) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Predictor, "__call__", die)
         try:
-            tag(Folder(root), out, bundle, replace(OPTIONS, batch_size=1, shard_size=1))
+            tag(
+                Folder(root),
+                out,
+                bundle,
+                replace(OPTIONS, batch_size=1, shard_size=1),
+            )
         except KeyboardInterrupt:
             tag_again = replace(OPTIONS, restart=True)
             assert out.with_name(out.name + ".parts").exists()
@@ -234,7 +241,7 @@ def test_with_nothing_to_do_no_file_is_opened(
     tag(Folder(root), out, session_bundle, OPTIONS)
     before, stamp = out.read_bytes(), out.stat().st_mtime_ns
     monkeypatch.setattr("fftag.sources.folder.Folder.reader", None)
-    monkeypatch.setattr("fftag.tag.Predictor", None)
+    monkeypatch.setattr("fftag.tag.open_scorer", None)
     summary = tag(Folder(root), out, session_bundle, OPTIONS)
     assert "nothing to do" in capsys.readouterr().err
     assert (out.read_bytes(), out.stat().st_mtime_ns) == (before, stamp)

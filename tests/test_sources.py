@@ -423,7 +423,7 @@ def test_a_bucket_is_tagged_by_several_processes_and_then_kept_up(
     bucket.pipe_file("catalog/spring/text.jpg", b"no photo")
     bucket.pipe_file("catalog/spring/", b"")
     source, out = choose_source("s3://catalog/spring"), tmp_path / "tags.parquet"
-    options = TagOptions(workers=2, batch_size=4, shard_size=4)
+    options = TagOptions(backend="torch", workers=2, batch_size=4, shard_size=4)
     summary = tag(source, out, session_bundle, options)
     assert summary.statuses == {"ok": 12, "unsupported": 1}
     assert validate(out, source).valid

@@ -24,7 +24,7 @@ from fftag.store import STATUSES, rows
 from fftag.tag import TagOptions, tag
 
 Make = Callable[[int], Path]
-QUICK = TagOptions(workers=0, batch_size=4, shard_size=8)
+QUICK = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def test_failed_rows_are_null_and_say_why(
         Folder(root),
         tmp_path / "t.parquet",
         session_bundle,
-        TagOptions(workers=0, max_failure_rate=1),
+        TagOptions(backend="torch", workers=0, max_failure_rate=1),
     )
     for row in rows_of(tmp_path / "t.parquet"):
         if row["status"] == "ok":
@@ -186,8 +186,18 @@ def test_results_do_not_depend_on_workers_or_shards(
 ) -> None:
     root = folder_of_photos(21)
     one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
-    tag(Folder(root), one, session_bundle, TagOptions(workers=0, batch_size=4, shard_size=8))
-    tag(Folder(root), two, session_bundle, TagOptions(workers=2, batch_size=4, shard_size=100))
+    tag(
+        Folder(root),
+        one,
+        session_bundle,
+        TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8),
+    )
+    tag(
+        Folder(root),
+        two,
+        session_bundle,
+        TagOptions(backend="torch", workers=2, batch_size=4, shard_size=100),
+    )
     scores = [np.array(pq.read_table(path)["scores"].to_pylist()) for path in (one, two)]
     assert np.allclose(*scores, atol=1e-6)
     assert [row["image"] for row in rows_of(one)] == [row["image"] for row in rows_of(two)]
@@ -206,7 +216,7 @@ def test_too_many_failures_publish_nothing_and_are_tried_again(
         Folder(root),
         out,
         session_bundle,
-        TagOptions(workers=0, batch_size=4, shard_size=8, max_failure_rate=1),
+        TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8, max_failure_rate=1),
     )
     assert accepted.resumed == 0 and len(rows_of(out)) == 8
 
@@ -347,12 +357,12 @@ def test_a_process_killed_in_the_middle_goes_on_by_the_same_command(
     root = folder_of_photos(400)
     spoil(root)
     clean, out = tmp_path / "clean.parquet", tmp_path / "t.parquet"
-    options = TagOptions(workers=0, batch_size=4, shard_size=8)
+    options = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)
     tag(Folder(root), clean, session_bundle, options)
     command = [
         *(sys.executable, "-m", "fftag", "tag", str(root), "--out", str(out)),
         *("--model", str(session_bundle.path), "--workers", "1"),
-        *("--batch-size", "4", "--shard-size", "8"),
+        *("--batch-size", "4", "--shard-size", "8", "--backend", "torch"),
     ]
     parts = out.with_name("t.parquet.parts")
     code = run_and_kill(command, parts, random.Random(number).uniform(0, 0.05), number)

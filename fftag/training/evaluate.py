@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from fftag.atomic import write_text
+from fftag.backends import Scorer, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle, ModelConfig
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.errors import FftagError
-from fftag.predict import Predictions, Predictor, choose_device, choose_precision
+from fftag.predict import Predictions, choose_device
 from fftag.progress import progress
 from fftag.training import evaluation_page
 from fftag.training.photos import Photos, batches
@@ -51,7 +52,7 @@ class Evaluated:
 
 
 def score_photos(
-    predictor: Predictor, photos: Photos, batch_size: int, workers: int, show: bool = False
+    scorer: Scorer, photos: Photos, batch_size: int, workers: int, show: bool = False
 ) -> Predictions:
     """Scores all photos, in order: arrays of [photos, ...].
 
@@ -61,7 +62,7 @@ def score_photos(
     parts = []
     with progress(len(photos), "scoring", "photo", show=show) as bar:
         for batch in batches(photos, batch_size, workers):
-            parts.append(predictor(batch.pixels))
+            parts.append(scorer(batch.pixels.numpy()))
             bar.update(len(batch.pixels))
     return Predictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
@@ -74,6 +75,7 @@ def evaluate_model(
     device: str = "auto",
     workers: int = 2,
     resamples: int | None = None,
+    tier: str = "fast",
 ) -> dict[str, Any]:
     """Scores one split of a manifest and writes the evaluation: see `write_evaluation`.
 
@@ -85,6 +87,7 @@ def evaluate_model(
         device: see `fftag.predict.choose_device`.
         workers: decoding processes.
         resamples: for the intervals; see `fftag.training.intervals.bootstrap`.
+        tier: see `fftag.backends.choose_arithmetic`.
 
     Raises:
         FftagError: the manifest has labels that the model does not know, or no such split, or
@@ -101,8 +104,8 @@ def evaluate_model(
     check_files(chosen)
     photos = Photos(replace(chosen, labels=config.labels), config.input, None)
     on = choose_device(device)
-    predictor = Predictor(bundle.build(), config.input, on, choose_precision("auto", on))
-    scores = score_photos(predictor, photos, BATCH_SIZE, workers, show=True).scores
+    scorer = open_scorer(bundle, choose_arithmetic(tier, "auto", on), on)
+    scores = score_photos(scorer, photos, BATCH_SIZE, workers, show=True).scores
     of = Evaluated(
         images=chosen.frame["image"].tolist(),
         files=photos.files,

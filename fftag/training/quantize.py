@@ -1,0 +1,200 @@
+"""int8: calibrated on training photos, measured beside fp32 on others, kept if it agrees."""
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fftag.atomic import write_text
+from fftag.backends import Scorer
+from fftag.bundle import DIGESTS, Bundle, digest_line
+from fftag.datasets.manifest import Manifest, check_files
+from fftag.errors import FftagError
+from fftag.predict import Predictor
+from fftag.progress import say
+from fftag.quantized import CONSTANTS, FILES, FOLDER, GRAPH, REPORT
+from fftag.training.evaluate import BATCH_SIZE, score_photos
+from fftag.training.metrics import overall
+from fftag.training.photos import Photos, batches
+
+CPU = torch.device("cpu")
+
+
+def quantize(
+    bundle: Bundle,
+    manifest: Manifest,
+    split: str = "val",
+    photos: int = 300,
+    max_drop: float = 0.01,
+    seed: int = 0,
+    workers: int = 2,
+) -> dict[str, Any]:
+    """Adds the int8 form to a model folder, and returns its report.
+
+    Args:
+        bundle: the model.
+        manifest: its training split calibrates.
+        split: what fp32 and int8 are compared on.
+        photos: how many to calibrate on, drawn from the training split.
+        max_drop: of macro-F1 from fp32 to int8; nothing is kept where it falls by more.
+        seed: of the draw.
+        workers: decoding processes.
+
+    Raises:
+        FftagError: OpenVINO or NNCF is missing, the manifest has other labels or lacks a split, a
+            photo cannot be read, or int8 costs too much.
+    """
+    for package in ("openvino", "nncf"):
+        if find_spec(package) is None:
+            raise FftagError(f"{package} is not installed: pip install 'fftag[openvino]'")
+    from fftag.openvino_backend import OpenVinoPredictor, computes_in_bf16, convert
+
+    config = bundle.config
+    if config.labels.unknown(manifest.labels.names):
+        raise FftagError("the manifest has labels that the model does not know")
+    calibrating = _drawn(manifest.of_split("train"), photos, seed)
+    compared = manifest.of_split(split)
+    for part in (calibrating, compared):
+        check_files(part)
+    model = bundle.build()
+    graph = convert(model, config.input)
+    say(f"calibrating on {len(calibrating):,} photos")
+    pixels = _pixels(calibrating, bundle, workers)
+    small = _quantized(graph, list(pixels), _has_attention(model))
+    scorers: dict[str, Scorer] = {
+        "fp32": Predictor(model, config.input, CPU),
+        "int8": OpenVinoPredictor(small, config.input, "bf16" if computes_in_bf16() else "fp32"),
+    }
+    report = {
+        "of": bundle.scores_id,
+        "calibrated_on": len(calibrating),
+        "seed": seed,
+        **compare_scorers(bundle, compared, scorers, workers),
+        "versions": _versions(),
+    }
+    drop = report["macro_f1"]["fp32"] - report["macro_f1"]["int8"]
+    if drop > max_drop:
+        raise FftagError(
+            f"int8 costs {drop:.4f} of macro-F1 on the {split} split ({agreement_line(report)}), "
+            f"more than the {max_drop:g} allowed: nothing was written; calibrate on more --photos, "
+            "accept it with --max-drop, or stay with --tier fast"
+        )
+    _save(bundle.path / FOLDER, small, report)
+    return report
+
+
+def compare_scorers(
+    bundle: Bundle, manifest: Manifest, scorers: dict[str, Scorer], workers: int
+) -> dict[str, Any]:
+    """The first scorer's tags beside the second's, at the model's thresholds.
+
+    Returns:
+        `photos`; of all photo-label pairs, the share decided alike (`pairs_agreeing`); of all tags
+        that either gives, the share that both give (`tags_agreeing`); the share of photos with the
+        same tags (`photos_agreeing`); and by name of the scorer `macro_f1`, `micro_f1`, `mAP`.
+    """
+    photos = Photos(replace(manifest, labels=bundle.config.labels), bundle.config.input, None)
+    targets = photos.targets.numpy().astype(np.uint8)
+    found = {
+        name: score_photos(scorer, photos, BATCH_SIZE, workers, show=True).scores
+        for name, scorer in scorers.items()
+    }
+    one, other = (scores >= bundle.thresholds for scores in found.values())
+    figures = {
+        name: overall(targets, (scores >= bundle.thresholds).astype(np.uint8), scores)
+        for name, scores in found.items()
+    }
+    either = int((one | other).sum())
+    return {
+        "photos": len(targets),
+        "pairs_agreeing": float((one == other).mean()),
+        "tags_agreeing": int((one & other).sum()) / either if either else 1.0,
+        "photos_agreeing": float((one == other).all(axis=1).mean()),
+        **{
+            metric: {name: figures[name][metric] for name in figures}
+            for metric in ("macro_f1", "micro_f1", "mAP")
+        },
+    }
+
+
+def agreement_line(report: dict[str, Any]) -> str:
+    """The comparison in a line."""
+    return (
+        f"{report['pairs_agreeing']:.2%} of decisions, {report['tags_agreeing']:.1%} of tags and "
+        f"{report['photos_agreeing']:.1%} of {report['photos']:,} photos agree"
+    )
+
+
+def report_lines(bundle: Bundle, report: dict[str, Any]) -> list[str]:
+    """What a user wants to know of the int8 form."""
+    figures = ", ".join(
+        f"{name} {report[metric]['fp32']:.1%} -> {report[metric]['int8']:.1%}"
+        for metric, name in (("macro_f1", "macro-F1"), ("micro_f1", "micro-F1"), ("mAP", "mAP"))
+    )
+    return [
+        f"int8 form: {bundle.path / FOLDER}, used by --tier int8",
+        f"  beside fp32  {agreement_line(report)}",
+        f"  fp32 -> int8 {figures}",
+    ]
+
+
+def _drawn(manifest: Manifest, count: int, seed: int) -> Manifest:
+    frame = manifest.frame
+    if len(frame) <= count:
+        return manifest
+    return replace(manifest, frame=frame.sample(count, random_state=seed).reset_index(drop=True))
+
+
+def _pixels(manifest: Manifest, bundle: Bundle, workers: int) -> Iterator[np.ndarray]:
+    """uint8 [1, height, width, 3] of each photo."""
+    photos = Photos(replace(manifest, labels=bundle.config.labels), bundle.config.input, None)
+    for batch in batches(photos, BATCH_SIZE, workers):
+        for photo in batch.pixels.numpy():
+            yield photo[np.newaxis]
+
+
+def _has_attention(model: nn.Module) -> bool:
+    return any("Attention" in type(module).__name__ for module in model.modules())
+
+
+def _quantized(graph: Any, photos: list[np.ndarray], attention: bool) -> Any:
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    with contextlib.redirect_stdout(sys.stderr):  # its progress
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(photos),
+            subset_size=len(photos),
+            preset=nncf.QuantizationPreset.MIXED,
+            model_type=nncf.ModelType.TRANSFORMER if attention else None,
+        )
+
+
+def _save(folder: Path, graph: Any, report: dict[str, Any]) -> None:
+    import openvino as ov
+
+    folder.mkdir(exist_ok=True)
+    (folder / DIGESTS).unlink(missing_ok=True)
+    # OpenVINO writes the constants beside the graph, under the same name.
+    new = folder / f"new-{GRAPH}"
+    ov.save_model(graph, new)
+    for name in (CONSTANTS, GRAPH):
+        (folder / f"new-{name}").replace(folder / name)
+    write_text(folder / REPORT, json.dumps(report, indent=1) + "\n")
+    write_text(folder / DIGESTS, "".join(digest_line(folder / name) for name in FILES))
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("fftag", "torch", "openvino", "nncf")}

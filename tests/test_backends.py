@@ -1,0 +1,192 @@
+"""Tiers and backends: the same scores, whatever computes them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision import models as zoo
+
+import fftag.backends
+from fftag import models
+from fftag.backends import Arithmetic, choose_arithmetic, open_scorer
+from fftag.bundle import Bundle
+from fftag.decode import InputSpec
+from fftag.errors import FftagError
+from fftag.predict import Predictor
+
+CPU = torch.device("cpu")
+FAMILIES = ["cnn", "resnet18", "mobilenet_v3_small", "vit_b_32", "swin_t", "convnext_tiny"]
+
+
+def photos(spec: InputSpec, count: int = 3) -> np.ndarray:
+    draw = np.random.default_rng(4)
+    return draw.integers(0, 256, (count, spec.height, spec.width, 3), dtype=np.uint8)
+
+
+def settled(architecture: str, spec: InputSpec) -> models.Classifier:
+    """A network of random weights whose batch norms have seen some photos."""
+    torch.manual_seed(1)
+    model = models.build(architecture, 5, spec)
+    with torch.no_grad():
+        for seed in range(3):
+            torch.manual_seed(seed)
+            model.train()(torch.randn(4, 3, spec.height, spec.width))
+    return model.eval()
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_openvino_gives_the_scores_of_torch(architecture: str) -> None:
+    from fftag.openvino_backend import OpenVinoPredictor, convert
+
+    spec = InputSpec(64, 64)
+    model, pixels = settled(architecture, spec), photos(spec)
+    wanted = Predictor(model, spec, CPU)(pixels)
+    found = OpenVinoPredictor(convert(model, spec), spec, "fp32")(pixels)
+    assert wanted.scores.std() > 1e-4
+    for name in ("scores", "embeddings", "logits"):
+        one, other = getattr(found, name), getattr(wanted, name)
+        assert one.dtype == np.float32 and one.shape == other.shape
+        np.testing.assert_allclose(one, other, atol=2e-3 * max(1, np.abs(other).max()))
+
+
+@pytest.mark.parametrize("architecture", ["cnn", "resnet18", "googlenet", "vit_b_32"])
+def test_folding_batch_norms_changes_no_score(architecture: str) -> None:
+    spec = InputSpec(64, 64)
+    pixels = photos(spec)
+    wanted = Predictor(settled(architecture, spec), spec, CPU)(pixels)
+    folded = models.fused(settled(architecture, spec))
+    if architecture != "vit_b_32":
+        kinds = [type(module) for module in folded.backbone.modules()]
+        assert torch.nn.BatchNorm2d not in kinds
+    found = Predictor(folded, spec, CPU)(pixels)
+    np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-5)
+    np.testing.assert_allclose(found.embeddings, wanted.embeddings, atol=1e-3)
+
+
+def test_more_photos_than_a_pass_takes_keep_their_order() -> None:
+    spec = InputSpec(224, 224)
+    model, pixels = settled("cnn", spec), photos(spec, 11)
+    whole = Predictor(model, spec, CPU)(pixels)
+    for number in range(11):
+        alone = Predictor(model, spec, CPU)(pixels[number : number + 1])
+        np.testing.assert_allclose(whole.scores[number], alone.scores[0], atol=1e-5)
+
+
+def test_a_tier_means_what_the_device_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = torch.device("cuda")
+    for capable, precision in ((True, "bf16"), (False, "fp16")):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, on=capable: on
+        )
+        assert choose_arithmetic("fast", "auto", cuda) == Arithmetic("torch", precision)
+    assert choose_arithmetic("exact", "auto", cuda) == Arithmetic("torch", "fp32")
+    assert choose_arithmetic("exact", "auto", CPU) == Arithmetic("torch", "fp32")
+    assert choose_arithmetic("exact", "openvino", CPU) == Arithmetic("openvino", "fp32")
+    assert choose_arithmetic("int8", "auto", CPU) == Arithmetic("openvino", "int8")
+    assert choose_arithmetic("fast", "auto", CPU).backend == "openvino"
+    for capable, precision in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda on=capable: on)
+        assert choose_arithmetic("fast", "torch", CPU) == Arithmetic("torch", precision)
+    monkeypatch.setattr(fftag.backends, "find_spec", lambda name: None)
+    assert choose_arithmetic("fast", "auto", CPU).backend == "torch"
+
+
+@pytest.mark.parametrize(
+    ("tier", "backend", "device", "says"),
+    [
+        ("best", "auto", "cpu", "use one of exact, fast, int8"),
+        ("fast", "onnx", "cpu", "use one of auto, torch, openvino"),
+        ("int8", "torch", "cpu", "leave out --backend torch"),
+        ("int8", "auto", "cuda", "add --device cpu, or use --tier fast"),
+        ("fast", "openvino", "cuda", "OpenVINO is for CPUs here"),
+    ],
+)
+def test_what_cannot_be_is_refused(tier: str, backend: str, device: str, says: str) -> None:
+    with pytest.raises(FftagError, match=says):
+        choose_arithmetic(tier, backend, torch.device(device))
+
+
+def test_without_openvino_its_tiers_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fftag.backends, "find_spec", lambda name: None)
+    for tier, backend in (("int8", "auto"), ("fast", "openvino")):
+        with pytest.raises(FftagError, match=r"pip install 'fftag\[openvino\]'"):
+            choose_arithmetic(tier, backend, CPU)
+
+
+def test_a_network_that_openvino_cannot_convert_is_named() -> None:
+    from fftag.openvino_backend import convert
+
+    class Odd(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.eigvals(pixels[:, 0]).abs()[:, :4].float()
+
+    with pytest.raises(FftagError, match="add --backend torch"):
+        convert(models.Classifier(Odd(), 4, 2), InputSpec(8, 8))
+
+
+def test_scores_that_are_no_numbers_end_the_run(session_bundle: Bundle) -> None:
+    from fftag.openvino_backend import OpenVinoPredictor, convert
+
+    model, spec = session_bundle.build(), session_bundle.config.input
+    with torch.no_grad():
+        model.head.bias[0] = torch.nan
+    for scorer in (
+        Predictor(model, spec, CPU),
+        OpenVinoPredictor(convert(model, spec), spec, "fp32"),
+    ):
+        with pytest.raises(FftagError, match="not numbers"):
+            scorer(photos(spec))
+
+
+def test_int8_is_refused_where_there_is_none_or_another(
+    session_bundle: Bundle, tmp_path: Path
+) -> None:
+    from fftag.bundle import load_bundle
+
+    with pytest.raises(FftagError, match="fftag quantize"):
+        open_scorer(session_bundle, Arithmetic("openvino", "int8"), CPU)
+    model = shutil.copytree(session_bundle.path, tmp_path / "model")
+    (model / "int8").mkdir()
+    for name in ("model.xml", "model.bin"):
+        (model / "int8" / name).write_text("x")
+    write_report(model, "0" * 64)
+    with pytest.raises(FftagError, match="of other weights"):
+        open_scorer(load_bundle(model), Arithmetic("openvino", "int8"), CPU)
+    write_report(model, session_bundle.scores_id)
+    with pytest.raises(FftagError, match="cannot be read"):
+        open_scorer(load_bundle(model), Arithmetic("openvino", "int8"), CPU)
+    (model / "int8" / "model.bin").write_text("y")
+    with pytest.raises(FftagError, match=r"model\.bin is not the file that was saved"):
+        open_scorer(load_bundle(model), Arithmetic("openvino", "int8"), CPU)
+
+
+def write_report(model: Path, of: str) -> None:
+    from fftag.bundle import digest_line
+    from fftag.quantized import FILES
+
+    folder = model / "int8"
+    (folder / "quantization.json").write_text(json.dumps({"of": of}))
+    (folder / "SHA256SUMS").write_text("".join(digest_line(folder / name) for name in FILES))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [*models.OWN, *zoo.list_models(module=zoo)])
+def test_every_architecture_can_be_converted_and_folded(architecture: str) -> None:
+    from fftag.openvino_backend import OpenVinoPredictor, convert
+
+    published = models.input_spec(architecture, "none")
+    side = published.height if architecture.startswith(("inception", "maxvit")) else 128
+    spec = InputSpec(side, side)
+    if architecture in ("vit_h_14", "regnet_y_128gf"):
+        pytest.skip("gigabytes of random weights, of a family that is tested")
+    torch.manual_seed(0)
+    model = models.build(architecture, 3, spec).eval()
+    pixels = photos(spec, 1)
+    wanted = Predictor(model, spec, CPU)(pixels).scores
+    found = OpenVinoPredictor(convert(model, spec), spec, "fp32")(pixels).scores
+    np.testing.assert_allclose(found, wanted, atol=1e-2)
+    folded = Predictor(models.fused(model), spec, CPU)(pixels).scores
+    np.testing.assert_allclose(folded, wanted, atol=1e-3)
