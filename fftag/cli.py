@@ -41,6 +41,17 @@ Tier = Annotated[
         "or int8 (of a model that `fftag quantize` made so).",
     ),
 ]
+Backend = Annotated[
+    str,
+    typer.Option(
+        envvar="FFTAG_BACKEND",
+        help="torch, openvino, or auto: OpenVINO on a CPU where it is installed.",
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Photos per batch; by default as the device likes it."),
+]
 ModelFolder = Annotated[
     Path | None,
     typer.Option(envvar="FFTAG_MODEL", help="Model folder; by default the newest under runs/."),
@@ -450,11 +461,8 @@ def tag(
     sku_pattern: SkuPattern = None,
     device: Device = "auto",
     tier: Tier = "fast",
-    backend: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
-    batch_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Photos per forward pass; by default as the device has it."),
-    ] = None,
+    backend: Backend = "auto",
+    batch_size: BatchSize = None,
     workers: Workers = cores(),
     shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
     include: Annotated[
@@ -549,6 +557,44 @@ def tag(
         lines += loaded.lines()
     _emit(content, lines, json_)
     raise typer.Exit(summary.exit_code(strict))
+
+
+@app.command()
+def bench(
+    source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
+    model: ModelFolder = None,
+    device: Device = "auto",
+    tier: Tier = "fast",
+    backend: Backend = "auto",
+    batch_size: BatchSize = None,
+    workers: Workers = cores(),
+    sample: Annotated[int, typer.Option(min=1, help="Photos to read, over and over.")] = 512,
+    rounds: Annotated[int, typer.Option(min=1, help="Medians of so many are told.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Per step and round.")] = 4,
+    root: ListRoot = None,
+    follow_symlinks: FollowSymlinks = False,
+    json_: Json = False,
+) -> None:
+    """Measure each step of tagging on your own photos; name the one that sets the pace.
+
+    Example: fftag bench catalog --model runs/cnn
+    """
+    from fftag.bench import bench as run
+    from fftag.predict import choose_device, default_batch_size
+    from fftag.sources import choose_source
+    from fftag.tag import TagOptions
+
+    options = TagOptions(
+        batch_size=batch_size or default_batch_size(choose_device(device)),
+        workers=workers,
+        exact=tier == "exact",
+        device=device,
+        tier=tier,
+        backend=backend,
+    )
+    chosen = choose_source(source, root, follow_symlinks)
+    rates = run(chosen, _model(model), options, sample, rounds, seconds)
+    _emit(rates.to_json(), list(rates.lines()), json_)
 
 
 @app.command()

@@ -14,15 +14,15 @@ FACTS = ("width", "height", "format", "error")
 
 
 class Copies:
-    """What is known of photos by content, of as many as `BYTES_HELD` has room for.
+    """What is known of photos by content, of as many as there is room for.
 
     Attributes:
         labels: how many scores a photo has.
     """
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, bytes_held: int = BYTES_HELD) -> None:
         self.labels = labels
-        self._room = BYTES_HELD // (BYTES_BESIDE_SCORES + 4 * labels)
+        self._room = bytes_held // (BYTES_BESIDE_SCORES + 4 * labels)
         self._found: dict[str, tuple[bytes, tuple[Any, ...]] | None] = {}
         self._of_size: dict[int, list[str]] = {}
 

@@ -55,9 +55,9 @@ def scored(
     count = replica_count(scorer.device)
     pending: deque[tuple[Batch, list[int], Future[np.ndarray]]] = deque()
     with (
-        _one_thread_each(scorer.device),
+        one_thread_each(scorer.device),
         ThreadPoolExecutor(
-            count, "replica", torch.set_num_threads, _threads(scorer.device)
+            count, "replica", torch.set_num_threads, threads_of(scorer.device)
         ) as pool,
     ):
         try:
@@ -103,15 +103,16 @@ def _settled(
     return batch, scores
 
 
-def _threads(device: torch.device) -> tuple[int]:
+def threads_of(device: torch.device) -> tuple[int]:
+    """The argument of `torch.set_num_threads` in a replica."""
     return (1 if device.type == "cpu" else torch.get_num_threads(),)
 
 
 @contextmanager
-def _one_thread_each(device: torch.device) -> Iterator[None]:
+def one_thread_each(device: torch.device) -> Iterator[None]:
     """Sets the number of threads of one batch, which is the process's, and sets it back."""
     before = torch.get_num_threads()
-    torch.set_num_threads(*_threads(device))
+    torch.set_num_threads(*threads_of(device))
     try:
         yield
     finally:

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import fftag.copies
 from fftag.bundle import Bundle
 from fftag.copies import Copies
 from fftag.predict import Predictor
@@ -127,9 +126,8 @@ def test_an_interrupted_run_knows_its_copies_again(
     ]
 
 
-def test_beyond_its_room_photos_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fftag.copies, "BYTES_HELD", 2 * 700)
-    copies = Copies(labels=3)
+def test_beyond_its_room_photos_are_scored() -> None:
+    copies = Copies(labels=3, bytes_held=2 * 700)
     scores = np.arange(3, dtype=np.float32)
     for digest, first in (("a", True), ("b", True), ("a", False), ("c", True), ("c", True)):
         photo = {"content_sha256": digest, "file_size": 7, "width": 4, "height": 5}
