@@ -1,70 +1,198 @@
-"""`fftag tag` beside what one would write in an afternoon: photos per second, as a ratio.
+"""`fftag tag` beside what a user would run instead: whole processes, same photos, same weights.
 
-    python benchmarks/throughput.py FOLDER --architectures cnn:64 resnet101:224 vit_b_16:224
+    python benchmarks/throughput.py FOLDER --models cnn:224 resnet101:224 vit_b_16:224
 
-Both run as whole processes, in turn, round by round, with the same random weights on the same
-photos; medians are compared, and the scores that each wrote.
+Every way runs in turn, round by round, on the same photos with the same random weights, and writes
+the same scores; medians are told. `steady` leaves out what a run on one photo takes (the start of
+Python, torch and the model). Memory is the peak of the processes together (proportional set size:
+what they share counts once). Of the peers, those that are installed and know the network run:
+
+    pip install timm==1.0.31 transformers==5.23.0 'ray[data]==2.60.0'
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
-from untrained import make_model
+from untrained import give_int8, make_model, make_vit_twins
 
 from fftag.decode import InputSpec
 
-AFTERNOON = Path(__file__).with_name("afternoon.py")
+HERE = Path(__file__).parent
+CALIBRATION = 40
+BUSY = "while True: pass"
+
+
+@dataclass
+class Way:
+    """A way to score a folder, and what it took: (model, photos, out) -> command line."""
+
+    name: str
+    command: Callable[[Path, Path, Path], list[object]]
+    seconds: list[float] = field(default_factory=list)
+    start: float = 0.0
+    megabytes: float = 0.0
+
+    def run(self, model: Path, photos: Path, out: Path) -> float:
+        """Seconds of the whole process."""
+        out.unlink(missing_ok=True)
+        began = time.perf_counter()
+        log = out.with_suffix(".log")
+        with log.open("w") as said:
+            process = subprocess.Popen(
+                [str(part) for part in self.command(model, photos, out)], stdout=said, stderr=said
+            )
+            peak = Peak(process.pid)
+            code = process.wait()
+        seconds = time.perf_counter() - began
+        self.megabytes = max(self.megabytes, peak.stop())
+        if code:
+            sys.exit(f"{self.name} failed:\n{log.read_text()[-2000:]}")
+        return seconds
+
+
+class Peak(threading.Thread):
+    """Watches the memory of a process and its children."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.root = psutil.Process(pid)
+        self.most = 0.0
+        self.over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self.over.wait(1.0):
+            held = 0
+            try:
+                for process in [self.root, *self.root.children(recursive=True)]:
+                    held += process.memory_full_info().pss
+            except psutil.Error:
+                continue
+            self.most = max(self.most, held / 2**20)
+
+    def stop(self) -> float:
+        self.over.set()
+        self.join()
+        return self.most
+
+
+def peer(script: str) -> Callable[[Path, Path, Path], list[object]]:
+    return lambda model, photos, out: [sys.executable, HERE / script, model, photos, out]
+
+
+def fftag(*options: str) -> Callable[[Path, Path, Path], list[object]]:
+    return lambda model, photos, out: [
+        *(sys.executable, "-m", "fftag", "tag", photos, "--out", out),
+        *("--model", model, "--force", *options),
+    ]
+
+
+def ways(architecture: str) -> list[Way]:
+    """What runs of a network; the first is what the others are compared with."""
+    found = [Way("afternoon script", peer("peer_afternoon.py"))]
+    if architecture.startswith("resnet") and find_spec("timm"):
+        found.append(Way("timm", peer("peer_timm.py")))
+    if architecture == "vit_b_16" and find_spec("transformers"):
+        found.append(Way("transformers pipeline", peer("peer_transformers.py")))
+    if find_spec("ray"):
+        found.append(Way("Ray Data", peer("peer_ray.py")))
+    return [
+        *found,
+        Way("fftag, exact", fftag("--exact")),
+        Way("fftag, fast, torch", fftag("--backend", "torch")),
+        Way("fftag, fast, OpenVINO", fftag("--backend", "openvino")),
+        Way("fftag, int8", fftag("--tier", "int8")),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="of JPEG photos")
-    parser.add_argument("--architectures", nargs="+", default=["cnn:64"], help="name:side")
-    parser.add_argument("--photos", type=int, nargs="+", default=[600], help="per architecture")
+    parser.add_argument("--models", nargs="+", default=["cnn:64"], help="name:side")
+    parser.add_argument("--photos", type=int, nargs="+", default=[600], help="per model")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="ways with this in their name, and the first")
+    parser.add_argument("--busy", action="store_true", help="beside a process per core that spins")
     options = parser.parse_args()
     found = sorted(options.folder.rglob("*.jpg"))
-    counts = options.photos * (len(options.architectures) // len(options.photos))
-    print("| model | photos | afternoon script | fftag tag | ratio | scores differ by |")
-    print("|---|---|---|---|---|---|")
-    for named, count in zip(options.architectures, counts, strict=True):
+    counts = options.photos * (len(options.models) // len(options.photos))
+    print("| model | way | photos/s | ratio | steady, photos/s | start, s | MiB | off by |")
+    print("|---|---|---|---|---|---|---|---|")
+    for named, count in zip(options.models, counts, strict=True):
         architecture, side = named.split(":")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "photos").mkdir()
             for number in range(count):
-                photo = found[number % len(found)]
-                shutil.copy(photo, folder / "photos" / f"{number:06d}.jpg")
-            print(compared(folder, architecture, int(side), count, options.rounds), flush=True)
+                copy = folder / "photos" / f"{number:06d}.jpg"
+                shutil.copy(found[number % len(found)], copy)
+                with copy.open("ab") as file:  # no two files are the same
+                    file.write(number.to_bytes(4, "little"))
+            spec = InputSpec(int(side), int(side))
+            twins = architecture == "vit_b_16" and find_spec("transformers")
+            make = make_vit_twins if twins else lambda a, b: make_model(a, architecture, b)  # noqa: B023
+            model = make(folder / "model", spec)
+            give_int8(model, found[: 2 * CALIBRATION])
+            chosen = [
+                way
+                for n, way in enumerate(ways(architecture))
+                if not n or not options.only or options.only in way.name
+            ]
+            for line in compared(folder, model, chosen, count, options.rounds, options.busy):
+                print(f"| {architecture} at {side}, {count} photos {line}", flush=True)
 
 
-def compared(folder: Path, architecture: str, side: int, count: int, rounds: int) -> str:
-    """One row of the table."""
-    model = make_model(folder / "model", architecture, InputSpec(side, side))
-    photos, there, here = folder / "photos", folder / "a.parquet", folder / "b.parquet"
-    script = [sys.executable, AFTERNOON, model, photos, there]
-    tool = [sys.executable, "-m", "fftag", "tag", photos, "--out", here, "--model", model]
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for command, seconds in zip((script, [*tool, "--force"]), times, strict=True):
-            began = time.perf_counter()
-            subprocess.run([str(part) for part in command], check=True, capture_output=True)
-            seconds.append(time.perf_counter() - began)
-    theirs, ours = (count / statistics.median(seconds) for seconds in times)
-    ratio = statistics.median(a / b for a, b in zip(*times, strict=True))
-    wanted = pq.read_table(there).to_pandas().sort_values("path").drop(columns="path").to_numpy()
-    found = np.array(pq.read_table(here, columns=["scores"])["scores"].to_pylist())
-    off = np.abs(found - wanted).mean()
-    rates = f"{theirs:.1f} | {ours:.1f} | {ratio:.2f}"
-    return f"| {architecture} at {side} | {count} | {rates} | {off:.4f} |"
+def compared(
+    folder: Path, model: Path, ways: list[Way], count: int, rounds: int, busy: bool
+) -> list[str]:
+    """The rows of the table of one model, without their first cell."""
+    one = folder / "one"
+    one.mkdir()
+    shutil.copy(min((folder / "photos").iterdir()), one / "0.jpg")
+    for way in ways:
+        way.start = way.run(model, one, folder / "start.parquet")
+    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() * busy)]
+    try:
+        for _ in range(rounds):
+            for number, way in enumerate(ways):
+                out = folder / f"{number}.parquet"
+                way.seconds.append(way.run(model, folder / "photos", out))
+    finally:
+        for other in others:
+            other.kill()
+    wanted = scores_in(folder / "0.parquet")
+    lines = []
+    for number, way in enumerate(ways):
+        rate = count / statistics.median(way.seconds)
+        ratio = statistics.median(a / b for a, b in zip(ways[0].seconds, way.seconds, strict=True))
+        steady = (count - 1) / max(1e-3, statistics.median(way.seconds) - way.start)
+        off = np.abs(scores_in(folder / f"{number}.parquet") - wanted).mean()
+        lines.append(
+            f"| {way.name} | {rate:.1f} | {ratio:.2f} | {steady:.1f} | {way.start:.1f} "
+            f"| {way.megabytes:,.0f} | {off:.4f} |"
+        )
+    return lines
+
+
+def scores_in(out: Path) -> np.ndarray:
+    """float [photos, labels], in the order of the photos' names."""
+    if "scores" in pq.read_schema(out).names:
+        return np.array(pq.read_table(out, columns=["scores"])["scores"].to_pylist())
+    return pq.read_table(out).to_pandas().sort_values("path").drop(columns="path").to_numpy()
 
 
 if __name__ == "__main__":

@@ -1,23 +1,56 @@
-"""An untrained model folder, for benchmarks that time and do not judge."""
+"""Untrained model folders, for benchmarks that time and do not judge."""
 
 from pathlib import Path
 
 import torch
 
-from fftag import models
-from fftag.bundle import ModelConfig, save_bundle
+from fftag import hf_vit, models
+from fftag.bundle import Bundle, ModelConfig, load_bundle, save_bundle
+from fftag.datasets.manifest import make_manifest
 from fftag.decode import InputSpec
 from fftag.labels import LabelSet
+from fftag.training.quantize import quantize
 
 LABELS = 46
+NAMES = tuple(f"label {number}" for number in range(LABELS))
 
 
 def make_model(folder: Path, architecture: str, spec: InputSpec) -> Path:
     """Saves a model of random weights (seed 0); returns its folder."""
     torch.manual_seed(0)
+    return _save(folder, architecture, spec, models.build(architecture, LABELS, spec))
+
+
+def make_vit_twins(folder: Path, spec: InputSpec) -> Path:
+    """A ViT-B/16 of random weights, and the same in Hugging Face's format below it."""
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    torch.manual_seed(0)
+    twin = folder / "hugging_face"
+    names = dict(enumerate(NAMES))
+    theirs = ViTForImageClassification(
+        ViTConfig(
+            image_size=spec.height,
+            id2label=names,
+            label2id={name: number for number, name in names.items()},
+            problem_type="multi_label_classification",
+        )
+    )
+    theirs.save_pretrained(twin)
+    ViTImageProcessor(
+        size={"height": spec.height, "width": spec.width},
+        image_mean=list(spec.mean),
+        image_std=list(spec.std),
+    ).save_pretrained(twin)
+    model = models.build("vit_b_16", LABELS, spec, str(twin))
+    model.head.load_state_dict(theirs.classifier.state_dict())
+    return _save(folder, "vit_b_16", spec, model)
+
+
+def _save(folder: Path, architecture: str, spec: InputSpec, model: models.Classifier) -> Path:
     config = ModelConfig(
         architecture=architecture,
-        labels=LabelSet.of([f"label {number}" for number in range(LABELS)]),
+        labels=LabelSet.of(NAMES),
         thresholds=(0.5,) * LABELS,
         input=spec,
         prevalence=(0.5,) * LABELS,
@@ -25,5 +58,21 @@ def make_model(folder: Path, architecture: str, spec: InputSpec) -> Path:
         recipe={},
         data_fingerprint="0" * 64,
         versions={},
+        norm_eps=hf_vit.norm_eps(model.backbone),
     )
-    return save_bundle(folder, config, models.build(architecture, LABELS, spec).state_dict()).path
+    return save_bundle(folder, config, model.state_dict()).path
+
+
+def give_int8(model: Path, photos: list[Path]) -> Bundle:
+    """Adds an int8 form, calibrated on the photos given; their labels mean nothing."""
+    half = len(photos) // 2
+    manifest = make_manifest(
+        [str(path.resolve()) for path in photos],
+        [[NAMES[number % LABELS]] for number in range(len(photos))],
+        LabelSet.of(NAMES),
+        Path("/"),
+        ["train"] * half + ["val"] * (len(photos) - half),
+    )
+    bundle = load_bundle(model)
+    quantize(bundle, manifest, photos=half, max_drop=1)
+    return bundle

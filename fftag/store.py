@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,11 @@ class RunInfo:
     settings: dict[str, Any]
     format_version: int = FORMAT_VERSION
 
+    @cached_property
+    def header(self) -> bytes:
+        """All of it as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False).encode()
+
 
 def tags_schema(run: RunInfo) -> pa.Schema:
     """The schema of `tags.parquet`; see docs/tags-format.md for the meaning of each column."""
@@ -80,7 +86,7 @@ def tags_schema(run: RunInfo) -> pa.Schema:
             pa.field("model_id", pa.string(), nullable=False),
             pa.field("tagged_at", pa.timestamp("us", tz="UTC"), nullable=False),
         ],
-        metadata={METADATA_KEY: json.dumps(asdict(run), ensure_ascii=False).encode()},
+        metadata={METADATA_KEY: run.header},
     )
 
 

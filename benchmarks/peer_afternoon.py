@@ -1,6 +1,6 @@
 """What one would write in an afternoon: PIL, torchvision's transforms, a DataLoader, pandas.
 
-    python benchmarks/afternoon.py MODEL FOLDER OUT
+    python benchmarks/peer_afternoon.py MODEL FOLDER OUT
 
 Scores every photo of a folder with a model of fftag's, for comparison: the same weights, the same
 labels out. A photo that cannot be read ends it.
