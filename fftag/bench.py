@@ -79,15 +79,11 @@ class Rates:
     @property
     def bottleneck(self) -> str:
         """The step that sets the pace."""
-        # Reading goes on in every worker; alone it was timed in one thread.
-        steps = {
-            "reading": self.read * max(1, self.workers),
-            "decoding": self.decode,
-            "the model": self.forward,
-            "writing": self.write,
-        }
+        steps = {"decoding": self.decode, "the model": self.forward, "writing": self.write}
         slowest = min(steps, key=lambda step: steps[step])
-        return "reading" if steps["reading"] < 1.5 * self.decode == steps[slowest] else slowest
+        # Decoding holds reading, which was timed in one thread and goes on in every worker.
+        mostly_reading = self.read * max(1, self.workers) < 1.5 * self.decode
+        return "reading" if slowest == "decoding" and mostly_reading else slowest
 
     def advice(self) -> str:
         """What would change the pace most."""

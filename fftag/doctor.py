@@ -118,7 +118,8 @@ def _devices() -> Iterator[Check]:
     try:
         import torch
 
-        from fftag.predict import choose_device, choose_precision
+        from fftag.backends import choose_arithmetic
+        from fftag.predict import choose_device
     except Exception as error:
         fix = f"torch does not load ({_said(error)}): {REINSTALL} torch torchvision"
         yield Check("devices", "torch", f"unknown ({_said(error)})", fix)
@@ -135,7 +136,8 @@ def _devices() -> Iterator[Check]:
     except Exception as error:
         problem = f"device {device.type} does not work ({_said(error)}): set FFTAG_DEVICE=cpu"
     yield Check("devices", "auto device", device.type, problem)
-    yield Check("devices", "auto precision", choose_precision("auto", device))
+    fast = choose_arithmetic("fast", "auto", device)
+    yield Check("devices", "tier fast", f"{fast.backend} {fast.precision}")
 
 
 def _machine() -> Iterator[Check]:

@@ -46,7 +46,11 @@ def test_the_command_passes_here_with_a_run_of_two_workers() -> None:
     assert values["versions", "fftag"] == fftag.__version__
     assert {values["codecs", codec.lower()] for codec in ALLOWED} == {"yes"}
     assert values["devices", "auto device"] in ("cpu", "cuda", "mps")
-    assert values["devices", "auto precision"] in ("fp32", "bf16")
+    assert values["devices", "tier fast"].split() in (
+        [backend, precision]
+        for backend in ("torch", "openvino")
+        for precision in ("fp32", "bf16", "fp16")
+    )
     assert values["machine", "cpu cores"].startswith(str(os.cpu_count()))
     assert values["machine", "memory"].endswith("GiB")
     assert "tagged with 2 workers, the result is valid, in " in values["a small run", "tag"]
