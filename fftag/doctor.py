@@ -14,9 +14,9 @@ from typing import Any
 
 from fftag import __version__
 from fftag.errors import FftagError
+from fftag.machine import cores, memory_limit
 
 PACKAGES = ("torch", "torchvision", "duckdb", "pyarrow", "pandas", "pillow", "numpy")
-CGROUPS = Path("/proc/self/cgroup")
 REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*;.*\bextra\s*==\s*['\"]([^'\"]+)['\"]")
 GIB = 2**30
 COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
@@ -141,11 +141,10 @@ def _devices() -> Iterator[Check]:
 
 
 def _machine() -> Iterator[Check]:
-    cores = os.cpu_count()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    told = "unknown (the system does not tell)" if cores is None else str(cores)
-    if usable is not None and usable != cores:
-        told += f", {usable} of them for this process"
+    there = os.cpu_count()
+    told = "unknown (the system does not tell)" if there is None else str(there)
+    if there is not None and cores() != there:
+        told += f", {cores()} of them for this process"
     yield Check("machine", "cpu cores", told)
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -157,28 +156,13 @@ def _machine() -> Iterator[Check]:
 
 
 def _memory_limit() -> str:
-    """What this process's control group and those above it allow, where that can be told."""
-    limits: list[str] = []
     try:
-        groups = [line.split(":", 2) for line in CGROUPS.read_text().splitlines()]
+        limit = memory_limit()
     except OSError as error:
-        return f"unknown ({error.strerror}: {CGROUPS})"
-    for _, controllers, path in groups:
-        if controllers == "":
-            base, file = Path("/sys/fs/cgroup"), "memory.max"
-        elif "memory" in controllers.split(","):
-            base, file = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
-        else:
-            continue
-        own = base / path.lstrip("/")
-        above = [group for group in own.parents if group.is_relative_to(base)]
-        found = [group / file for group in (own, *above)]
-        limits += [one.read_text().strip() for one in found if one.is_file()]
-    if not limits:
-        return "unknown (no control group of memory to read)"
-    # Version 1 says a number near 2**63 for none, version 2 says max.
-    numbers = [int(limit) for limit in limits if limit != "max" and int(limit) < 2**60]
-    return f"{min(numbers) / GIB:.1f} GiB" if numbers else "none"
+        return f"unknown ({error.strerror}: {error.filename})"
+    except LookupError as error:
+        return f"unknown ({error})"
+    return "none" if limit is None else f"{limit / GIB:.1f} GiB"
 
 
 def _codecs() -> Iterator[Check]:

@@ -1,6 +1,8 @@
 """Batches of pixels -> scores and embeddings, on the device at hand."""
 
-from typing import NamedTuple
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -115,6 +117,7 @@ class Predictor:
         self.precision = precision
         self.model = model.to(device).to(memory_format=torch.channels_last).eval()
         self.normalise = Normalise(spec).to(device)
+        self._own = threading.local()
 
     @torch.inference_mode()
     def __call__(self, photos: np.ndarray | Tensor) -> Predictions:
@@ -127,11 +130,19 @@ class Predictor:
             FftagError: a score is not finite; nothing can be told from such a model.
         """
         whole = torch.as_tensor(photos)
-        parts = [self._pass(part) for part in whole.split(self._photos_per_pass(len(whole)))]
-        return checked(
-            Predictions(*(torch.cat(arrays).cpu().numpy() for arrays in zip(*parts, strict=True))),
-            self.precision,
-        )
+        with self._own_stream():
+            parts = [self._pass(part) for part in whole.split(self._photos_per_pass(len(whole)))]
+            arrays = [torch.cat(array).cpu().numpy() for array in zip(*parts, strict=True)]
+        return checked(Predictions(*arrays), self.precision)
+
+    def _own_stream(self) -> AbstractContextManager[Any]:
+        """On CUDA, a stream per thread: the copies of one go on while another computes."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        if not hasattr(self._own, "stream"):
+            torch.cuda.synchronize(self.device)  # the weights are there
+            self._own.stream = torch.cuda.Stream(self.device)
+        return torch.cuda.stream(self._own.stream)
 
     def _photos_per_pass(self, count: int) -> int:
         if self.device.type != "cpu":
@@ -139,6 +150,8 @@ class Predictor:
         return max(1, PIXELS_PER_PASS // (self.spec.height * self.spec.width))
 
     def _pass(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.device.type == "cuda":
+            photos = photos.pin_memory()  # what is pinned is copied while the device computes
         pixels = self.normalise(photos.to(self.device, non_blocking=True))
         with torch.autocast(
             self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"

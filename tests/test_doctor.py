@@ -131,7 +131,7 @@ def test_what_cannot_be_told_is_unknown_with_the_reason(
     monkeypatch.setattr(os, "sysconf", fails)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(doctor, "CGROUPS", tmp_path / "none")
+    monkeypatch.setattr("fftag.machine.CGROUPS", tmp_path / "none")
     monkeypatch.setattr(importlib.metadata, "metadata", uninstalled)
     diagnosis = diagnose()
     unknown = {
