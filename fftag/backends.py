@@ -11,7 +11,7 @@ from fftag.bundle import Bundle
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.models import fused
-from fftag.predict import Predictions, Predictor
+from fftag.predict import Predictions, Predictor, rounded
 from fftag.quantized import load_quantized
 
 TIERS = ("exact", "fast", "int8")
@@ -83,16 +83,28 @@ def choose_arithmetic(tier: str, backend: str, device: torch.device) -> Arithmet
     return Arithmetic(backend, "fp32" if tier == "exact" else _openvino_half())
 
 
-def open_scorer(bundle: Bundle, arithmetic: Arithmetic, device: torch.device) -> Scorer:
+def open_scorer(
+    bundle: Bundle,
+    arithmetic: Arithmetic,
+    device: torch.device,
+    compile_for: int | None = None,
+) -> Scorer:
     """A model ready to score photos.
 
+    Args:
+        bundle: the model.
+        arithmetic: how it computes.
+        device: where.
+        compile_for: see `fftag.predict.Predictor`; torch only.
+
     Raises:
-        FftagError: the weights do not fit the config, the network cannot be converted, or the
-            model has not been quantised.
+        FftagError: the weights do not fit the config, the network cannot be converted, the
+            model has not been quantised, or the network cannot be compiled.
     """
     spec = bundle.config.input
     if arithmetic.backend == "torch":
-        return Predictor(fused(bundle.build()), spec, device, arithmetic.precision)
+        model = rounded(fused(bundle.build()), arithmetic.precision)
+        return Predictor(model, spec, device, arithmetic.precision, compile_for)
     from fftag.openvino_backend import OpenVinoPredictor, convert, read_graph
 
     if arithmetic.precision == "int8":

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from fftag.backends import Arithmetic, Scorer, open_scorer
+from fftag.backends import Arithmetic, Scorer
 from fftag.bundle import Bundle
 from fftag.copies import Copies
 from fftag.decode import Failure
@@ -25,12 +25,12 @@ from fftag.listing import Listing
 from fftag.machine import cores
 from fftag.parts import PartStore, locked
 from fftag.plan import plan_all
-from fftag.predict import choose_device
 from fftag.progress import progress
 from fftag.replicas import batches_held, one_thread_each, replica_count, scored, threads_of
 from fftag.sources import Source, list_source
 from fftag.store import SAME_AS, RunInfo, rows
-from fftag.tag import TagOptions, arithmetic, entries_of, run_info
+from fftag.tag import entries_of
+from fftag.tag_options import TagOptions, arithmetic, run_info, scorer_for
 from fftag.workers import Batch, batches
 
 WARM_UP = 8  # batches: those that were decoded ahead, while processes started
@@ -157,9 +157,9 @@ def bench(
     """
     listing = list_source(source, options.selection)
     chosen = np.unique(np.linspace(0, len(listing) - 1, sample).astype(int))
-    device = choose_device(options.device)
     run = run_info(source.name, bundle, options)
-    scorer = open_scorer(bundle, arithmetic(options), device)
+    scorer = scorer_for(bundle, options, len(listing))
+    device = scorer.device
     work = _Work(source, listing, chosen, scorer, options, run)
     read, size = work.read_once()
     pixels = work.some_pixels()
@@ -235,7 +235,7 @@ class _Work:
         raise FftagError("none of the files can be decoded: `fftag tag` would say why of each")
 
     def decode(self, seconds: float) -> float:
-        return _pace((len(batch.photos) for batch in self._batches(endless=True)), seconds)
+        return _pace((len(batch.photos) for batch in self._batches(endless=True)), seconds, 1)
 
     def together(self, seconds: float) -> float:
         with self._store() as write:
@@ -245,7 +245,7 @@ class _Work:
                     write(batch, scores)
                     yield len(batch.photos)
 
-            return _pace(done(), seconds)
+            return _pace(done(), seconds, replica_count(self.scorer.device))
 
     def write(self, seconds: float) -> float:
         batch = next(iter(self._batches()))
@@ -257,7 +257,7 @@ class _Work:
                     write(batch, scores)
                     yield len(batch.photos)
 
-            return _pace(done(), seconds)
+            return _pace(done(), seconds, 1)
 
     def copy(self, pixels: np.ndarray, seconds: float) -> float:
         def done() -> Generator[int, None, None]:
@@ -265,17 +265,16 @@ class _Work:
                 torch.from_numpy(pixels).to(self.scorer.device)
                 yield len(pixels)
 
-        return _pace(done(), seconds)
+        return _pace(done(), seconds, 1)
 
     def forward(self, pixels: np.ndarray, seconds: float) -> float:
         device = self.scorer.device
         count = replica_count(device)
-        self.scorer(pixels)
-        until = time.perf_counter() + seconds
 
         def replica(_: int) -> float:
+            self.scorer(pixels)
             began, photos = time.perf_counter(), 0
-            while time.perf_counter() < until:
+            while time.perf_counter() < began + seconds:
                 self.scorer(pixels)
                 photos += len(pixels)
             return photos / (time.perf_counter() - began)
@@ -320,12 +319,18 @@ class _Work:
                 yield write
 
 
-def _pace(done: Generator[int, None, None], seconds: float) -> float:
-    """Photos per second of batches that come without end, once they come steadily."""
+def _pace(done: Generator[int, None, None], seconds: float, at_once: int) -> float:
+    """Photos per second of batches that come without end, once they come steadily.
+
+    Args:
+        done: photos of each batch.
+        seconds: to measure for, at least.
+        at_once: batches that are computed side by side and so come together: whole groups count.
+    """
     with closing(done) as batches:
-        for _ in range(WARM_UP):
+        for _ in range(at_once * max(1, WARM_UP // at_once)):
             next(batches)
         began, photos = time.perf_counter(), 0
         while time.perf_counter() < began + seconds or not photos:
-            photos += next(batches)
+            photos += sum(next(batches) for _ in range(at_once))
         return photos / (time.perf_counter() - began)

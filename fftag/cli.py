@@ -48,6 +48,14 @@ Backend = Annotated[
         help="torch, openvino, or auto: OpenVINO on a CPU where it is installed.",
     ),
 ]
+Compiled = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Compile the network first, with torch; by default from 10,000 photos on a CPU.",
+        show_default=False,
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(min=1, help="Photos per batch; by default as the device likes it."),
@@ -462,6 +470,7 @@ def tag(
     device: Device = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
+    compiled: Compiled = None,
     batch_size: BatchSize = None,
     workers: Workers = cores(),
     shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
@@ -516,8 +525,8 @@ def tag(
     from fftag.metrics_file import measured
     from fftag.predict import choose_device, default_batch_size
     from fftag.sources import Selection, choose_source
-    from fftag.tag import TagOptions
     from fftag.tag import tag as run
+    from fftag.tag_options import TagOptions
 
     own = (out, out.with_name(out.name + ".parts"), db, metrics)
     options = TagOptions(
@@ -530,6 +539,7 @@ def tag(
         device=device,
         tier="exact" if exact else tier,
         backend=backend,
+        compiled=compiled,
         shard_size=shard_size,
         selection=Selection(tuple(include or ()), tuple(path for path in own if path)),
         restart=restart,
@@ -566,6 +576,7 @@ def bench(
     device: Device = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
+    compiled: Compiled = None,
     batch_size: BatchSize = None,
     workers: Workers = cores(),
     sample: Annotated[int, typer.Option(min=1, help="Photos to read, over and over.")] = 512,
@@ -582,7 +593,7 @@ def bench(
     from fftag.bench import bench as run
     from fftag.predict import choose_device, default_batch_size
     from fftag.sources import choose_source
-    from fftag.tag import TagOptions
+    from fftag.tag_options import TagOptions
 
     options = TagOptions(
         batch_size=batch_size or default_batch_size(choose_device(device)),
@@ -591,6 +602,7 @@ def bench(
         device=device,
         tier=tier,
         backend=backend,
+        compiled=compiled,
     )
     chosen = choose_source(source, root, follow_symlinks)
     rates = run(chosen, _model(model), options, sample, rounds, seconds)

@@ -245,7 +245,8 @@ def _tag_a_few(device: str, workers: int) -> str:
         FftagError: the result is not what it should be.
     """
     from fftag.sources import Folder
-    from fftag.tag import TagOptions, tag
+    from fftag.tag import tag
+    from fftag.tag_options import TagOptions
     from fftag.validate import validate
 
     with tempfile.TemporaryDirectory() as folder:

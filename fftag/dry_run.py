@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fftag.backends import open_scorer
 from fftag.bundle import Bundle
 from fftag.copies import Copies
-from fftag.predict import choose_device
 from fftag.replicas import batches_held, scored
 from fftag.sources import Source, list_source
-from fftag.tag import TagOptions, arithmetic, counts, entries_of, make_plan, run_info
+from fftag.tag import counts, entries_of, make_plan
+from fftag.tag_options import TagOptions, run_info, scorer_for
 from fftag.workers import batches
 
 SAMPLE = 256  # files read to estimate the rate
@@ -81,8 +80,8 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
     rate = None
     if len(plan.pending):
         size = options.batch_size
-        device = choose_device(options.device)
-        scorer = open_scorer(bundle, arithmetic(options), device)
+        # Not compiled: the sample would wait for it longer than it takes.
+        scorer = scorer_for(bundle, options, len(chosen))
         copies = Copies(len(run.labels))
         rows = plan.pending[chosen]
         planned = (
@@ -90,7 +89,7 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
             for start in range(0, len(rows), size)
         )
         started = time.monotonic()
-        decoded = batches(source, planned, scorer.spec, options, batches_held(device))
+        decoded = batches(source, planned, scorer.spec, options, batches_held(scorer.device))
         deque(scored(decoded, scorer, copies), maxlen=0)
         rate = len(rows) / (time.monotonic() - started)
     bytes_needed = (len(listing) + len(plan.pending)) * (BYTES_PER_ROW + 4 * len(run.labels))

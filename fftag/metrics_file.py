@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from fftag.errors import FAILED, INTERRUPTED, FftagError
 
 if TYPE_CHECKING:
-    from fftag.tag import TagSummary
+    from fftag.tag_summary import TagSummary
 
 
 @contextmanager

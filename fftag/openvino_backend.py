@@ -7,32 +7,18 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import torch
-from torch import Tensor, nn
 
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.machine import cores
 from fftag.models import Classifier
-from fftag.predict import Normalise, Predictions, checked
+from fftag.predict import Deployed, Predictions, checked, photos_per_pass
 
 DEVICE = "CPU"
 
 
-class _Deployed(nn.Module):
-    """uint8 photos in, everything of `Predictions` out: what is converted as one graph."""
-
-    def __init__(self, model: Classifier, spec: InputSpec) -> None:
-        super().__init__()
-        self.normalise = Normalise(spec)
-        self.model = model
-
-    def forward(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        outputs = self.model(self.normalise(photos))
-        return outputs.logits.sigmoid(), outputs.embedding, outputs.logits
-
-
 def convert(model: Classifier, spec: InputSpec) -> ov.Model:
-    """A torch model, in evaluation mode on the CPU, as an OpenVINO graph for one photo at a time.
+    """A torch model, in evaluation mode on the CPU, as an OpenVINO graph for one photo.
 
     Raises:
         FftagError: OpenVINO lacks an operation of the network.
@@ -43,7 +29,7 @@ def convert(model: Classifier, spec: InputSpec) -> ov.Model:
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that are constants in the trace: they are
-            traced = torch.jit.trace(_Deployed(model, spec).eval(), example, check_trace=False)
+            traced = torch.jit.trace(Deployed(model, spec).eval(), example, check_trace=False)
             graph = ov.convert_model(traced, example_input=example)
     except Exception as error:
         # The converter raises many kinds of error.
@@ -77,22 +63,21 @@ def computes_in_bf16() -> bool:
 
 
 class OpenVinoPredictor:
-    """A graph on all cores, each computing one photo at a time: see `fftag.predict.Predictor`.
-
-    A photo's scores do not depend on the photos beside it.
-    """
+    """A graph on all cores, each computing some photos at a time: see `fftag.predict.Predictor`."""
 
     def __init__(self, graph: ov.Model, spec: InputSpec, precision: str) -> None:
         """Compiles the graph.
 
         Args:
-            graph: uint8 [1, height, width, 3] -> scores, embedding, logits.
+            graph: uint8 [1, height, width, 3] -> scores, embedding, logits; it is changed.
             spec: the model's input.
             precision: `fp32` or `bf16`, of what is not quantised.
         """
         self.device = torch.device("cpu")
         self.spec = spec
         self.precision = precision
+        self._count = photos_per_pass(spec)
+        graph.reshape([self._count, spec.height, spec.width, 3])
         self._compiled = ov.Core().compile_model(
             graph,
             DEVICE,
@@ -114,15 +99,19 @@ class OpenVinoPredictor:
             FftagError: a score is not finite.
         """
         request = self._request()
-        arrays = [
-            np.empty((len(photos), output.shape[1]), np.float32)
-            for output in self._compiled.outputs
-        ]
-        for number in range(len(photos)):
-            found = request.infer({0: photos[number : number + 1]}, share_inputs=True)
-            for array, output in zip(arrays, self._compiled.outputs, strict=True):
-                array[number] = found[output][0]
+        outputs = self._compiled.outputs
+        arrays = [np.empty((len(photos), output.shape[1]), np.float32) for output in outputs]
+        for first in range(0, len(photos), self._count):
+            some = photos[first : first + self._count]
+            found = request.infer({0: self._filled(some)}, share_inputs=True)
+            for array, output in zip(arrays, outputs, strict=True):
+                array[first : first + len(some)] = found[output][: len(some)]
         return checked(Predictions(*arrays), self.precision)
+
+    def _filled(self, photos: np.ndarray) -> np.ndarray:
+        """As many photos as the graph takes; black ones behind those that are given."""
+        missing = self._count - len(photos)
+        return np.pad(photos, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else photos
 
     def _request(self) -> ov.InferRequest:
         if not hasattr(self._own, "request"):

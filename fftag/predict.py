@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fftag.compiled import Forward, compiled
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.models import Classifier
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-PIXELS_PER_PASS = 4 * 224 * 224  # on a CPU core: what stays in its cache was measured fastest
+PIXELS_PER_PASS = 4 * 224 * 224  # on a CPU core: measured fastest
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -88,6 +89,36 @@ class Normalise(torch.nn.Module):
         return (photos.permute(0, 3, 1, 2).float() - self.mean) * self.scale
 
 
+class Deployed(torch.nn.Module):
+    """A model from bytes to scores: uint8 photos in, everything of `Predictions` out."""
+
+    def __init__(self, model: Classifier, spec: InputSpec, precision: str = "fp32") -> None:
+        super().__init__()
+        self.normalise = Normalise(spec)
+        self.model = model
+        self.precision = DTYPES[precision]
+        self.weights = model.head.weight.dtype
+
+    def forward(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pixels = self.normalise(photos).to(self.weights)
+        if self.weights == self.precision:
+            outputs = self.model(pixels)
+        else:
+            with torch.autocast(photos.device.type, self.precision):
+                outputs = self.model(pixels)
+        logits = outputs.logits.float()
+        return logits.sigmoid(), outputs.embedding.float(), logits
+
+
+def rounded(model: Classifier, precision: str) -> Classifier:
+    """A model with its weights in a precision, which saves casting them in each pass."""
+    model.to(DTYPES[precision])
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # its statistics need all their bits
+            module.float()
+    return model
+
+
 def checked(predictions: Predictions, precision: str) -> Predictions:
     """The same.
 
@@ -102,6 +133,11 @@ def checked(predictions: Predictions, precision: str) -> Predictions:
     )
 
 
+def photos_per_pass(spec: InputSpec) -> int:
+    """How many photos a CPU core computes at once."""
+    return max(1, PIXELS_PER_PASS // (spec.height * spec.width))
+
+
 class Predictor:
     """A model on a device, ready to score photos with torch."""
 
@@ -111,12 +147,30 @@ class Predictor:
         spec: InputSpec,
         device: torch.device,
         precision: str = "fp32",
+        compile_for: int | None = None,
     ) -> None:
+        """Takes over a model.
+
+        Args:
+            model: in the precision, or in fp32; it is moved to the device.
+            spec: its input.
+            device: where it computes.
+            precision: in what it computes.
+            compile_for: photos per pass to compile the network for; on a CPU
+                `photos_per_pass(spec)`.
+
+        Raises:
+            FftagError: it cannot be compiled.
+        """
         self.device = device
         self.spec = spec
         self.precision = precision
         self.model = model.to(device).to(memory_format=torch.channels_last).eval()
-        self.normalise = Normalise(spec).to(device)
+        self._forward: Forward = Deployed(self.model, spec, precision).to(device).eval()
+        self._fixed = compile_for
+        if compile_for:
+            shape = (compile_for, spec.height, spec.width, 3)
+            self._forward = compiled(self._forward, shape, device)
         self._own = threading.local()
 
     @torch.inference_mode()
@@ -130,8 +184,11 @@ class Predictor:
             FftagError: a score is not finite; nothing can be told from such a model.
         """
         whole = torch.as_tensor(photos)
+        size = self._fixed or (
+            photos_per_pass(self.spec) if self.device.type == "cpu" else max(1, len(whole))
+        )
         with self._own_stream():
-            parts = [self._pass(part) for part in whole.split(self._photos_per_pass(len(whole)))]
+            parts = [self._pass(part) for part in whole.split(size)]
             arrays = [torch.cat(array).cpu().numpy() for array in zip(*parts, strict=True)]
         return checked(Predictions(*arrays), self.precision)
 
@@ -144,18 +201,11 @@ class Predictor:
             self._own.stream = torch.cuda.Stream(self.device)
         return torch.cuda.stream(self._own.stream)
 
-    def _photos_per_pass(self, count: int) -> int:
-        if self.device.type != "cpu":
-            return max(1, count)
-        return max(1, PIXELS_PER_PASS // (self.spec.height * self.spec.width))
-
-    def _pass(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _pass(self, photos: Tensor) -> tuple[Tensor, ...]:
+        count = len(photos)
+        if self._fixed and count < self._fixed:
+            photos = torch.cat([photos, photos.new_zeros(self._fixed - count, *photos.shape[1:])])
         if self.device.type == "cuda":
             photos = photos.pin_memory()  # what is pinned is copied while the device computes
-        pixels = self.normalise(photos.to(self.device, non_blocking=True))
-        with torch.autocast(
-            self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"
-        ):
-            outputs = self.model(pixels)
-        logits = outputs.logits.float()
-        return logits.sigmoid(), outputs.embedding.float(), logits
+        found = self._forward(photos.to(self.device, non_blocking=True))
+        return tuple(array[:count] for array in found)

@@ -1,12 +1,10 @@
 """The whole way of a catalogue: list, plan, decode, predict, write, publish."""
 
 import time
-import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -16,149 +14,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fftag import __version__
 from fftag.atomic import replacing
-from fftag.backends import Arithmetic, choose_arithmetic, open_scorer, scores_id
+from fftag.backends import scores_id
 from fftag.bundle import Bundle
 from fftag.copies import Copies
-from fftag.errors import DONE, INTERRUPTED, SOME_FILES_FAILED, TOO_MANY_FAILED, FftagError
+from fftag.errors import INTERRUPTED, TOO_MANY_FAILED, FftagError
 from fftag.interrupt import deferred
 from fftag.listing import Listing
 from fftag.merge import ROWS_PER_GROUP, merged, retagged
 from fftag.parts import PartStore, locked
 from fftag.plan import Plan, plan_all, plan_changes
-from fftag.predict import choose_device
 from fftag.previous import Previous, open_previous, published_run
 from fftag.progress import progress, say
-from fftag.reader import ReadOptions
 from fftag.replicas import batches_held, scored
-from fftag.sources import Selection, Source, list_source
+from fftag.sources import Source, list_source
 from fftag.store import SAME_AS, RunInfo, rows, tags_schema
+from fftag.tag_options import TagOptions, info_of, run_info, scorer_for
+from fftag.tag_summary import TagSummary
 from fftag.workers import batches
 
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True)
-class TagOptions(ReadOptions):
-    """How to tag.
-
-    Attributes:
-        device: see `fftag.predict.choose_device`.
-        tier: see `fftag.backends.choose_arithmetic`.
-        backend: see there.
-        shard_size: photos per part file; what an interruption can cost.
-        selection: which files of the source.
-        restart: throw away what an interrupted run left.
-        force: read every file, whatever the run before has of it.
-        retry_failed: read unchanged files again that failed before.
-        max_failure_rate: publish nothing when a larger share of the files failed.
-        max_removal_rate: read nothing when a larger share of the files of the run before is gone.
-    """
-
-    device: str = "auto"
-    tier: str = "fast"
-    backend: str = "auto"
-    shard_size: int = 1024
-    selection: Selection = field(default_factory=Selection)
-    restart: bool = False
-    force: bool = False
-    retry_failed: bool = True
-    max_failure_rate: float = 0.5
-    max_removal_rate: float = 0.5
-
-
-@dataclass
-class TagSummary:
-    """What a run did.
-
-    Attributes:
-        files: how many were listed, which is how many rows there are.
-        statuses: rows by status.
-        tags: photos by label.
-        plan: how many files were `new`, `changed`, formerly failed and `retried`, or `unchanged`,
-            and how many rows were `removed` as their file is gone.
-        recognised: files that were read and, having the content of a photo with scores, not
-            decoded.
-        resumed: files that an earlier, interrupted process had already done.
-        seconds: spent on the rest.
-        left_out: seen but not listed, by reason.
-    """
-
-    files: int
-    out: str
-    model_id: str
-    plan: dict[str, int]
-    left_out: dict[str, int]
-    resumed: int = 0
-    recognised: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    tags: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    def add(self, table: pa.Table) -> int:
-        """Counts some rows of the result; returns how many of them failed."""
-        labels = pc.struct_field(pc.list_flatten(table["tags"]), "label")
-        for counter, values in ((self.statuses, table["status"]), (self.tags, labels)):
-            for pair in pc.value_counts(values).to_pylist():
-                counter[pair["values"]] += pair["counts"]
-        return int(table["tags"].null_count)
-
-    def failures(self) -> str:
-        """How many failed, by code."""
-        return ", ".join(
-            f"{count:,} {code}" for code, count in self.statuses.most_common() if code != "ok"
-        )
-
-    @property
-    def failed(self) -> int:
-        return self.files - self.statuses["ok"]
-
-    @property
-    def rate(self) -> float:
-        """Files per second, of those done by this process."""
-        return self.read / self.seconds if self.seconds else 0.0
-
-    @property
-    def read(self) -> int:
-        """Files read by this process."""
-        return self.files - self.plan["unchanged"] - self.resumed
-
-    def exit_code(self, strict: bool) -> int:
-        return SOME_FILES_FAILED if strict and self.failed else DONE
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "out": self.out,
-            "files": self.files,
-            "statuses": dict(self.statuses.most_common()),
-            "failed": self.failed,
-            "left_out": self.left_out,
-            "plan": self.plan,
-            "read": self.read,
-            "recognised": self.recognised,
-            "resumed": self.resumed,
-            "seconds": round(self.seconds, 3),
-            "files_per_second": round(self.rate, 2),
-            "tags": dict(self.tags.most_common()),
-            "model_id": self.model_id,
-        }
-
-    def lines(self) -> Iterator[str]:
-        yield f"{self.files:,} files -> {self.out}"
-        yield f"  tagged   {self.statuses['ok']:,}"
-        yield f"  failed   {self.failed:,}" + (f" ({self.failures()})" if self.failed else "")
-        for reason, count in self.left_out.items():
-            yield f"  left out {count:,} {reason}"
-        if self.resumed:
-            yield f"  resumed  {self.resumed:,} were done by an earlier run"
-        if self.plan["unchanged"] or self.plan["removed"]:
-            yield "  of them  " + ", ".join(f"{n:,} {what}" for what, n in self.plan.items() if n)
-        if self.recognised:
-            yield f"  known    {self.recognised:,} by their content, and not decoded"
-        yield f"  rate     {self.rate:,.1f} files/s ({self.read:,} in {self.seconds:,.1f} s)"
-        top = ", ".join(f"{label} {count:,}" for label, count in self.tags.most_common(8))
-        yield f"  top tags {top or 'none'}"
 
 
 def tag(
@@ -258,8 +133,7 @@ def _read(
         )
     if not missing:
         return
-    device = choose_device(options.device)
-    scorer = open_scorer(bundle, arithmetic(options), device)
+    scorer = scorer_for(bundle, options, len(plan.pending))
     copies = Copies(len(run.labels))
     for part in store.finished:
         copies.load(store.read(part))
@@ -274,7 +148,7 @@ def _read(
         deferred() as interruption,
         _one_at_a_time(store.write) as write,
     ):
-        decoded = batches(source, planned, scorer.spec, options, batches_held(device))
+        decoded = batches(source, planned, scorer.spec, options, batches_held(scorer.device))
         for batch, scores in scored(decoded, scorer, copies):
             photos = [_settled(record, plan) for record in batch.photos]
             made.append(rows(photos, scores, run, datetime.now(UTC)))
@@ -372,7 +246,7 @@ def retag(tags: Path, bundle: Bundle) -> int:
         raise FftagError(f"{tags} does not exist: give a file that `fftag tag` wrote")
     settings = previous.run["settings"]
     scores = scores_id(bundle, settings["precision"])
-    run = _run_info(previous.run["source"], bundle, scores, settings)
+    run = info_of(previous.run["source"], bundle, scores, settings)
     if previous.differences(run):
         raise FftagError(
             f"the scores in {tags} are not those of {bundle.path}: run `fftag tag` with it, which "
@@ -386,41 +260,6 @@ def retag(tags: Path, bundle: Bundle) -> int:
         for table in previous.blocks(ROWS_PER_GROUP):
             writer.write_table(retagged(table, run), row_group_size=ROWS_PER_GROUP)
     return previous.rows
-
-
-def arithmetic(options: TagOptions) -> Arithmetic:
-    """How scores are computed with these options."""
-    return choose_arithmetic(options.tier, options.backend, choose_device(options.device))
-
-
-def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
-    """What a run with these options says of itself."""
-    chosen = arithmetic(options)
-    settings = {
-        "device": choose_device(options.device).type,
-        **chosen.to_json(),
-        "batch_size": options.batch_size,
-        "limits": asdict(options.limits),
-        "decoder": "full" if options.exact else "scaled",
-        "timeout": options.timeout,
-    }
-    return _run_info(source, bundle, scores_id(bundle, chosen.precision), settings)
-
-
-def _run_info(source: str, bundle: Bundle, scores: str, settings: dict[str, Any]) -> RunInfo:
-    config = bundle.config
-    return RunInfo(
-        run_id=uuid.uuid4().hex,
-        model_id=bundle.model_id,
-        scores_id=scores,
-        fftag_version=__version__,
-        source=source,
-        labels=config.labels.names,
-        groups=config.labels.groups,
-        thresholds=config.thresholds,
-        validation=config.validation,
-        settings=settings,
-    )
 
 
 def _identity(

@@ -8,7 +8,8 @@ import pytest
 from fftag.bundle import Bundle
 from fftag.parts import PartStore
 from fftag.sources import Folder
-from fftag.tag import TagOptions, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 
 MARK = b"FAULT:"
 FAULTS = {  # what a photo's mark does -> the status that its row must get

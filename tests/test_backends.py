@@ -13,9 +13,11 @@ import fftag.backends
 from fftag import models
 from fftag.backends import Arithmetic, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle
+from fftag.compiled import pays
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.predict import Predictor
+from fftag.tag_options import TagOptions, scorer_for
 
 CPU = torch.device("cpu")
 FAMILIES = ["cnn", "resnet18", "mobilenet_v3_small", "vit_b_32", "swin_t", "convnext_tiny"]
@@ -73,6 +75,63 @@ def test_more_photos_than_a_pass_takes_keep_their_order() -> None:
     for number in range(11):
         alone = Predictor(model, spec, CPU)(pixels[number : number + 1])
         np.testing.assert_allclose(whole.scores[number], alone.scores[0], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_gives_the_same_scores_and_is_compiled_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from torch._dynamo import config
+
+    from fftag.predict import photos_per_pass
+    from fftag.replicas import one_thread_each, threads_of
+
+    spec = InputSpec(160, 160)
+    model, pixels = settled("resnet18", spec), photos(spec, 11)
+    wanted = Predictor(models.fused(model), spec, CPU)(pixels)
+    predictor = Predictor(model, spec, CPU, "fp32", photos_per_pass(spec))
+    assert "compiling the model" in capsys.readouterr().err
+    with (
+        config.patch(error_on_recompile=True),
+        one_thread_each(CPU),
+        ThreadPoolExecutor(2, "replica", torch.set_num_threads, threads_of(CPU)) as pool,
+    ):
+        for found in pool.map(predictor, [pixels, pixels, pixels[:1]]):
+            count = len(found.scores)
+            np.testing.assert_allclose(found.scores, wanted.scores[:count], atol=1e-5)
+            np.testing.assert_allclose(found.embeddings, wanted.embeddings[:count], atol=1e-3)
+
+
+def test_a_network_is_compiled_where_it_pays_or_is_asked_for(
+    session_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*anything: object) -> None:
+        raise FftagError("no compiler")
+
+    monkeypatch.setattr("fftag.predict.compiled", fails)
+    for asked, photos_ahead, compiles in (
+        (None, 9_999, False), (None, 10_000, True), (False, 10_000, False)
+    ):  # fmt: skip
+        options = TagOptions(backend="torch", device="cpu", compiled=asked)
+        assert isinstance(scorer_for(session_bundle, options, photos_ahead), Predictor)
+        assert ("no compiler; going on without" in capsys.readouterr().err) == compiles
+    with pytest.raises(FftagError, match="no compiler"):
+        scorer_for(session_bundle, TagOptions(backend="torch", device="cpu", compiled=True), 1)
+    assert not pays(10**9, torch.device("cuda"))
+
+
+@pytest.mark.slow
+def test_what_cannot_be_compiled_says_what_to_do() -> None:
+    from fftag.compiled import compiled
+
+    class Odd(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("no such operation")
+
+    with pytest.raises(FftagError, match="--no-compile"):
+        compiled(Odd(), (1, 8, 8, 3), CPU)
 
 
 def test_a_tier_means_what_the_device_can_do(monkeypatch: pytest.MonkeyPatch) -> None:

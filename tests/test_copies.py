@@ -14,7 +14,9 @@ from fftag.copies import Copies
 from fftag.predict import Predictor
 from fftag.sources import Folder
 from fftag.sources.local import LocalReader
-from fftag.tag import TagOptions, TagSummary, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
+from fftag.tag_summary import TagSummary
 from fftag.validate import validate
 
 Make = Callable[[int], Path]

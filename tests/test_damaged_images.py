@@ -75,7 +75,8 @@ from pathlib import Path
 from fftag.bundle import load_bundle
 from fftag.decode import Limits
 from fftag.sources import Folder
-from fftag.tag import TagOptions, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 root, out, model = map(Path, sys.argv[1:])
 options = TagOptions(
     backend="torch",

@@ -24,7 +24,8 @@ from fftag.errors import FftagError
 from fftag.parts import PartStore
 from fftag.sources import Folder
 from fftag.sources.local import LocalReader
-from fftag.tag import TagOptions, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 from fftag.validate import validate
 
 Make = Callable[[int], Path]
@@ -221,7 +222,8 @@ from fftag.bundle import load_bundle
 from fftag.errors import FftagError
 from fftag.parts import PartStore
 from fftag.sources import Folder
-from fftag.tag import TagOptions, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 root, out, model, workers = sys.argv[1:]
 options = TagOptions(backend="torch", workers=int(workers), batch_size=8, shard_size=16)
 try:
@@ -415,7 +417,8 @@ from pathlib import Path
 import torch
 from fftag.bundle import load_bundle
 from fftag.sources import Folder
-from fftag.tag import TagOptions, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 root, out, model = map(Path, sys.argv[1:])
 options = TagOptions(backend="torch", workers=1, batch_size=16, shard_size=32, max_failure_rate=1)
 torch.set_num_threads(1)

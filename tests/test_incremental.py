@@ -29,7 +29,8 @@ from fftag.dry_run import look_ahead
 from fftag.errors import FftagError
 from fftag.predict import Predictor
 from fftag.sources import Folder, Selection
-from fftag.tag import TagOptions, retag, tag
+from fftag.tag import retag, tag
+from fftag.tag_options import TagOptions
 from fftag.validate import validate
 
 Make = Callable[[int], Path]
@@ -241,7 +242,7 @@ def test_with_nothing_to_do_no_file_is_opened(
     tag(Folder(root), out, session_bundle, OPTIONS)
     before, stamp = out.read_bytes(), out.stat().st_mtime_ns
     monkeypatch.setattr("fftag.sources.folder.Folder.reader", None)
-    monkeypatch.setattr("fftag.tag.open_scorer", None)
+    monkeypatch.setattr("fftag.tag.scorer_for", None)
     summary = tag(Folder(root), out, session_bundle, OPTIONS)
     assert "nothing to do" in capsys.readouterr().err
     assert (out.read_bytes(), out.stat().st_mtime_ns) == (before, stamp)

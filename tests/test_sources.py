@@ -21,7 +21,8 @@ from fftag.errors import FftagError
 from fftag.listing import Listing
 from fftag.sources import Content, Selection, Source, choose_source, list_source
 from fftag.sources import base as sources_base
-from fftag.tag import TagOptions, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 from fftag.validate import validate
 
 Make = Callable[[int], Path]

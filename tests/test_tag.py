@@ -21,7 +21,8 @@ from fftag.errors import FftagError
 from fftag.parts import locked
 from fftag.sources import Folder, list_source
 from fftag.store import STATUSES, rows
-from fftag.tag import TagOptions, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 
 Make = Callable[[int], Path]
 QUICK = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)

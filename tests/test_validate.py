@@ -14,7 +14,8 @@ from fftag.bundle import Bundle
 from fftag.decode import Limits
 from fftag.errors import FftagError
 from fftag.sources import Folder, Selection, list_source
-from fftag.tag import TagOptions, tag
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 from fftag.tags_findings import RULES
 from fftag.tags_rules import ROW_RULES
 from fftag.validate import Validation, validate

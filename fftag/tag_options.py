@@ -1,0 +1,104 @@
+"""How to tag, and what that makes of a run: its arithmetic, its scorer, what it says of itself."""
+
+import uuid
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fftag import __version__
+from fftag.backends import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
+from fftag.bundle import Bundle
+from fftag.compiled import pays
+from fftag.errors import FftagError
+from fftag.predict import choose_device, photos_per_pass
+from fftag.progress import say
+from fftag.reader import ReadOptions
+from fftag.sources import Selection
+from fftag.store import RunInfo
+
+
+@dataclass(frozen=True)
+class TagOptions(ReadOptions):
+    """How to tag.
+
+    Attributes:
+        device: see `fftag.predict.choose_device`.
+        tier: see `fftag.backends.choose_arithmetic`.
+        backend: see there.
+        compiled: whether torch's network is compiled first; None where it pays.
+        shard_size: photos per part file; what an interruption can cost.
+        selection: which files of the source.
+        restart: throw away what an interrupted run left.
+        force: read every file, whatever the run before has of it.
+        retry_failed: read unchanged files again that failed before.
+        max_failure_rate: publish nothing when a larger share of the files failed.
+        max_removal_rate: read nothing when a larger share of the files of the run before is gone.
+    """
+
+    device: str = "auto"
+    tier: str = "fast"
+    backend: str = "auto"
+    compiled: bool | None = None
+    shard_size: int = 1024
+    selection: Selection = field(default_factory=Selection)
+    restart: bool = False
+    force: bool = False
+    retry_failed: bool = True
+    max_failure_rate: float = 0.5
+    max_removal_rate: float = 0.5
+
+
+def arithmetic(options: TagOptions) -> Arithmetic:
+    """How scores are computed with these options."""
+    return choose_arithmetic(options.tier, options.backend, choose_device(options.device))
+
+
+def scorer_for(bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
+    """A model ready to score so many photos with these options.
+
+    Raises:
+        FftagError: the model cannot be used as asked.
+    """
+    device, chosen = choose_device(options.device), arithmetic(options)
+    if chosen.backend != "torch":
+        return open_scorer(bundle, chosen, device)
+    spec = bundle.config.input
+    size = photos_per_pass(spec) if device.type == "cpu" else options.batch_size
+    if options.compiled:
+        return open_scorer(bundle, chosen, device, compile_for=size)
+    if options.compiled is None and pays(photos, device):
+        try:
+            return open_scorer(bundle, chosen, device, compile_for=size)
+        except FftagError as error:
+            say(f"{error}; going on without")
+    return open_scorer(bundle, chosen, device)
+
+
+def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
+    """What a run with these options says of itself."""
+    chosen = arithmetic(options)
+    settings = {
+        "device": choose_device(options.device).type,
+        **chosen.to_json(),
+        "batch_size": options.batch_size,
+        "limits": asdict(options.limits),
+        "decoder": "full" if options.exact else "scaled",
+        "timeout": options.timeout,
+    }
+    return info_of(source, bundle, scores_id(bundle, chosen.precision), settings)
+
+
+def info_of(source: str, bundle: Bundle, scores: str, settings: dict[str, Any]) -> RunInfo:
+    """What a new run says of itself, its `settings` given."""
+    config = bundle.config
+    return RunInfo(
+        run_id=uuid.uuid4().hex,
+        model_id=bundle.model_id,
+        scores_id=scores,
+        fftag_version=__version__,
+        source=source,
+        labels=config.labels.names,
+        groups=config.labels.groups,
+        thresholds=config.thresholds,
+        validation=config.validation,
+        settings=settings,
+    )
