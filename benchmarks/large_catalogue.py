@@ -29,6 +29,7 @@ from fftag.decode import InputSpec
 
 REAL_ONE_IN = 100
 DISTINCT = 500
+FFTAG = (sys.executable, "-m", "fftag")
 SECONDS_BETWEEN_LOOKS = 0.5
 Sample = tuple[float, int, int]  # seconds, MiB of the run, MiB of its largest decoding process
 
@@ -43,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         command = [
-            *(sys.executable, "-m", "fftag", "tag", "--json", "--max-failure-rate", "1"),
+            *("tag", "--json", "--max-failure-rate", "1"),
             *(
                 "--model",
                 str(make_model(folder / "model", "cnn", InputSpec(32, 24))),
@@ -65,13 +66,16 @@ def main() -> None:
         again = [*command, str(folder / "photos"), "--out", str(folder / "tags.parquet")]
         for what in ("first run", *["nothing to do"] * 3):
             began = time.perf_counter()
-            done = subprocess.run(again, check=True, capture_output=True, text=True)
+            done = subprocess.run([*FFTAG, *again], check=True, capture_output=True, text=True)
             seconds, read = time.perf_counter() - began, json.loads(done.stdout)["read"]
             print(f"{options.photos:>9,} photos, {what}: {seconds:,.1f} s, {read:,} read")
 
 
-def make_photos(root: Path, count: int) -> None:
-    """Tiny photos, five hundred of them distinct, all of them old enough to be trusted."""
+def make_photos(root: Path, count: int, distinct: bool = False) -> None:
+    """Tiny photos, five hundred pictures among them, all of them old enough to be trusted.
+
+    Files of the same picture are the same, unless they are to be distinct.
+    """
     noise, contents = np.random.default_rng(0), []
     root.mkdir()
     for _ in range(DISTINCT):
@@ -79,7 +83,7 @@ def make_photos(root: Path, count: int) -> None:
         contents.append((root / "0.jpg").read_bytes())
     for number in range(count):
         path = root / f"{number:08d}.jpg"
-        path.write_bytes(contents[number % DISTINCT])
+        path.write_bytes(contents[number % DISTINCT] + number.to_bytes(4, "little") * distinct)
     (root / "0.jpg").unlink()
     time.sleep(11)  # see fftag.plan.SECONDS_TOO_FRESH
 
@@ -95,8 +99,10 @@ def make_list(root: Path, entries: int) -> Path:
 
 
 def watched(command: list[str]) -> list[Sample]:
-    """Runs a command; returns its memory over time."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    """Runs a command of fftag; returns its memory over time."""
+    process = subprocess.Popen(
+        [*FFTAG, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     curve: list[Sample] = []
     began, over = time.perf_counter(), threading.Event()
 

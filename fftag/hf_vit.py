@@ -9,17 +9,18 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, cat, nn, zeros
-from torchvision.models import VisionTransformer
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
+
+if TYPE_CHECKING:
+    from torchvision.models import VisionTransformer  # takes two seconds to import
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -147,14 +148,18 @@ def load(network: nn.Module, architecture: str, folder: Path) -> None:
         FftagError: the checkpoint is not of this architecture, or a tensor is missing, unknown or
             of another shape.
     """
+    from torchvision.models import VisionTransformer
+
     config = _config(architecture, folder)
     if not isinstance(network, VisionTransformer):
         raise TypeError(f"{architecture} is no vision transformer")
     load_tensors(network, config, folder / WEIGHTS)
 
 
-def load_tensors(network: VisionTransformer, config: Config, file: Path) -> None:
+def load_tensors(network: "VisionTransformer", config: Config, file: Path) -> None:
     """The second half of `load`: tensor by tensor, each in its place."""
+    from torchvision.models.vision_transformer import interpolate_embeddings
+
     checkpoint = _by_first_name(file)
     own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     own["encoder.pos_embedding"] = (
@@ -193,6 +198,8 @@ def load_tensors(network: VisionTransformer, config: Config, file: Path) -> None
 
 def norm_eps(network: nn.Module) -> float | None:
     """The epsilon of a vision transformer's norms where it is not torchvision's, else None."""
+    from torchvision.models import VisionTransformer
+
     if not isinstance(network, VisionTransformer) or network.encoder.ln.eps == TORCHVISION_EPS:
         return None
     return float(network.encoder.ln.eps)

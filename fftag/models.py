@@ -13,8 +13,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
-from torchvision import models as zoo
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from fftag import hf_vit
 from fftag.decode import InputSpec
@@ -113,6 +111,8 @@ def _children(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]
 
 def names() -> list[str]:
     """Every architecture: fftag's own, and all of torchvision's image classifiers."""
+    from torchvision import models as zoo  # takes two seconds to import, here and below
+
     return [*OWN, *zoo.list_models(module=zoo)]
 
 
@@ -204,6 +204,8 @@ def _wrap(architecture: str, labels: int, spec: InputSpec, named: Any | None) ->
         options |= {"transform_input": True, "aux_logits": True, "init_weights": named is None}
     if architecture == "googlenet":
         options |= {"transform_input": True, "aux_logits": False, "init_weights": named is None}
+    from torchvision import models as zoo
+
     try:
         network = zoo.get_model(architecture, weights=None, **options)
     except ValueError as error:
@@ -236,6 +238,8 @@ def _take_off_head(network: nn.Module, architecture: str) -> int:
 
 def _torchvision_weights(architecture: str, weights: str) -> Any | None:
     """The torchvision weights enum that `weights` names, None for `none` and for files."""
+    from torchvision import models as zoo
+
     try:
         choices = zoo.get_model_weights(architecture)
     except ValueError as error:
@@ -276,6 +280,8 @@ def _load_named(network: nn.Module, architecture: str, named: Any) -> None:
             "--weights none"
         ) from error
     if architecture.startswith("vit_"):
+        from torchvision.models.vision_transformer import interpolate_embeddings
+
         side, patch = int(network.image_size), int(network.patch_size)  # type: ignore[arg-type]
         state = interpolate_embeddings(side, patch, state)
     if architecture == "googlenet":

@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad, relu
-from torchvision.ops import StochasticDepth
 
 CNN_FEATURES = 128
 HOG_CELL = 4
@@ -40,6 +39,8 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, drop: float) -> None:
+        from torchvision.ops import StochasticDepth  # takes two seconds to import
+
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
