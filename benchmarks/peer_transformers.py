@@ -27,7 +27,7 @@ def main() -> None:
     )
     paths = sorted(str(path) for path in folder.rglob("*.jpg"))
     rows = []
-    for path, found in zip(paths, classify(iter(paths), num_workers=2), strict=True):
+    for path, found in zip(paths, classify(paths, num_workers=2), strict=True):
         scores = {one["label"]: one["score"] for one in found}
         rows.append({"path": path, **{label: scores[label] for label in labels}})
     pd.DataFrame(rows).to_parquet(out)

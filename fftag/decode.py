@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,9 @@ from fftag.image_formats import ALLOWED, READABLE, format_of, is_cut_short
 SALVAGED = "salvaged: "  # begins the note of a photo that was decoded in part
 LEAST_SIDE = 160  # pixels that a JPEG is not scaled below: too few make another picture
 LEAST_CONTRAST = 2.0  # standard deviation of pixel values, below which nothing was salvaged
-ORIENTATION = 0x0112  # EXIF tag
+ORIENTATION = 0x0112  # EXIF tags
+EXIF = 0x8769
+TAKEN = 0x9003
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -79,6 +82,8 @@ class Photo:
         height: likewise.
         format: the name of the file format, such as `JPEG`.
         note: what is to be said of a photo that was decoded in part; None of all others.
+        taken_at: when it was taken, as its EXIF says, by the clock of the camera; None where that
+            is not there.
     """
 
     pixels: np.ndarray
@@ -86,6 +91,7 @@ class Photo:
     height: int
     format: str
     note: str | None = None
+    taken_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -139,8 +145,8 @@ def _decode(data: bytes, spec: InputSpec, limits: Limits, exact: bool) -> Photo 
                 if decoded is not None:
                     return decoded
             image.load()
-            photo = to_rgb(upright(image))
-        return Photo(fit(photo, spec), *photo.size, kind)
+            photo, taken = to_rgb(upright(image)), taken_at(image)
+        return Photo(fit(photo, spec), *photo.size, kind, taken_at=taken)
     except UnidentifiedImageError:
         return _unidentified(data)
     except Image.DecompressionBombError as error:
@@ -167,7 +173,7 @@ def _jpeg(data: bytes, image: Image.Image, spec: InputSpec, exact: bool) -> Phot
     if decoded is None:
         return None
     photo = to_rgb(decoded if turn is None else decoded.transpose(turn))
-    return Photo(fit(photo, spec, size), *turned, "JPEG")
+    return Photo(fit(photo, spec, size), *turned, "JPEG", taken_at=taken_at(image))
 
 
 def _unidentified(data: bytes) -> Failure:
@@ -217,6 +223,18 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         # Damaged metadata raises as much as damaged pixels do; the picture is as stored then.
         return None
     return TURNS.get(orientation) if isinstance(orientation, int) else None
+
+
+def taken_at(image: Image.Image) -> datetime | None:
+    """When a photo was taken, as its EXIF says; None where it does not, or says no moment."""
+    try:
+        exif = image.getexif()
+        text = exif.get_ifd(EXIF).get(TAKEN) if exif else None
+        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S") if text else None
+    except Exception:
+        # Damaged metadata raises as much as damaged pixels do.
+        return None
+    return moment
 
 
 def fitted_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:

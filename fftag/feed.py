@@ -1,6 +1,7 @@
 """The product feed: a table of products, its known columns typed, the others kept as they are."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,43 +23,43 @@ class Feed:
     """A feed, and how photos find their product in it.
 
     Attributes:
-        products: one row per product; None without a feed.
+        products: one row per product.
         photos: `image` and `sku`, by the feed's own column `image`; else empty.
         pattern: how a sku is taken from an image's path; None where it is not.
         path: of the feed.
     """
 
-    products: pa.Table | None
+    products: pa.Table
     photos: pa.Table
     pattern: str | None
-    path: Path | None
+    path: Path
 
 
-def open_feed(path: Path | None, pattern: str | None) -> Feed:
-    """The feed, if there is one, checked.
+def open_feed(path: Path, pattern: str | None, columns: Mapping[str, str] | None = None) -> Feed:
+    """A feed, checked.
 
     Args:
         path: the feed.
         pattern: for the sku in a path; beats the feed's column `image`.
+        columns: what the feed calls its columns: our name -> theirs.
 
     Raises:
         FftagError: the pattern or the feed is not what it should be.
     """
     if pattern is not None:
-        check_pattern(pattern)
-    if path is None:
-        return Feed(None, NO_PHOTOS, pattern, None)
-    table = read_feed(path)
+        check_pattern(pattern, "--sku-pattern", "sku", "'(FF-[0-9]+)'")
+    table = read_feed(path, columns or {})
     if "image" in table.column_names and pattern is None:
         photos = photos_of(table, path)
         return Feed(products_of(table.drop_columns(["image"]), path), photos, None, path)
     return Feed(products_of(table, path), NO_PHOTOS, pattern or SKU_PATTERN, path)
 
 
-def read_feed(path: Path) -> pa.Table:
-    """Reads a feed from CSV, Excel or Parquet.
+def read_feed(path: Path, columns: Mapping[str, str] | None = None) -> pa.Table:
+    """Reads a feed from CSV, Excel, JSON (a list of objects, or one per line) or Parquet.
 
-    Column names are matched without regard to case. `sku` (or `image`) is needed; `price` becomes
+    Columns that are mapped take our name; names are matched without regard to case. `sku` (or
+    `image`) is needed; `price` becomes
     float64, `listed_at` a date (of a moment with a zone: the date in UTC), all else text.
 
     Raises:
@@ -69,6 +70,7 @@ def read_feed(path: Path) -> pa.Table:
     frame, _ = read_table(path)
     if frame.empty:
         raise FftagError(f"{path} has no rows: give a feed with products, or none")
+    frame = _renamed(frame, columns or {}, path)
     names = [str(name).strip() for name in frame.columns]
     if "" in names:
         raise FftagError(f"{path} has a column without a name: name it")
@@ -133,8 +135,8 @@ def _refuse_twice(values: pa.ChunkedArray, path: Path, what: str, fix: str) -> N
         )
 
 
-def check_pattern(pattern: str) -> None:
-    """Makes sure that a sku pattern is a regular expression with one group.
+def check_pattern(pattern: str, flag: str, what: str, example: str) -> None:
+    """Makes sure that a pattern is a regular expression with one group.
 
     Raises:
         FftagError: it is not.
@@ -142,12 +144,29 @@ def check_pattern(pattern: str) -> None:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise FftagError(f"--sku-pattern {pattern!r} is no regular expression: {error}") from error
+        raise FftagError(f"{flag} {pattern!r} is no regular expression: {error}") from error
     if groups != 1:
         raise FftagError(
-            f"--sku-pattern {pattern!r} has {groups} groups: put brackets round the sku, "
-            "and round nothing else, such as '(FF-[0-9]+)'"
+            f"{flag} {pattern!r} has {groups} groups: put brackets round the {what}, "
+            f"and round nothing else, such as {example}"
         )
+
+
+def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], path: Path) -> pd.DataFrame:
+    """Gives mapped columns our names; a column that had such a name before makes way."""
+    known = (*TEXT, "price", "listed_at", "image")
+    there = {str(name).strip(): name for name in frame.columns}
+    for ours, theirs in columns.items():
+        if ours not in known:
+            raise FftagError(f"--column {ours}={theirs}: name one of {', '.join(known)} first")
+        if theirs not in there:
+            raise FftagError(f"{path} has no column {theirs!r} (it has {examples(list(there), 8)})")
+    way = {
+        name: f"{name} (feed)"
+        for text, name in there.items()
+        if text.casefold() in columns and text not in columns.values()
+    }
+    return frame.rename(columns=way | {there[theirs]: ours for ours, theirs in columns.items()})
 
 
 def _known_name(name: str) -> str:

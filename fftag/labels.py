@@ -71,6 +71,12 @@ class LabelSet:
         return matrix
 
 
+def taxonomy_file(name_or_file: str | Path) -> Path:
+    """Where a built-in taxonomy lies, or the file that is named."""
+    built_in = BUILT_IN / f"{name_or_file}.toml"
+    return built_in if built_in.is_file() else Path(name_or_file)
+
+
 def load_taxonomy(name_or_file: str | Path) -> LabelSet:
     """Reads a taxonomy: the built-in one named (`fashionpedia`), or a TOML file.
 
@@ -80,8 +86,7 @@ def load_taxonomy(name_or_file: str | Path) -> LabelSet:
     Raises:
         FftagError: there is no such taxonomy, or the file is not of that form.
     """
-    built_in = BUILT_IN / f"{name_or_file}.toml"
-    path = built_in if built_in.is_file() else Path(name_or_file)
+    path = taxonomy_file(name_or_file)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))["label"]
         names = [table["name"] for table in tables]

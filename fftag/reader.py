@@ -50,8 +50,8 @@ def read_photo(
 
     Returns:
         The photo's record: `image`, `status`, `error`, `width`, `height`, `format`, `file_size`,
-        `modified_at`, `content_sha256`, `known` (whether it is one of those). And its pixels, or
-        None where it failed or is known.
+        `modified_at`, `taken_at`, `content_sha256`, `known` (whether it is one of those). And its
+        pixels, or None where it failed or is known.
     """
     record = blank_record(entry)
     content = reader.read(entry, limits.file_bytes)
@@ -66,8 +66,8 @@ def read_photo(
     result = decode(content.data, spec, limits, exact)
     if isinstance(result, Failure):
         return record | {"status": result.status, "error": result.error}, None
-    size = {"width": result.width, "height": result.height, "format": result.format}
-    return record | size | {"error": result.note}, result.pixels
+    found = {name: getattr(result, name) for name in ("width", "height", "format", "taken_at")}
+    return record | found | {"error": result.note}, result.pixels
 
 
 def blank_record(entry: dict[str, Any]) -> dict[str, Any]:
@@ -81,6 +81,7 @@ def blank_record(entry: dict[str, Any]) -> dict[str, Any]:
         "format": None,
         "file_size": entry["size"] or 0,
         "modified_at": _time(entry["modified_ns"]),
+        "taken_at": None,
         "content_sha256": None,
         "known": False,
     }

@@ -15,7 +15,7 @@ from fftag.machine import cores
 from fftag.workers import Batch
 
 ON_AN_ACCELERATOR = 2  # one batch is computed while the next is copied
-WAITING = 3  # batches that wait decoded, so that no replica does
+WAITING = 1  # batches that wait decoded, so that no replica does
 
 
 def replica_count(device: torch.device) -> int:

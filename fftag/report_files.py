@@ -98,27 +98,34 @@ class Report:
     sql: str
 
 
-def all_reports() -> list[Report]:
-    """Every shipped report, by name.
+def all_reports(folder: Path | None = None) -> list[Report]:
+    """Every shipped report, and those in a folder of one's own, which go before; by name.
 
     Raises:
-        FftagError: a file has no proper header.
+        FftagError: a file has no proper header, or the folder has none.
     """
-    return [read_report(path) for path in sorted((sql_folder() / "reports").glob("*.sql"))]
+    files = {path.stem: path for path in (sql_folder() / "reports").glob("*.sql")}
+    if folder is not None:
+        own = {path.stem: path for path in folder.glob("*.sql")}
+        if not own:
+            raise FftagError(f"there is no report in {folder}: put .sql files there")
+        files |= own
+    return [read_report(files[name]) for name in sorted(files)]
 
 
-def find_report(name: str) -> Report:
+def find_report(name: str, folder: Path | None = None) -> Report:
     """A report by its name, or of a file of one's own.
 
     Args:
-        name: of a shipped report, or the path of a `.sql` file.
+        name: of a shipped report or one in the folder, or the path of a `.sql` file.
+        folder: of one's own.
 
     Raises:
         FftagError: there is none; names the nearest.
     """
     if name.endswith(".sql"):
         return read_report(Path(name))
-    reports = {report.name: report for report in all_reports()}
+    reports = {report.name: report for report in all_reports(folder)}
     if name not in reports:
         near = difflib.get_close_matches(name, reports, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(reports)}"

@@ -4,7 +4,8 @@ import io
 import json
 import textwrap
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from fftag.report_plots import draw
 TEXTS = ("table", "csv", "json")
 FILES = ("parquet", "html", "png")
 NOTES_WIDTH = 100
+BAR_WIDTH = 10  # columns of the terminal
+EIGHTHS = " ▏▎▍▌▋▊▉"
+MOST_ROWS = 200  # of a table on a page; the other formats have all
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -55,7 +59,7 @@ def write_answer(answer: Answer, db: Path, form: str, out: Path | None) -> str:
         with replacing(out) as temporary:
             temporary.write_bytes(picture)
     else:
-        _write_html(answer, db, out)
+        write_page(out, answer.report.title, [section_of(answer, db)])
     return str(out)
 
 
@@ -68,6 +72,8 @@ def as_table(answer: Answer) -> str:
     brief = [c for c in answer.table.columns if report.shows.get(str(c)) != "detail"]
     shown = display(answer)[brief]
     right = [pd.api.types.is_numeric_dtype(answer.table[column]) for column in brief]
+    if (bars := _bars(answer)) is not None:
+        shown, brief, right = shown.assign(**{"": bars}), [*brief, ""], [*right, False]
     rows = [brief, *shown.itertuples(index=False)]
     width = [max(map(columns_of, cells)) for cells in zip(*rows, strict=True)]
 
@@ -80,6 +86,24 @@ def as_table(answer: Answer) -> str:
 
     notes = [textwrap.fill(note, NOTES_WIDTH) for note in _notes(answer)]
     return "\n".join([*head, *map(line, rows), "", *notes])
+
+
+def _bars(answer: Answer) -> list[str] | None:
+    """A bar per row, of the value that the picture shows; None where there is none to show."""
+    plot = answer.report.plot
+    if plot is None or plot.kind != "bars":
+        return None
+    values = answer.table[plot.columns[1]].astype(float)
+    if (values < 0).any() or not values.max() > 0:
+        return None
+    return [_bar(value / values.max()) for value in values]
+
+
+def _bar(share: float) -> str:
+    if pd.isna(share):
+        return ""
+    eighths = round(8 * BAR_WIDTH * share)
+    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).rstrip()
 
 
 def display(answer: Answer) -> pd.DataFrame:
@@ -169,14 +193,35 @@ def _picture(answer: Answer, db: Path) -> bytes:
     return picture
 
 
-def _write_html(answer: Answer, db: Path, out: Path) -> None:
+def section_of(answer: Answer, db: Path) -> Section:
+    """An answer as a part of a page: how to read it, its picture, its rows, the SQL behind it."""
     report = answer.report
     empty = answer.table.empty
     text = [f"No rows. {report.empty}", answer.basis] if empty else _notes(answer)
+    table = answer.table.head(MOST_ROWS)
+    if len(table) < len(answer.table):
+        text.append(
+            f"The first {len(table)} of {len(answer.table):,} rows; "
+            f"`fftag report {report.name} --format csv` has all."
+        )
     picture = None if empty else draw(answer, db)
     images = [(picture, "")] if picture else []
-    table = answer.table
     right = {str(name) for name in table if pd.api.types.is_numeric_dtype(table[name])}
-    shown = display(answer)
-    section = Section(report.question, text, images, shown, report.sql, frozenset(right))
-    write_page(out, report.title, [section])
+    shown = display(replace(answer, table=table))
+    return Section(report.question, text, images, shown, report.sql, frozenset(right))
+
+
+def write_site(answers: Sequence[Answer], db: Path, folder: Path) -> Path:
+    """Writes all answers as one page that needs nothing else; returns its path.
+
+    Raises:
+        FftagError: it cannot be written.
+    """
+    page = folder / "index.html"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FftagError(f"cannot write {folder}: {error.strerror}") from error
+    sections = [section_of(answer, db) for answer in answers]
+    write_page(page, f"Catalogue {db.stem}", sections, answers[0].basis)
+    return page

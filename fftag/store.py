@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = b"fftag"
 SAME_AS = "same_as"  # a column of part files only: the row before of a photo that was recognised
 
@@ -82,6 +82,7 @@ def tags_schema(run: RunInfo) -> pa.Schema:
             pa.field("format", pa.string()),
             pa.field("file_size", pa.int64()),
             pa.field("modified_at", pa.timestamp("us", tz="UTC")),
+            pa.field("taken_at", pa.timestamp("us")),
             pa.field("content_sha256", pa.string()),
             pa.field("model_id", pa.string(), nullable=False),
             pa.field("tagged_at", pa.timestamp("us", tz="UTC"), nullable=False),
@@ -102,7 +103,7 @@ def rows(
 
     Args:
         photos: per photo the columns `image`, `status`, `error`, `width`, `height`, `format`,
-            `file_size`, `modified_at`, `content_sha256` and `same_as`.
+            `file_size`, `modified_at`, `taken_at`, `content_sha256` and `same_as`.
         scores: float32 [photos, labels]; ignored where the status is not `ok`, and where
             `same_as` is there.
         run: what made them.

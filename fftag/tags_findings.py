@@ -29,7 +29,7 @@ RULES = {
     "file_size": "file_size is never null or negative, nor zero where the status is ok",
     "content_sha256": "content_sha256 is a digest, given where the file was read whole",
     "model_id": "model_id is the metadata's",
-    "time": "modified_at and tagged_at lie in the years 1 to 9999",
+    "time": "modified_at, taken_at and tagged_at lie in the years 1 to 9999",
     "source_missing": "every image is a file of the source, unless it has vanished",
     "source_extra": "every file of the source has its row",
     "source_size": "file_size is the size of the source's file",

@@ -247,7 +247,7 @@ def _rules() -> Iterator[Rule]:
     yield Rule("file_size", ("file_size", "status"), _file_size)
     yield Rule("content_sha256", ("content_sha256", "status"), _content_sha256)
     yield Rule("model_id", ("model_id",), _model_id, needs_run=True)
-    for column in ("modified_at", "tagged_at"):
+    for column in ("modified_at", "taken_at", "tagged_at"):
         yield Rule("time", (column,), partial(_time, column))
 
 

@@ -1,30 +1,25 @@
-"""tags.parquet and a product feed -> one DuckDB file, built beside the old one and swapped in."""
+"""Tags files and product feeds -> one DuckDB file, built beside the old one and swapped in."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fftag.atomic import replacing
 from fftag.errors import FftagError
 from fftag.feed import Feed, open_feed
+from fftag.fill import fill
+from fftag.load_options import LoadOptions, Named
 from fftag.resources import sql_folder
-from fftag.store import FORMAT_VERSION, METADATA_KEY
+from fftag.shown_labels import read_taxonomy
+from fftag.tags_file import TagsFile, open_tags
 
 STORAGE = "v1.2.0"  # older releases of DuckDB open it too
 MEMORY = "2GB"  # what sorting the tags may take before it goes on in a temporary file
-ROWS_AT_A_TIME = 16_384
-
-IMAGE_COLUMNS = [
-    *("image", "status", "error", "is_apparel", "apparel_score", "width", "height", "format"),
-    *("file_size", "modified_at", "content_sha256", "model_id", "tagged_at", "scores"),
-]
 
 
 @dataclass(frozen=True)
@@ -33,13 +28,16 @@ class LoadSummary:
 
     Attributes:
         db: the file.
-        images: rows of `images`, which is rows of the tags file.
+        images: rows of `images`, which is rows of the tags files.
         tagged: of them, those that could be read.
         failed: the others, which are rows of `failures` too.
         tags: rows of `tags`.
         products: rows of `products`; 0 without a feed.
         joined: images that belong to a product of the feed.
         without_photo: products that no image belongs to.
+        dates_from: where the dates of items are from.
+        not_counted: images of runs that stand in the database and are not counted.
+        corrections: what reviewers said, carried over.
     """
 
     db: str
@@ -50,6 +48,9 @@ class LoadSummary:
     products: int
     joined: int
     without_photo: int
+    dates_from: str
+    not_counted: int
+    corrections: int
 
     def to_json(self) -> dict[str, Any]:
         """The counts by name."""
@@ -63,66 +64,91 @@ class LoadSummary:
                 f"  {self.products:,} products; {self.joined:,} images belong to one, "
                 f"{self.images - self.joined:,} to none; {self.without_photo:,} products have none"
             )
+        if self.not_counted:
+            lines.append(
+                f"  {self.not_counted:,} images are of runs that are not counted: older ones, or "
+                "of another model"
+            )
+        if self.corrections:
+            lines.append(f"  {self.corrections:,} corrections of reviewers")
         return lines
 
 
 def load(
-    tags: Path, db: Path, products: Path | None = None, sku_pattern: str | None = None
+    tags: Path | Sequence[Named],
+    db: Path,
+    products: Path | Sequence[Named] | None = None,
+    options: LoadOptions = LoadOptions(),
 ) -> LoadSummary:
-    """Builds the database from a tags file and, if given, a product feed.
+    """Builds the database from tags files and, if given, product feeds.
 
-    Readers of the old file keep reading it; the new one takes its place whole, or not at all.
+    Readers of the old file keep reading it; the new one takes its place whole, or not at all. Of
+    each source the newest run is counted; a source whose newest run is of another model than the
+    newest of all is left out of the counts, unless models are to be mixed. Corrections of reviewers
+    are carried over from the old file.
 
     Args:
-        tags: a file that `fftag tag` wrote.
+        tags: files that `fftag tag` wrote.
         db: the DuckDB file to write.
-        products: a feed (see `fftag.feed`). Its column `image`, if it has one and no pattern is
+        products: feeds (see `fftag.feed`). A feed's column `image`, if it has one and no pattern is
             given, joins by path; otherwise its `sku` is looked for in the path.
-        sku_pattern: regular expression with one group, the sku in an image's path; by default the
-            file's name without its ending and a view number (`fftag.feed.SKU_PATTERN`).
+        options: the rules.
 
     Raises:
         FftagError: a file is not what it should be, no image belongs to a product, or the database
             cannot be written.
     """
-    feed = open_feed(products, sku_pattern)
-    with _open_tags(tags) as (file, run):
+    named = [Named(tags)] if isinstance(tags, Path) else list(tags)
+    feeds = [Named(products)] if isinstance(products, Path) else list(products or [])
+    taxonomy = read_taxonomy(options.taxonomy)
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_tags(one.path, one.source)) for one in named]
+        opened = _feeds(files, feeds, options)
         try:
             db.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FftagError(f"cannot write {db}: {error.strerror}") from error
+        corrections = read_corrections(db)
         with replacing(db) as temporary:
             try:
                 with _database(temporary) as connection:
-                    summary = _fill(connection, file, run, feed, db)
+                    fill(connection, files, opened, taxonomy, options)
+                    _carry_over(connection, corrections)
+                    summary = _summary(connection, db)
+                    if opened and summary.images and not summary.joined:
+                        _refuse_no_match(connection, opened)
             except (duckdb.Error, pa.ArrowException) as error:
                 reason = str(error).splitlines()[0]
-                raise FftagError(f"cannot build {db} from {tags}: {reason}") from error
+                names = ", ".join(str(one.path) for one in named)
+                raise FftagError(f"cannot build {db} from {names}: {reason}") from error
             # A log that another program left beside the old database is not the new one's.
             db.with_name(db.name + ".wal").unlink(missing_ok=True)
     return summary
 
 
-@contextmanager
-def _open_tags(path: Path) -> Iterator[tuple[pq.ParquetFile, dict[str, Any]]]:
-    try:
-        file = pq.ParquetFile(path)
-        run = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"null"))
-    except FileNotFoundError as error:
-        raise FftagError(f"no tags file {path}: write one with `fftag tag`") from error
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise FftagError(f"{path} is no tags file: give one that `fftag tag` wrote") from error
-    with file:
-        # A manifest carries metadata under the same key, but of no run.
-        if not isinstance(run, dict) or "run_id" not in run:
-            raise FftagError(f"{path} is no tags file: give one that `fftag tag` wrote")
-        if run["format_version"] > FORMAT_VERSION:
-            raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to load it")
-        names = file.schema_arrow.names
-        absent = [column for column in (*IMAGE_COLUMNS, "tags") if column not in names]
-        if absent:
-            raise FftagError(f"{path} has lost its column {absent[0]}: tag again with `fftag tag`")
-        yield file, run
+def _feeds(files: list[TagsFile], feeds: list[Named], options: LoadOptions) -> dict[str, Feed]:
+    """The feed of each source."""
+    sources = list(dict.fromkeys(file.source for file in files))
+    ids = [file.run["run_id"] for file in files]
+    if len(set(ids)) < len(ids):
+        raise FftagError("a run is given twice: name each tags file once")
+    found: dict[str, Feed] = {}
+    for feed in feeds:
+        if feed.source is None and len(sources) > 1:
+            raise FftagError(
+                f"{feed.path} could belong to {len(sources)} sources: say to which, as in "
+                f"--products '{sources[0]}={feed.path}'"
+            )
+        source = feed.source or sources[0]
+        if source not in sources:
+            raise FftagError(
+                f"{feed.path} is of source {source!r}, of which there are no tags: there are "
+                f"{', '.join(sources)}; name the tags file's source as in {source}=tags.parquet"
+            )
+        if source in found:
+            raise FftagError(f"source {source!r} has two feeds: join them into one")
+        found[source] = open_feed(feed.path, options.sku_pattern, options.columns)
+    return found
 
 
 @contextmanager
@@ -146,129 +172,29 @@ def _database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         path.with_name(path.name + ".wal").unlink(missing_ok=True)
 
 
-def _fill(
-    connection: duckdb.DuckDBPyConnection,
-    file: pq.ParquetFile,
-    run: dict[str, Any],
-    feed: Feed,
-    db: Path,
-) -> LoadSummary:
-    if feed.products is not None:
-        _load_products(connection, feed.products)
-    _load_images(connection, file, run, feed)
-    _load_tags(connection, file)
-    _load_labels(connection, run)
-    _load_run(connection, run)
-    summary = _summary(connection, db)
-    if feed.products is not None and summary.images and not summary.joined:
-        _refuse_no_match(connection, feed)
-    return summary
+def read_corrections(db: Path) -> pa.Table | None:
+    """What reviewers said, from a database that is there; None where there is nothing."""
+    if not db.is_file():
+        return None
+    try:
+        connection = duckdb.connect(
+            str(db), read_only=True, config={"enable_external_access": "false"}
+        )
+    except duckdb.Error:
+        return None  # it is no database: it is replaced
+    try:
+        return connection.sql("from corrections").to_arrow_table()
+    except duckdb.Error:
+        return None  # it is none of ours, or of a release without them
+    finally:
+        connection.close()
 
 
-def _load_products(connection: duckdb.DuckDBPyConnection, products: pa.Table) -> None:
-    known = {column for column, *_ in connection.execute("describe products").fetchall()}
-    for column in products.column_names:
-        if column not in known:
-            connection.execute(f"alter table products add column {_quoted(column)} varchar")
-    connection.register("incoming", products)
-    connection.execute("insert into products by name select * from incoming order by sku")
-    connection.unregister("incoming")
-
-
-def _load_images(
-    connection: duckdb.DuckDBPyConnection, file: pq.ParquetFile, run: dict[str, Any], feed: Feed
-) -> None:
-    if feed.pattern is not None:
-        try:
-            test = "select regexp_extract('', $pattern, 1)"
-            connection.execute(test, {"pattern": feed.pattern}).fetchall()
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise FftagError(f"--sku-pattern {feed.pattern!r} cannot be used: {reason}") from error
-    connection.register("incoming", _rows(file, IMAGE_COLUMNS))
-    connection.register("photos", feed.photos)
-    connection.execute(
-        """
-        insert into images by name
-        select
-            incoming.* replace (
-                modified_at::timestamp as modified_at,
-                tagged_at::timestamp as tagged_at,
-                scores::float[] as scores
-            ),
-            $run_id as run_id,
-            coalesce(
-                photos.sku, nullif(regexp_extract(incoming.image, $pattern::varchar, 1), '')
-            ) as sku
-        from incoming
-        left join photos on photos.image = incoming.image
-        """,
-        {"run_id": run["run_id"], "pattern": feed.pattern},
-    )
-    connection.unregister("incoming")
-    connection.unregister("photos")
-    connection.execute(
-        """
-        insert into failures
-        select image, status, error, file_size, modified_at
-        from images
-        where status <> 'ok'
-        order by image
-        """
-    )
-
-
-def _load_tags(connection: duckdb.DuckDBPyConnection, file: pq.ParquetFile) -> None:
-    connection.register("incoming", _rows(file, ["image", "tags"]))
-    connection.execute(
-        """
-        insert into tags
-        select image, tag.label, tag.score
-        from (select image, unnest(tags) as tag from incoming)
-        order by 2, 1
-        """
-    )
-    connection.unregister("incoming")
-
-
-def _rows(file: pq.ParquetFile, columns: list[str]) -> pa.RecordBatchReader:
-    """Some columns, a few rows at a time."""
-    schema = pa.schema([file.schema_arrow.field(column) for column in columns])
-    batches = file.iter_batches(ROWS_AT_A_TIME, columns=columns)
-    return pa.RecordBatchReader.from_batches(schema, batches)
-
-
-def _load_labels(connection: duckdb.DuckDBPyConnection, run: dict[str, Any]) -> None:
-    counted = run["validation"] or [{}] * len(run["labels"])
-    columns = zip(run["labels"], run["groups"], run["thresholds"], counted, strict=True)
-    connection.executemany(
-        """
-        insert into labels
-        select
-            $position, $label, $group, $threshold, $tp, $fp, $fn, $tn,
-            $tp / nullif($tp + $fn, 0), $tn / nullif($tn + $fp, 0)
-        """,
-        [
-            {"position": position, "label": label, "group": group, "threshold": threshold}
-            | {key: counts.get(key) for key in ("tp", "fp", "fn", "tn")}
-            for position, (label, group, threshold, counts) in enumerate(columns)
-        ],
-    )
-
-
-def _load_run(connection: duckdb.DuckDBPyConnection, run: dict[str, Any]) -> None:
-    connection.execute(
-        """
-        insert into runs
-        select
-            $run_id, $model_id, $fftag_version, $source, $settings,
-            count(*), count(*) filter (status = 'ok'), count(*) filter (status <> 'ok'),
-            min(tagged_at), max(tagged_at), now()::timestamp
-        from images
-        """,
-        {key: run[key] for key in ("run_id", "model_id", "fftag_version", "source")}
-        | {"settings": json.dumps(run["settings"], ensure_ascii=False)},
-    )
+def _carry_over(connection: duckdb.DuckDBPyConnection, corrections: pa.Table | None) -> None:
+    if corrections is not None:
+        connection.register("incoming", corrections)
+        connection.execute("insert into corrections by name select * from incoming")
+        connection.unregister("incoming")
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, db: Path) -> LoadSummary:
@@ -281,22 +207,27 @@ def _summary(connection: duckdb.DuckDBPyConnection, db: Path) -> LoadSummary:
             (select count(*) from failures),
             (select count(*) from tags),
             (select count(*) from products),
-            (select count(*) from images join products using (sku)),
-            (select count(*) from products anti join images using (sku))
+            (select count(*) from images join products using (source, sku)),
+            (select count(*) from products anti join images using (source, sku)),
+            (select dates_from from settings),
+            (select coalesce(sum(files), 0)::bigint from runs where not counted),
+            (select count(*) from corrections)
         """,
     )
     return LoadSummary(str(db), *counts)
 
 
-def _refuse_no_match(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+def _refuse_no_match(connection: duckdb.DuckDBPyConnection, feeds: dict[str, Feed]) -> None:
+    source, feed = next(iter(feeds.items()))
     image, found, sku = _one(
         connection,
         """
         select
-            (select image from images order by image limit 1),
-            (select sku from images order by image limit 1),
-            (select sku from products order by sku limit 1)
+            (select image from images where source = $source order by image limit 1),
+            (select sku from images where source = $source order by image limit 1),
+            (select sku from products where source = $source order by sku limit 1)
         """,
+        {"source": source},
     )
     if feed.pattern is None:
         raise FftagError(
@@ -310,10 +241,8 @@ def _refuse_no_match(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     )
 
 
-def _one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    (row,) = connection.execute(query).fetchall()
+def _one(
+    connection: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any] | None = None
+) -> tuple[Any, ...]:
+    (row,) = connection.execute(query, values or {}).fetchall()
     return tuple(row)
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'

@@ -55,3 +55,70 @@ create macro erfc_of(x) as
 
 -- The two-sided p-value of a standard normal z.
 create macro p_of_z(z) as erfc_of(abs(z) / sqrt(2.0));
+
+-- How many items with all or none of their photos would tell as much as n items whose parts add up
+-- to `parts`, and the squares of them to `squares`.
+create macro effective_items(parts, squares, n) as
+    coalesce(
+        parts * (n - parts) / nullif(n * squares - parts * parts, 0) * n,
+        n::double);
+
+-- Whether counts on the validation split allow a correction: the lower 95 % limit (Newcombe 1998) of
+-- sensitivity + specificity - 1 (Youden 1950) is above 0.1.
+create macro can_correct(tp, fp, fn, tn) as
+    tp + fn > 0 and fp + tn > 0
+    and coalesce(difference_low(fp, fp + tn, tp, tp + fn), 0) > 0.1;
+
+-- The share that truly has a label, from the share that a classifier says has it (Rogan and Gladen
+-- 1978), with the 95 % interval of Lang and Reiczigel 2014, which also counts what the validation
+-- split leaves open. 3.84... is z^2. Null where no correction is possible.
+create macro adjusted_sensitivity(tp, fn) as (tp + 1) / (tp + fn + 2);
+
+create macro adjusted_specificity(fp, tn) as (tn + 1) / (tn + fp + 2);
+
+create macro youden(tp, fp, fn, tn) as
+    adjusted_sensitivity(tp, fn) + adjusted_specificity(fp, tn) - 1;
+
+create macro adjusted_seen(x, n) as (x + 1.920729410347062) / (n + 3.841458820694124);
+
+create macro adjusted_share(x, n, tp, fp, fn, tn) as
+    (adjusted_seen(x, n) + adjusted_specificity(fp, tn) - 1) / youden(tp, fp, fn, tn);
+
+create macro corrected_shift(x, n, tp, fp, fn, tn) as
+    7.682917641388248 * (
+        adjusted_share(x, n, tp, fp, fn, tn)
+        * adjusted_sensitivity(tp, fn) * (1 - adjusted_sensitivity(tp, fn)) / (tp + fn + 2)
+        - (1 - adjusted_share(x, n, tp, fp, fn, tn))
+        * adjusted_specificity(fp, tn) * (1 - adjusted_specificity(fp, tn)) / (tn + fp + 2));
+
+create macro corrected_error(x, n, tp, fp, fn, tn) as
+    sqrt(
+        adjusted_seen(x, n) * (1 - adjusted_seen(x, n)) / (n + 3.841458820694124)
+        + pow(adjusted_share(x, n, tp, fp, fn, tn), 2)
+        * adjusted_sensitivity(tp, fn) * (1 - adjusted_sensitivity(tp, fn)) / (tp + fn + 2)
+        + pow(1 - adjusted_share(x, n, tp, fp, fn, tn), 2)
+        * adjusted_specificity(fp, tn) * (1 - adjusted_specificity(fp, tn)) / (tn + fp + 2)
+    ) / youden(tp, fp, fn, tn);
+
+create macro corrected_low(x, n, tp, fp, fn, tn) as
+    case when n > 0 and can_correct(tp, fp, fn, tn) then
+        greatest(0, least(1,
+            adjusted_share(x, n, tp, fp, fn, tn) + corrected_shift(x, n, tp, fp, fn, tn)
+            - 1.959963984540054 * corrected_error(x, n, tp, fp, fn, tn)))
+    end;
+
+create macro corrected_high(x, n, tp, fp, fn, tn) as
+    case when n > 0 and can_correct(tp, fp, fn, tn) then
+        greatest(0, least(1,
+            adjusted_share(x, n, tp, fp, fn, tn) + corrected_shift(x, n, tp, fp, fn, tn)
+            + 1.959963984540054 * corrected_error(x, n, tp, fp, fn, tn)))
+    end;
+
+create macro corrected_share(x, n, tp, fp, fn, tn) as
+    case when n > 0 and can_correct(tp, fp, fn, tn) then
+        greatest(
+            corrected_low(x, n, tp, fp, fn, tn),
+            least(
+                corrected_high(x, n, tp, fp, fn, tn),
+                (x / n + tn / (tn + fp) - 1) / (tp / (tp + fn) + tn / (tn + fp) - 1)))
+    end;

@@ -1,25 +1,34 @@
 -- The tables of a catalogue. Plain types, so that any tool that reads DuckDB reads them.
 -- Times are UTC. docs/warehouse.md describes each column.
 
+create table settings (
+    labels_by varchar not null,
+    dates_from varchar not null,
+    models_mixed boolean not null,
+    taxonomy varchar
+);
+
 create table runs (
     run_id varchar not null,
+    source varchar not null,
+    location varchar not null,
     model_id varchar not null,
     fftag_version varchar not null,
-    source varchar not null,
     settings varchar not null,
     files bigint not null,
     tagged bigint not null,
     failed bigint not null,
     first_tagged_at timestamp,
     last_tagged_at timestamp,
-    loaded_at timestamp not null
+    loaded_at timestamp not null,
+    counted boolean not null
 );
 
 create table labels (
     position integer not null,
     label varchar not null,
     "group" varchar,
-    threshold float not null,
+    threshold float,
     tp bigint,
     fp bigint,
     fn bigint,
@@ -28,7 +37,26 @@ create table labels (
     specificity double
 );
 
+create table model_labels (
+    model_id varchar not null,
+    position integer not null,
+    name varchar not null,
+    label varchar not null,
+    threshold float not null,
+    tp bigint,
+    fp bigint,
+    fn bigint,
+    tn bigint
+);
+
+create table translations (
+    label varchar not null,
+    language varchar not null,
+    name varchar not null
+);
+
 create table products (
+    source varchar not null,
     sku varchar not null,
     brand varchar,
     category varchar,
@@ -39,6 +67,7 @@ create table products (
 
 create table images (
     image varchar not null,
+    source varchar not null,
     sku varchar,
     status varchar not null,
     error varchar,
@@ -49,6 +78,8 @@ create table images (
     format varchar,
     file_size bigint,
     modified_at timestamp,
+    taken_at timestamp,
+    dated date,
     content_sha256 varchar,
     model_id varchar not null,
     run_id varchar not null,
@@ -59,13 +90,25 @@ create table images (
 create table tags (
     image varchar not null,
     label varchar not null,
-    score float not null
+    score float not null,
+    run_id varchar not null
 );
 
 create table failures (
     image varchar not null,
+    source varchar not null,
     status varchar not null,
     error varchar,
     file_size bigint,
-    modified_at timestamp
+    modified_at timestamp,
+    run_id varchar not null
+);
+
+create table corrections (
+    image varchar not null,
+    source varchar not null,
+    label varchar not null,
+    shown boolean not null,
+    reviewed_at timestamp,
+    reviewer varchar
 );

@@ -26,6 +26,12 @@ class Catalog:
         groups: of the labels.
         photos: path -> labels seen, or the code of a failure.
         no_apparel: paths that the screen turns down; None for a model without a screen.
+        validation: counts of each label.
+        settings: of the run.
+        run_id, model_id, source, tagged_at: of the run.
+        taken: path -> when it was taken.
+        contents: path -> digest; by default all the same.
+        scores: path -> scores, where they are to be other than 0.9 and 0.1.
     """
 
     labels: Sequence[str]
@@ -34,14 +40,21 @@ class Catalog:
     no_apparel: Sequence[str] | None = None
     validation: Sequence[dict[str, int]] | None = None
     settings: dict[str, Any] = field(default_factory=lambda: {"precision": "fp32"})
+    run_id: str = "run-1"
+    model_id: str = "ab" * 32
+    source: str = "photos"
+    tagged_at: datetime = TAGGED_AT
+    taken: dict[str, datetime] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, Sequence[float]] = field(default_factory=dict)
 
     def run(self) -> RunInfo:
         return RunInfo(
-            run_id="run-1",
-            model_id="ab" * 32,
+            run_id=self.run_id,
+            model_id=self.model_id,
             scores_id="0" * 64,
             fftag_version="0.1.0",
-            source="photos",
+            source=self.source,
             labels=list(self.labels),
             groups=list(self.groups or [None] * len(self.labels)),
             thresholds=[0.5] * len(self.labels),
@@ -54,7 +67,8 @@ class Catalog:
         run, scores, photos = self.run(), [], []
         for image, seen in self.photos.items():
             failed = isinstance(seen, str)
-            scores.append([0.9 if not failed and name in seen else 0.1 for name in self.labels])
+            plain = [0.9 if not failed and name in seen else 0.1 for name in self.labels]
+            scores.append(list(self.scores.get(image, plain)))
             turned_down = self.no_apparel is not None and image in self.no_apparel
             photos.append(
                 {
@@ -68,11 +82,12 @@ class Catalog:
                     "format": None if failed else "JPEG",
                     "file_size": 1234,
                     "modified_at": MODIFIED_AT,
-                    "content_sha256": None if failed else "cd" * 32,
+                    "taken_at": None if failed else self.taken.get(image),
+                    "content_sha256": None if failed else self.contents.get(image, "cd" * 32),
                 }
             )
         if photos:
-            table = rows(photos, np.array(scores, np.float32), run, TAGGED_AT)
+            table = rows(photos, np.array(scores, np.float32), run, self.tagged_at)
             table = table.drop_columns([SAME_AS])
         else:
             table = tags_schema(run).empty_table()

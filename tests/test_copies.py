@@ -132,7 +132,13 @@ def test_beyond_its_room_photos_are_scored() -> None:
     copies = Copies(labels=3, bytes_held=2 * 700)
     scores = np.arange(3, dtype=np.float32)
     for digest, first in (("a", True), ("b", True), ("a", False), ("c", True), ("c", True)):
-        photo = {"content_sha256": digest, "file_size": 7, "width": 4, "height": 5}
+        photo = {
+            "content_sha256": digest,
+            "file_size": 7,
+            "width": 4,
+            "height": 5,
+            "taken_at": None,
+        }
         photo |= {"format": "jpeg", "error": None}
         assert copies.is_first(photo) is first
         if first:

@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from catalog_maker import planted
+from planted_facts import catalogue, truth
 
 from fftag.report import all_reports, run_report
 from fftag.report_files import HEADER
@@ -15,6 +16,20 @@ from fftag.warehouse import load
 DOCS = Path(__file__).parent.parent / "docs"
 REPORTS = (DOCS / "reports.md").read_text(encoding="utf-8")
 WAREHOUSE = (DOCS / "warehouse.md").read_text(encoding="utf-8")
+
+
+BLURRED = {"prevalence", "review"}
+SAMPLED = {report.name for report in all_reports()} - {"share", "trend", "monthly", "pairs"}
+SAMPLED -= {"failures"}
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """As a model with errors sees the planted facts, and as one without."""
+    return {
+        errors: catalogue(tmp_path_factory.mktemp("facts"), truth(), errors)
+        for errors in (True, False)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +49,15 @@ def test_samples_are_what_the_reports_say(db: Path, name: str) -> None:
     sample = re.findall(r"```\n(.*?)\n```", section(name), re.DOTALL)[0].splitlines()
     lines = as_table(run_report(db, name)).splitlines()[3:]
     assert lines[: len(sample)] == sample and len(sample) > 3
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLED))
+def test_samples_of_planted_facts_are_what_the_reports_say(
+    facts: dict[bool, Path], name: str
+) -> None:
+    sample = re.findall(r"```\n(.*?)\n```", section(name), re.DOTALL)[0].splitlines()
+    lines = as_table(run_report(facts[name in BLURRED], name)).splitlines()[3:]
+    assert lines[: len(sample)] == sample and len(sample) > 1
 
 
 def test_the_basis_shown_is_the_samples(db: Path) -> None:

@@ -307,7 +307,9 @@ def test_the_file_runs_unchanged_in_the_plain_shell(
     got = pd.read_csv(io.StringIO(result.stdout))
     assert got.columns.tolist() == expected.columns.tolist() and len(got) == len(expected)
     for column in expected.select_dtypes("number"):
-        assert got[column].to_numpy() == pytest.approx(expected[column].to_numpy(), rel=1e-9)
+        assert got[column].to_numpy() == pytest.approx(
+            expected[column].to_numpy(), rel=1e-6, nan_ok=True
+        )
 
 
 @pytest.mark.skipif(SHELL is None, reason="no duckdb shell: pip install duckdb-cli")
@@ -325,7 +327,7 @@ def test_parameters_are_variables_in_the_plain_shell(trends: tuple[Path, pd.Data
 def test_the_header_says_what_the_sql_does(trends: tuple[Path, pd.DataFrame], name: str) -> None:
     answer = run_report(trends[0], name)
     report = answer.report
-    used = re.findall(r"coalesce\(getvariable\('(\w+)'\), (\w+)\)", report.sql)
+    used = re.findall(r"coalesce\(getvariable\('(\w+)'\), '?([\w.]+)'?\)", report.sql)
     assert dict(used) == {p.name: str(p.default).lower() for p in report.parameters}
     assert report.sql.count("getvariable") == len(used)
     assert set(report.shows) <= set(answer.table.columns)
@@ -354,7 +356,7 @@ def test_parameters_are_checked(
 def test_the_nearest_report_is_named(trends: tuple[Path, pd.DataFrame]) -> None:
     with pytest.raises(FftagError, match="did you mean trend"):
         run_report(trends[0], "trends")
-    with pytest.raises(FftagError, match="there are failures, monthly"):
+    with pytest.raises(FftagError, match="there are brands, category"):
         run_report(trends[0], "zzz")
 
 
@@ -429,6 +431,10 @@ def test_every_report_is_written_in_every_format(
 ) -> None:
     db, out = trends[0], tmp_path / f"answer.{form}"
     answer = run_report(db, name)
+    if form == "png" and (answer.table.empty or answer.report.plot is None):
+        with pytest.raises(FftagError, match=r"nothing to draw|has no picture"):
+            write_answer(answer, db, form, out)
+        return
     write_answer(answer, db, form, out)
     if form == "csv":
         assert len(pd.read_csv(out)) == len(answer.table)
@@ -496,7 +502,7 @@ def test_names_cannot_become_markup_or_steer_the_terminal(nasty: tuple[Path, Ans
 
 def test_wide_characters_keep_the_columns_aligned(nasty: tuple[Path, Answer]) -> None:
     lines = as_table(nasty[1]).splitlines()[3:13]
-    assert len({columns_of(line) for line in lines}) == 1
+    assert len({columns_of(line.rstrip("█▏▎▍▌▋▊▉ ")) for line in lines}) == 1
     assert [columns_of(text) for text in ("旗袍", "abc", "👗", "e\u0301")] == [4, 3, 2, 1]
 
 

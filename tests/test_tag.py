@@ -110,7 +110,7 @@ def test_the_schema_and_the_metadata_are_the_documented_ones(
     tag(Folder(folder_of_photos(5)), out, session_bundle, QUICK)
     schema = pq.read_schema(out)
     metadata = json.loads(schema.metadata[b"fftag"])
-    assert metadata["format_version"] == 1
+    assert metadata["format_version"] == 2
     assert metadata["model_id"] == session_bundle.model_id
     assert metadata["labels"] == ["red", "green", "blue"]
     assert metadata["groups"] == ["warm", "cool", "cool"]

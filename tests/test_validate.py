@@ -411,8 +411,8 @@ def test_a_source_that_is_missing_is_an_error(tags: Path, tmp_path: Path) -> Non
 
 
 def test_a_newer_format_is_refused(tags: Path) -> None:
-    with pytest.raises(FftagError, match="format version 2, of a newer fftag: upgrade"):
-        validate(altered(tags, metadata(format_version=2)))
+    with pytest.raises(FftagError, match="format version 3, of a newer fftag: upgrade"):
+        validate(altered(tags, metadata(format_version=3)))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from catalog_maker import MODIFIED_AT, TAGGED_AT, Catalog, with_metadata, write_
 
 from fftag import feed, warehouse
 from fftag.errors import FftagError
+from fftag.load_options import LoadOptions
 from fftag.warehouse import load
 
 COUNTS = {"tp": 8, "fp": 2, "fn": 4, "tn": 6}
@@ -63,7 +64,7 @@ def refused(tags: Path, db: Path, products: Path | None = None, pattern: str | N
     """The message of a load that fails, after making sure that it left nothing behind."""
     db.write_bytes(b"the old one")
     with pytest.raises(FftagError) as caught:
-        load(tags, db, products, pattern)
+        load(tags, db, products, LoadOptions(sku_pattern=pattern))
     assert db.read_bytes() == b"the old one"
     assert not [path for path in db.parent.iterdir() if path.name.startswith(".")]
     assert "\n" not in str(caught.value)
@@ -189,7 +190,7 @@ def test_a_feed_with_an_image_column_is_joined_by_path(
 
 def test_a_pattern_beats_the_image_column(tmp_path: Path, tags: Path, db: Path) -> None:
     path = write_feed(tmp_path / "feed.csv", [{"sku": "1", "image": "http://shop/1.jpg"}])
-    assert load(tags, db, path, r"FF-(\d+)").joined == 2
+    assert load(tags, db, path, LoadOptions(sku_pattern=r"FF-(\d+)")).joined == 2
     assert ask(db, "select image from products") == [("http://shop/1.jpg",)]
 
 
@@ -252,7 +253,7 @@ def test_a_missing_or_foreign_tags_file_is_refused(tmp_path: Path, tags: Path, d
     manifest = tmp_path / "manifest.parquet"
     pq.write_table(pa.table({"image": ["a"]}).replace_schema_metadata({b"fftag": b"{}"}), manifest)
     assert "is no tags file" in refused(manifest, db)
-    newer = with_metadata(tags, tmp_path / "newer.parquet", format_version=2)
+    newer = with_metadata(tags, tmp_path / "newer.parquet", format_version=3)
     assert "newer fftag" in refused(newer, db)
 
 

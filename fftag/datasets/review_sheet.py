@@ -110,7 +110,7 @@ def read_sheet(path: Path) -> list[Correction]:
     for row, (image, label, given, correct) in enumerate(cells, FIRST_ROW):
         if pd.isna(image) or pd.isna(label):
             raise FftagError(f"{path}, row {row}: no image, or no label: {fix}")
-        was, now = _answer(given, path, row, "given"), _answer(correct, path, row, "correct")
+        was, now = yes_or_no(given, path, row, "given"), yes_or_no(correct, path, row, "correct")
         if was is None:
             raise FftagError(f"{path}, row {row}: column given is empty: {fix}")
         found.append(Correction(fused(str(image)), fused(str(label)), was, now, row))
@@ -121,7 +121,12 @@ def _word(answer: bool) -> str:
     return "yes" if answer else "no"
 
 
-def _answer(cell: object, path: Path, row: int, column: str) -> bool | None:
+def yes_or_no(cell: object, path: Path, row: int, column: str) -> bool | None:
+    """What a cell says; None where it is empty.
+
+    Raises:
+        FftagError: it says neither.
+    """
     word = "" if pd.isna(cell) else str(cell).strip().lower()  # type: ignore[call-overload]
     if word and word not in YES | NO:
         raise FftagError(f"{path}, row {row}: {column} is {word!r}: write yes, no, or nothing")

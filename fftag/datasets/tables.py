@@ -1,4 +1,4 @@
-"""A table file -> a data frame: CSV, Excel and Parquet, each cell as it was written."""
+"""A table file -> a data frame: CSV, Excel, JSON and Parquet, each cell as it was written."""
 
 import json
 import os
@@ -17,7 +17,7 @@ FIRST_ROW = 2
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Reads `.csv`, `.xlsx` or `.parquet`.
+    """Reads `.csv`, `.xlsx`, `.json`, `.jsonl` or `.parquet`.
 
     Cells of CSV and Excel stay text: a label named `NA`, `None` or `007` is that label. Only an
     empty cell is missing (NaN).
@@ -36,8 +36,10 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
             return _read_csv(path, as_written), {}
         if suffix == ".xlsx":
             return _read_excel(path, as_written), {}
+        if suffix in (".json", ".jsonl"):
+            return _read_json(path, lines=suffix == ".jsonl"), {}
         if suffix != ".parquet":
-            raise FftagError(f"{path} is no table fftag reads: use .parquet, .csv or .xlsx")
+            raise FftagError(f"{path} is no table fftag reads: use .parquet, .csv, .xlsx or .json")
         table = pq.read_table(path)
         metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
     except FileNotFoundError as error:
@@ -54,6 +56,15 @@ def _read_csv(path: Path, as_written: dict[str, Any]) -> pd.DataFrame:
         # pandas takes the surplus for row names, and every other cell moves one column to the left.
         raise FftagError(f"{path} has rows with more cells than its header: name every column")
     return frame
+
+
+def _read_json(path: Path, lines: bool) -> pd.DataFrame:
+    text = path.read_text(encoding="utf-8")
+    content = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else None
+    rows = json.loads(text) if content is None else content
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise FftagError(f"{path} is no table: it needs a list of objects, one per row")
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _read_excel(path: Path, as_written: dict[str, Any]) -> pd.DataFrame:

@@ -5,16 +5,18 @@
 -- plot: bars status files
 -- empty: Every file was tagged.
 
-with total as (select count(*) as files from images)
+with total as (
+    select count(*) as files from images join runs using (run_id) where counted
+)
 
 select
-    status,
+    failures.status,
     count(*) as files,
     any_value(total.files) as of_files,
     count(*) / any_value(total.files) as share,
     min(image) as example,
     arg_min(error, image) as error,
-    case status
+    case failures.status
         when 'truncated' then 'copy it again from its source'
         when 'unsupported' then 'not a photo: leave it out with --include, or ignore it'
         when 'too_large' then 'make a smaller copy'
@@ -22,6 +24,7 @@ select
         else 'see the error; restore the file'
     end as what_to_do
 from failures
+join runs on runs.run_id = failures.run_id and runs.counted
 cross join total
-group by status
-order by files desc, status;
+group by failures.status
+order by files desc, failures.status;

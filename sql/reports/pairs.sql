@@ -17,7 +17,7 @@ with total as (select count(*) as n from items),
 chosen as (
     select item_labels.item, item_labels.label
     from item_labels
-    join labels on labels.label = item_labels.label
+    join chosen_labels as labels on labels.label = item_labels.label
     where coalesce(getvariable('parts'), false)
         or labels."group" is null
         or labels."group" not in ('garment parts', 'closures', 'decorations')

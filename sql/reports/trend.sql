@@ -4,12 +4,17 @@
 --   percentage points with Newcombe's 95 % interval. A label is called rising or falling where the
 --   two shares differ by a two-proportion test at a false-discovery rate of 5 % over all labels
 --   shown (Benjamini and Hochberg 1995). `log_odds` is the change of the log-odds, half an item
---   added to each count (Haldane 1956; Anscombe 1956). `course` draws the share of the
---   last 36 months, scaled to the label's highest; a gap is a month without listings.
+--   added to each count (Haldane 1956; Anscombe 1956). `true_change` is the change without what the
+--   model's errors take from it: divided by sensitivity + specificity - 1 on its validation split,
+--   with an interval that counts how few photos these rest on. `steady` where the monthly shares also
+--   go one way from the first month to the last, by Mann and Kendall's test (1945, 1975) at the same
+--   false-discovery rate; `tau` is Kendall's. `course` draws the share of the last 36 months, scaled
+--   to the label's highest; a gap is a month without listings.
 -- parameter: months = 6: months in each of the two windows; at most half of the months there are
 -- parameter: min_items = 10: leave out labels on fewer items in the two windows together
 -- show: share_first share_last as percent
--- show: change low high as points
+-- show: change low high true_change as points
+-- show: true_low true_high tau as detail
 -- show: log_odds items_first items_last as detail
 -- plot: trend
 -- empty: Fewer than two months have items with a listing date: load a product feed with listed_at.
@@ -54,7 +59,11 @@ counted as (
     select
         counts.label,
         coalesce(sum(counts.items) filter (sides.early), 0)::bigint as k1,
-        coalesce(sum(counts.items) filter (sides.late), 0)::bigint as k2
+        coalesce(sum(counts.items) filter (sides.late), 0)::bigint as k2,
+        coalesce(sum(parts) filter (sides.early), 0) as x1,
+        coalesce(sum(parts) filter (sides.late), 0) as x2,
+        coalesce(sum(squares) filter (sides.early), 0) as q1,
+        coalesce(sum(squares) filter (sides.late), 0) as q2
     from shown as counts
     join sides on sides.month = counts.month
     group by counts.label
@@ -84,13 +93,78 @@ judged as (
     from ranked
 ),
 
+-- Over all months: pairs of months in which the later share is higher, less those in which it is
+-- lower; its variance allows for ties (Kendall 1975).
+every_month as (
+    select labels.label, listed.month, coalesce(shown.items, 0) / listed.items as share
+    from judged as labels
+    cross join listed
+    left join shown on shown.month = listed.month and shown.label = labels.label
+),
+
+ordered as (
+    select
+        earlier.label,
+        sum(sign(later.share - earlier.share)) as s,
+        count(*) as pairs,
+        count(*) filter (later.share <> earlier.share) as untied
+    from every_month as earlier
+    join every_month as later on later.label = earlier.label and later.month > earlier.month
+    group by earlier.label
+),
+
+ties as (
+    select label, sum(n) as n, sum(n * (n - 1) * (2 * n + 5)) as tied
+    from (select label, share, count(*) as n from every_month group by label, share)
+    group by label
+),
+
+kendall as (
+    select
+        ordered.label,
+        s / nullif(sqrt(pairs * untied::double), 0) as tau,
+        p_of_z(coalesce(s / nullif(sqrt((n * (n - 1) * (2 * n + 5) - tied) / 18.0), 0), 0)) as p
+    from ordered
+    join ties on ties.label = ordered.label
+),
+
+kendall_ranked as (
+    select
+        *,
+        count(*) over (order by p range between unbounded preceding and current row)
+            * 0.05 / count(*) over () as allowed
+    from kendall
+),
+
+steadied as (
+    select label, tau, p <= coalesce(max(p) filter (p <= allowed) over (), -1) as steady
+    from kendall_ranked
+),
+
+-- The change without the model's errors, and its variance by the delta method.
+undone as (
+    select
+        judged.label,
+        (x2 / n2 - x1 / n1) / (sensitivity + specificity - 1) as true_change,
+        sqrt(
+            (x1 / n1 * (1 - x1 / n1) / effective_items(x1, q1, n1)
+                + x2 / n2 * (1 - x2 / n2) / effective_items(x2, q2, n2))
+            + pow((x2 / n2 - x1 / n1) / (sensitivity + specificity - 1), 2) * (
+                adjusted_sensitivity(tp, fn) * (1 - adjusted_sensitivity(tp, fn)) / (tp + fn + 2)
+                + adjusted_specificity(fp, tn) * (1 - adjusted_specificity(fp, tn)) / (tn + fp + 2))
+        ) / (sensitivity + specificity - 1) as error
+    from judged
+    join labels on labels.label = judged.label
+    where can_correct(tp, fp, fn, tn)
+),
+
 grid as (
     select
         labels.label,
         unnest(generate_series(
             greatest(first_month, last_month - interval 35 month), last_month, interval 1 month
         ))::date as month
-    from labels
+    from chosen_labels as labels
     cross join span
 ),
 
@@ -136,6 +210,11 @@ select
     k2 / n2 - k1 / n1 as change,
     difference_low(k1, n1, k2, n2) as low,
     difference_high(k1, n1, k2, n2) as high,
+    true_change,
+    true_change - 1.959963984540054 * undone.error as true_low,
+    true_change + 1.959963984540054 * undone.error as true_high,
+    steady,
+    tau,
     log_odds_change(k1, n1, k2, n2) as log_odds,
     k1 as items_first,
     n1 as of_first,
@@ -144,4 +223,6 @@ select
     courses.course
 from judged
 join courses on courses.label = judged.label
+left join steadied on steadied.label = judged.label
+left join undone on undone.label = judged.label
 order by change desc, judged.label;

@@ -1,0 +1,150 @@
+"""What the commands share: the application, option types, how results are printed."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fftag.progress import say
+
+if TYPE_CHECKING:
+    from fftag.load_options import LoadOptions
+
+app = typer.Typer(
+    name="fftag",
+    help="Tag fashion photos by the million, and ask the catalogue in SQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(no_args_is_help=True, help="Turn datasets into manifests, and look at them.")
+app.add_typer(data_app, name="data")
+review_app = typer.Typer(no_args_is_help=True, help="Let people correct tags, and learn from it.")
+app.add_typer(review_app, name="review")
+
+RUNS = Path("runs")
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Device = Annotated[str, typer.Option(envvar="FFTAG_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
+Workers = Annotated[
+    int,
+    typer.Option(min=0, envvar="FFTAG_WORKERS", help="Decoding processes; 0 decodes in this one."),
+]
+Tier = Annotated[
+    str,
+    typer.Option(
+        envvar="FFTAG_TIER",
+        help="exact (fp32, JPEGs decoded in full), fast (half precision where the device has it), "
+        "or int8 (of a model that `fftag quantize` made so).",
+    ),
+]
+Backend = Annotated[
+    str,
+    typer.Option(
+        envvar="FFTAG_BACKEND",
+        help="torch, openvino, or auto: OpenVINO on a CPU where it is installed.",
+    ),
+]
+Compiled = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Compile the network first, with torch; by default from 10,000 photos on a CPU.",
+        show_default=False,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Photos per batch; by default as the device likes it."),
+]
+ModelFolder = Annotated[
+    Path | None,
+    typer.Option(envvar="FFTAG_MODEL", help="Model folder; by default the newest under runs/."),
+]
+SkuPattern = Annotated[
+    str | None, typer.Option(help="Regex with one group: the sku in an image's path.")
+]
+Products = Annotated[
+    list[str] | None,
+    typer.Option(help="Product feed (CSV, Excel, JSON, Parquet), or NAME=FILE of one source."),
+]
+FeedColumn = Annotated[
+    list[str] | None,
+    typer.Option(help="What the feed calls a column: listed_at=launch_date."),
+]
+LabelsBy = Annotated[
+    str,
+    typer.Option(help="A product has a label on one of its photos (union) or on half (vote)."),
+]
+Dates = Annotated[
+    str, typer.Option(help="Of items: feed, folder, exif, file, or auto: the feed, else folders.")
+]
+DatePattern = Annotated[
+    str | None,
+    typer.Option(help="Regex with one group: the date in a path, YYYY-MM-DD or YYYY-MM."),
+]
+ShownTaxonomy = Annotated[
+    str | None,
+    typer.Option(help="fashionpedia or a TOML file: groups, synonyms and translations of labels."),
+]
+SOURCE = (
+    "A folder, a list (@photos.txt, .csv or .parquet), archives (shard.tar, photos.zip, "
+    "'shards/*.tar') or a URL (s3://bucket/photos)"
+)
+ListRoot = Annotated[
+    Path | None,
+    typer.Option(help="Of a list: the folder that its paths are below; by default its own."),
+]
+FollowSymlinks = Annotated[
+    bool, typer.Option(help="Follow symbolic links that stay below the folder.")
+]
+
+
+def emit(content: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    """Prints a result, for a person or a program."""
+    print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def model_of(folder: Path | None) -> Any:
+    """The model in a folder, or the newest there is, which is named."""
+    from fftag.bundle import load_bundle, newest_model
+
+    if folder is None:
+        folder = newest_model(RUNS)
+        say(f"model: {folder}")
+    return load_bundle(folder)
+
+
+def pairs(items: list[str], option: str) -> dict[str, str]:
+    """`key=value` again and again, as a dictionary."""
+    found = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{option} takes key=value, not {item!r}")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def load_options(
+    sku_pattern: str | None,
+    columns: list[str] | None,
+    labels_by: str,
+    dates: str,
+    date_pattern: str | None,
+    taxonomy: str | None,
+    mix_models: bool = False,
+) -> "LoadOptions":
+    """The rules of a load from the options of a command."""
+    from fftag.load_options import DATE_PATTERN, LoadOptions
+
+    return LoadOptions(
+        sku_pattern,
+        pairs(columns or [], "--column"),
+        labels_by,
+        dates,
+        date_pattern or DATE_PATTERN,
+        taxonomy,
+        mix_models,
+    )

@@ -1,0 +1,257 @@
+"""The commands that tag, and that look after tagging."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fftag.cli.base import (
+    SOURCE,
+    Backend,
+    BatchSize,
+    Compiled,
+    DatePattern,
+    Dates,
+    Device,
+    FeedColumn,
+    FollowSymlinks,
+    Json,
+    LabelsBy,
+    ListRoot,
+    ModelFolder,
+    Products,
+    ShownTaxonomy,
+    SkuPattern,
+    Tier,
+    Workers,
+    app,
+    emit,
+    load_options,
+    model_of,
+)
+from fftag.errors import FftagError
+from fftag.machine import cores
+
+
+@app.command()
+def tag(
+    source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
+    model: ModelFolder = None,
+    db: Annotated[Path | None, typer.Option(help="Load the result into this DuckDB file.")] = None,
+    products: Products = None,
+    sku_pattern: SkuPattern = None,
+    column: FeedColumn = None,
+    labels_by: LabelsBy = "union",
+    dates: Dates = "auto",
+    date_pattern: DatePattern = None,
+    taxonomy: ShownTaxonomy = None,
+    device: Device = "auto",
+    tier: Tier = "fast",
+    backend: Backend = "auto",
+    compiled: Compiled = None,
+    batch_size: BatchSize = None,
+    workers: Workers = cores(),
+    shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only file names like this, such as '*.jpg'.")
+    ] = None,
+    root: ListRoot = None,
+    follow_symlinks: FollowSymlinks = False,
+    max_failure_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Publish nothing if a larger share failed.")
+    ] = 0.5,
+    max_removal_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Do nothing if a larger share of files is gone.")
+    ] = 0.5,
+    max_file_size: Annotated[
+        int, typer.Option(min=1, help="Megabytes (MiB); larger files are too_large.")
+    ] = 128,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Million pixels; larger photos are too_large.")
+    ] = 128,
+    salvage_truncated: Annotated[
+        bool, typer.Option(help="Tag what there is of truncated photos, and say so in `error`.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one photo.")] = 60,
+    worker_memory: Annotated[
+        int, typer.Option(min=512, help="Megabytes (MiB) for one decoding process (Linux).")
+    ] = 4096,
+    exact: Annotated[bool, typer.Option("--exact", help="Short for --tier exact.")] = False,
+    strict: Annotated[bool, typer.Option(help="Exit with 3 if any file failed.")] = False,
+    restart: Annotated[bool, typer.Option(help="Throw away an interrupted run.")] = False,
+    force: Annotated[bool, typer.Option(help="Read every file, changed or not.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Read files again that failed before and did not change.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Write figures of the run for Prometheus.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Tag every file of a source: one row each, failures included.
+
+    Run again, it reads only what is new, has changed, or failed before.
+
+    Example: fftag tag catalog --out tags.parquet --db catalog.duckdb --products products.csv
+    """
+    if products is not None and db is None:
+        raise typer.BadParameter("--products needs --db: the feed goes into the database")
+    from fftag.decode import Limits
+    from fftag.metrics_file import measured
+    from fftag.predict import choose_device, default_batch_size
+    from fftag.sources import Selection, choose_source
+    from fftag.tag import tag as run
+    from fftag.tag_options import TagOptions
+
+    loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
+    own = (out, out.with_name(out.name + ".parts"), db, metrics)
+    options = TagOptions(
+        batch_size=batch_size or default_batch_size(choose_device(device)),
+        workers=workers,
+        limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
+        timeout=timeout,
+        worker_memory=worker_memory * 2**20,
+        exact=exact or tier == "exact",
+        device=device,
+        tier="exact" if exact else tier,
+        backend=backend,
+        compiled=compiled,
+        shard_size=shard_size,
+        selection=Selection(tuple(include or ()), tuple(path for path in own if path)),
+        restart=restart,
+        force=force,
+        retry_failed=retry_failed,
+        max_failure_rate=max_failure_rate,
+        max_removal_rate=max_removal_rate,
+    )
+    chosen = choose_source(source, root, follow_symlinks)
+    if dry_run:
+        from fftag.dry_run import look_ahead
+
+        ahead = look_ahead(chosen, out, model_of(model), options)
+        emit(ahead.to_json(), list(ahead.lines()), json_)
+        return
+    with measured(metrics) as report:
+        summary = run(chosen, out, model_of(model), options)
+        report(summary)
+    content, lines = summary.to_json(), list(summary.lines())
+    if db is not None:
+        from fftag.load_options import Named
+        from fftag.warehouse import load as load_tags
+
+        loaded = load_tags(out, db, [Named.parse(text) for text in products or []], loading)
+        content["db"] = loaded.to_json()
+        lines += loaded.lines()
+    emit(content, lines, json_)
+    raise typer.Exit(summary.exit_code(strict))
+
+
+@app.command()
+def bench(
+    source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
+    model: ModelFolder = None,
+    device: Device = "auto",
+    tier: Tier = "fast",
+    backend: Backend = "auto",
+    compiled: Compiled = None,
+    batch_size: BatchSize = None,
+    workers: Workers = cores(),
+    sample: Annotated[int, typer.Option(min=1, help="Photos to read, over and over.")] = 512,
+    rounds: Annotated[int, typer.Option(min=1, help="Medians of so many are told.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Per step and round.")] = 4,
+    root: ListRoot = None,
+    follow_symlinks: FollowSymlinks = False,
+    json_: Json = False,
+) -> None:
+    """Measure each step of tagging on your own photos; name the one that sets the pace.
+
+    Example: fftag bench catalog --model runs/cnn
+    """
+    from fftag.bench import bench as run
+    from fftag.predict import choose_device, default_batch_size
+    from fftag.sources import choose_source
+    from fftag.tag_options import TagOptions
+
+    options = TagOptions(
+        batch_size=batch_size or default_batch_size(choose_device(device)),
+        workers=workers,
+        exact=tier == "exact",
+        device=device,
+        tier=tier,
+        backend=backend,
+        compiled=compiled,
+    )
+    chosen = choose_source(source, root, follow_symlinks)
+    rates = run(chosen, model_of(model), options, sample, rounds, seconds)
+    emit(rates.to_json(), list(rates.lines()), json_)
+
+
+@app.command()
+def retag(
+    tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
+    model: ModelFolder = None,
+    json_: Json = False,
+) -> None:
+    """Decide the tags anew from the scores, after `fftag tune` moved a model's thresholds.
+
+    Example: fftag retag tags.parquet --model runs/best
+    """
+    from fftag.tag import retag as run
+
+    bundle = model_of(model)
+    rows = run(tags, bundle)
+    content = {"tags": str(tags), "rows": rows, "model_id": bundle.model_id}
+    emit(content, [f"{rows:,} rows of {tags} have the tags of {bundle.path} now"], json_)
+
+
+@app.command()
+def validate(
+    tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
+    source: Annotated[
+        str | None, typer.Option(help="Compare with what was tagged, too, given as it was there.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="With --source: as it was given to `fftag tag`.")
+    ] = None,
+    root: ListRoot = None,
+    follow_symlinks: FollowSymlinks = False,
+    json_: Json = False,
+) -> None:
+    """Check that a tags file keeps to its format; name every broken rule.
+
+    Example: fftag validate tags.parquet --source catalog
+    """
+    if include and source is None:
+        raise typer.BadParameter("--include needs --source: it says which files to compare with")
+    from fftag.sources import choose_source
+    from fftag.validate import validate as run
+
+    chosen = choose_source(source, root, follow_symlinks) if source else None
+    result = run(tags, chosen, tuple(include or ()))
+    emit(result.to_json(), result.lines(), json_)
+    if not result.valid:
+        raise FftagError(
+            f"{tags} is not valid ({result.broken()}): write it anew with `fftag tag`, or mend "
+            "what altered it"
+        )
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """Look whether all that fftag needs is here and works, down to a small tagging run.
+
+    Example: fftag doctor
+    """
+    from fftag.doctor import diagnose
+
+    diagnosis = diagnose()
+    emit(diagnosis.to_json(), diagnosis.lines(), json_)
+    if not diagnosis.healthy:
+        count = len(diagnosis.problems)
+        raise FftagError(
+            f"{count} problem{'s' if count > 1 else ''} found, named above with what mends each"
+        )

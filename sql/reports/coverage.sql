@@ -1,0 +1,39 @@
+-- title: What the numbers cover
+-- question: How much of each source is covered?
+-- read: From the files of each source to the photos that are counted: what could not be read, shows no
+--   apparel, or belongs to no product of the feed; and how many of the feed's products have a photo.
+-- show: share as percent
+-- plot: bars source share
+-- empty: The catalogue has no files.
+
+with counted as (
+    select
+        images.source,
+        count(*) as files,
+        count(*) filter (images.status <> 'ok') as failed,
+        count(*) filter (images.status = 'ok' and not images.is_apparel) as without_apparel
+    from images
+    join runs on runs.run_id = images.run_id
+    where runs.counted
+    group by images.source
+),
+
+used as (select source, count(*) as photos, count(distinct item) as items
+    from item_photos group by source),
+
+fed as (select source, count(*) as products from chosen_products group by source)
+
+select
+    counted.source,
+    files,
+    failed,
+    without_apparel,
+    files - failed - without_apparel - coalesce(photos, 0) as without_product,
+    coalesce(photos, 0) as photos_counted,
+    coalesce(photos, 0) / files as share,
+    coalesce(products, 0) as products,
+    case when products > 0 then coalesce(items, 0) end as products_with_photo
+from counted
+left join used on used.source = counted.source
+left join fed on fed.source = counted.source
+order by files desc, counted.source;

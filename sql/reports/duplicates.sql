@@ -1,0 +1,20 @@
+-- title: The same photo under several products
+-- question: Which photos stand under several products?
+-- read: Files of the same content, byte for byte, that belong to more than one product: one product
+--   listed twice, or a photo that stands for another. Copies under one product are not listed.
+-- show: sha256 as detail
+-- empty: No photo stands under several products.
+
+select
+    count(distinct item) as products,
+    count(*) as files,
+    string_agg(distinct item, ', ' order by item) as items,
+    min(image) as example,
+    content_sha256[:12] as content,
+    content_sha256 as sha256
+from item_photos
+join counted_photos using (image, run_id)
+where item_photos.sku is not null
+group by content_sha256
+having count(distinct item) > 1
+order by products desc, files desc, example;

@@ -1,0 +1,95 @@
+-- title: What others have and we have not
+-- question: What do others have that we have not?
+-- read: Share of our items with each label against the share of theirs, in percentage points with
+--   Newcombe's 95 % interval; `gap` and `lead` are told from chance at a false-discovery rate of 5 %
+--   over all labels. `across` says what `ours` and `theirs` name: a brand or a source (a retailer).
+--   `ours = auto` is the one with the most items, `theirs = auto` all others.
+-- parameter: across = brand: brand or source
+-- parameter: ours = auto: name of ours
+-- parameter: theirs = auto: name of theirs
+-- parameter: min_items = 5: leave out labels on fewer items of both together
+-- show: share_ours share_theirs as percent
+-- show: difference low high as points
+-- plot: bars label difference low high
+-- empty: There are no two brands (or sources) to compare.
+
+with named as (
+    select
+        item,
+        case when coalesce(getvariable('across'), 'brand') = 'source' then source else brand end as name
+    from items
+),
+
+largest as (
+    select name
+    from named
+    where name is not null
+    group by name
+    order by count(*) desc, name
+    limit 1
+),
+
+ours as (
+    select case when coalesce(getvariable('ours'), 'auto') = 'auto'
+        then (select name from largest) else coalesce(getvariable('ours'), 'auto') end as name
+),
+
+sides as (
+    select
+        named.item,
+        named.name = ours.name as us,
+        named.name <> ours.name and (
+            coalesce(getvariable('theirs'), 'auto') = 'auto'
+            or named.name = coalesce(getvariable('theirs'), 'auto')) as them
+    from named
+    cross join ours
+    where named.name is not null
+),
+
+totals as (
+    select count(*) filter (us) as n1, count(*) filter (them) as n2 from sides
+),
+
+counted as (
+    select label, count(*) filter (us) as k1, count(*) filter (them) as k2
+    from item_labels
+    join sides on sides.item = item_labels.item
+    group by label
+),
+
+compared as (
+    select *, p_of_z(difference_z(k1, n1, k2, n2)) as p
+    from counted
+    cross join totals
+    where n1 > 0 and n2 > 0 and k1 + k2 >= coalesce(getvariable('min_items'), 5)
+),
+
+ranked as (
+    select
+        *,
+        count(*) over (order by p range between unbounded preceding and current row)
+            * 0.05 / count(*) over () as allowed
+    from compared
+),
+
+judged as (
+    select *, p <= coalesce(max(p) filter (p <= allowed) over (), -1) as found
+    from ranked
+)
+
+select
+    label,
+    case when found and k2 / n2 > k1 / n1 then 'gap' when found then 'lead' end as verdict,
+    ours.name as ours,
+    k1 as items_ours,
+    n1 as of_ours,
+    k1 / n1 as share_ours,
+    k2 as items_theirs,
+    n2 as of_theirs,
+    k2 / n2 as share_theirs,
+    k2 / n2 - k1 / n1 as difference,
+    difference_low(k1, n1, k2, n2) as low,
+    difference_high(k1, n1, k2, n2) as high
+from judged
+cross join ours
+order by difference desc, label;

@@ -1,0 +1,44 @@
+-- title: How new each label's items are
+-- question: What is new in the catalogue?
+-- read: Of the items with a label, the share that was listed in the last weeks before the newest
+--   listing, with Wilson's 95 % interval, beside the same share of all items. `ratio` is the one over
+--   the other. A label that is mostly new has just arrived.
+-- parameter: weeks = 8: how far back is new
+-- parameter: min_items = 10: leave out labels on fewer items
+-- show: share_new low high of_all as percent
+-- show: ratio as ratio
+-- plot: bars label share_new low high
+-- empty: No item has a listing date: load a product feed with listed_at.
+
+with dated as (select item, listed_at from items where listed_at is not null),
+
+judged as (
+    select
+        item,
+        listed_at > (select max(listed_at) from dated)
+            - to_days((7 * coalesce(getvariable('weeks'), 8))::integer) as fresh
+    from dated
+),
+
+total as (select count(*) filter (fresh) / count(*) as share from judged),
+
+counted as (
+    select label, count(*) as n, count(*) filter (fresh) as k
+    from item_labels
+    join judged on judged.item = item_labels.item
+    group by label
+    having count(*) >= coalesce(getvariable('min_items'), 10)
+)
+
+select
+    label,
+    k as items_new,
+    n as items,
+    k / n as share_new,
+    wilson_low(k, n) as low,
+    wilson_high(k, n) as high,
+    total.share as of_all,
+    k / n / nullif(total.share, 0) as ratio
+from counted
+cross join total
+order by share_new desc, items desc, label;

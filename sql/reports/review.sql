@@ -1,0 +1,73 @@
+-- title: Photos to look at first
+-- question: Which photos should a person look at first?
+-- read: For each label the photos whose score lies nearest to its threshold, on the log-odds scale:
+--   there the model is least sure, and a person's word tells most. Rare labels come first, as they
+--   have the fewest photos to learn from. What was reviewed before is left out. `fftag review export`
+--   writes the same queue with room for the answers.
+-- parameter: per_label = 5: photos of each label
+-- parameter: rows = 100: rows in all
+-- show: score threshold as ratio
+-- show: distance as detail
+-- empty: There are no photos with scores, or all were reviewed.
+
+with scored as (
+    select
+        photos.image,
+        photos.sku,
+        photos.source,
+        photos.run_id,
+        labels.label,
+        labels.threshold,
+        photos.scores[labels.position + 1] as score
+    from counted_photos as photos
+    join model_labels as labels on labels.model_id = photos.model_id
+    semi join chosen_labels on chosen_labels.label = labels.label
+    where photos.scores is not null
+),
+
+near as (
+    select
+        *,
+        abs(
+            ln(greatest(score, 1e-6) / (1 - least(score, 1 - 1e-6)))
+            - ln(greatest(threshold, 1e-6) / (1 - least(threshold, 1 - 1e-6)))) as distance
+    from scored
+),
+
+waiting as (
+    select near.*
+    from near
+    anti join corrections
+        on corrections.image = near.image and corrections.source = near.source
+        and corrections.label = near.label
+),
+
+nearest as (
+    select
+        label,
+        unnest(min_by(
+            {
+                'image': image, 'sku': sku, 'source': source,
+                'score': score, 'threshold': threshold, 'distance': distance
+            },
+            distance, coalesce(getvariable('per_label'), 5))) as photo
+    from waiting
+    group by label
+),
+
+support as (select label, count(*) as photos from tags group by label)
+
+select
+    nearest.label,
+    photo.image,
+    photo.sku,
+    photo.source,
+    photo.score >= photo.threshold as tagged,
+    photo.score,
+    photo.threshold,
+    photo.distance,
+    coalesce(support.photos, 0) as photos_with_label
+from nearest
+left join support on support.label = nearest.label
+order by photos_with_label, nearest.label, photo.distance, photo.image
+limit coalesce(getvariable('rows'), 100);
