@@ -2,6 +2,7 @@ import io
 import os
 import struct
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -348,3 +349,21 @@ def test_damaged_files_give_pixels_or_a_code_and_never_raise(
 @given(st.binary(max_size=300))
 def test_any_bytes_give_pixels_or_a_code(data: bytes) -> None:
     assert isinstance(decode(data, SPEC), Photo | Failure)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+def test_when_a_photo_was_taken_is_what_its_exif_says(kind: str) -> None:
+    image = Image.new("RGB", (40, 30), "red")
+    for text, expected in (
+        ("2025:03:31 14:05:59", datetime(2025, 3, 31, 14, 5, 59)),
+        ("0000:00:00 00:00:00", None),
+        ("yesterday", None),
+        (None, None),
+    ):
+        exif = Image.Exif()
+        if text is not None:
+            exif.get_ifd(0x8769)[0x9003] = text
+        buffer = io.BytesIO()
+        image.save(buffer, kind, exif=exif)
+        photo = decode(buffer.getvalue(), InputSpec(8, 8))
+        assert isinstance(photo, Photo) and photo.taken_at == expected

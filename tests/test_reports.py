@@ -425,16 +425,12 @@ def test_a_header_that_is_wrong_is_refused(
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "parquet", "html", "png"])
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "failures"])
-def test_every_report_is_written_in_every_format(
+@pytest.mark.parametrize("name", ["share", "monthly", "trend", "pairs"])
+def test_every_kind_of_report_is_written_in_every_format(
     tmp_path: Path, trends: tuple[Path, pd.DataFrame], name: str, form: str
 ) -> None:
     db, out = trends[0], tmp_path / f"answer.{form}"
     answer = run_report(db, name)
-    if form == "png" and (answer.table.empty or answer.report.plot is None):
-        with pytest.raises(FftagError, match=r"nothing to draw|has no picture"):
-            write_answer(answer, db, form, out)
-        return
     write_answer(answer, db, form, out)
     if form == "csv":
         assert len(pd.read_csv(out)) == len(answer.table)

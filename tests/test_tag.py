@@ -118,8 +118,8 @@ def test_the_schema_and_the_metadata_are_the_documented_ones(
     assert metadata["validation"][0] == {"tp": 8, "fp": 2, "fn": 4, "tn": 6}
     assert schema.names == [
         *("image", "status", "error", "tags", "scores", "is_apparel", "apparel_score"),
-        *("width", "height", "format", "file_size", "modified_at", "content_sha256"),
-        *("model_id", "tagged_at"),
+        *("width", "height", "format", "file_size", "modified_at", "taken_at"),
+        *("content_sha256", "model_id", "tagged_at"),
     ]
     assert schema.field("scores").type == pa.list_(pa.float32(), 3)
     assert schema.field("tags").type.value_type.names == ["label", "score"]
