@@ -362,6 +362,7 @@ def test_when_a_photo_was_taken_is_what_its_exif_says(kind: str) -> None:
     ):
         exif = Image.Exif()
         if text is not None:
+            exif[0x010F] = "maker"
             exif.get_ifd(0x8769)[0x9003] = text
         buffer = io.BytesIO()
         image.save(buffer, kind, exif=exif)
