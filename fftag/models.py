@@ -323,7 +323,7 @@ def fused(model: Classifier) -> Classifier:
     A network that torch.fx cannot trace stays as it is.
     """
     if any(isinstance(module, nn.BatchNorm2d) for module in model.backbone.modules()):
-        with suppress(TraceError):
+        with suppress(TraceError, ValueError):
             model.backbone = fuse(model.backbone)
     return model
 

@@ -94,7 +94,8 @@ class OrientedGradients(nn.Module):
     channels = HOG_BINS + 1 + 3 + 3
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """float [batch, 3, height, width] -> float32 [batch, channels, height / 4, width / 4]."""
+        """float [batch, 3, height, width] -> likewise [batch, channels, height / 4, width / 4]."""
+        given = pixels.dtype
         pixels = pixels.float()  # sums of squares and roots are not for half precision
         with torch.autocast(pixels.device.type, enabled=False):
             grey = pixels.mean(1, keepdim=True)
@@ -114,7 +115,8 @@ class OrientedGradients(nn.Module):
             normalised = (histogram / (total + 0.02)).clamp(min=1e-8).sqrt()
             mean = avg_pool2d(pixels, HOG_CELL)
             spread = (avg_pool2d(pixels**2, HOG_CELL) - mean**2).clamp(min=1e-6).sqrt()
-            return torch.cat([normalised, (total + 0.05).log(), mean, spread], dim=1)
+            found = torch.cat([normalised, (total + 0.05).log(), mean, spread], dim=1)
+            return found.to(given)
 
 
 def hog_cnn() -> nn.Sequential:

@@ -16,7 +16,7 @@ from fftag.bundle import Bundle
 from fftag.compiled import pays
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
-from fftag.predict import Predictor
+from fftag.predict import Predictor, rounded
 from fftag.tag_options import TagOptions, scorer_for
 
 CPU = torch.device("cpu")
@@ -66,6 +66,18 @@ def test_folding_batch_norms_changes_no_score(architecture: str) -> None:
     found = Predictor(folded, spec, CPU)(pixels)
     np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-5)
     np.testing.assert_allclose(found.embeddings, wanted.embeddings, atol=1e-3)
+
+
+@pytest.mark.parametrize("architecture", sorted({*FAMILIES, *models.OWN, "googlenet"}))
+def test_weights_in_half_precision_give_nearly_the_same_scores(architecture: str) -> None:
+    spec = InputSpec(64, 64)
+    pixels = photos(spec)
+    wanted = Predictor(settled(architecture, spec), spec, CPU)(pixels)
+    half = rounded(models.fused(settled(architecture, spec)), "bf16")
+    assert half.head.weight.dtype == torch.bfloat16
+    found = Predictor(half, spec, CPU, "bf16")(pixels)
+    assert found.scores.dtype == np.float32
+    np.testing.assert_allclose(found.scores, wanted.scores, atol=0.03)
 
 
 def test_more_photos_than_a_pass_takes_keep_their_order() -> None:
@@ -249,3 +261,5 @@ def test_every_architecture_can_be_converted_and_folded(architecture: str) -> No
     np.testing.assert_allclose(found, wanted, atol=1e-2)
     folded = Predictor(models.fused(model), spec, CPU)(pixels).scores
     np.testing.assert_allclose(folded, wanted, atol=1e-3)
+    half = Predictor(rounded(model, "bf16"), spec, CPU, "bf16")(pixels).scores
+    np.testing.assert_allclose(half, wanted, atol=0.1)
