@@ -1,8 +1,7 @@
-"""The review round trip: a queue to look at, answers taken back, a manifest to train on."""
+"""The review round trip: a queue to look at, and answers taken back."""
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +11,9 @@ import duckdb
 import pandas as pd
 
 from fftag.atomic import replacing, write_text
-from fftag.datasets.manifest import make_manifest, write_manifest
 from fftag.datasets.review_sheet import defused, fused, yes_or_no
 from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
 from fftag.errors import FftagError
-from fftag.labels import LabelSet
 from fftag.report import Filters, run_report
 
 KEYS = ["image", "source", "label", "tagged", "correct"]
@@ -296,58 +293,3 @@ def _from_label_studio(file: Path) -> tuple[list[Answered], int]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FftagError(f"{file} is no such export ({error}): {fix}") from error
     return answers, unanswered
-
-
-def export_manifest(db: Path, photos: Path, out: Path) -> int:
-    """Writes a manifest of the reviewed photos to train on; returns how many photos it has.
-
-    A photo's labels are the model's tags, corrected by the reviewers. Labels that nobody was asked
-    for are as the model has them.
-
-    Args:
-        db: the catalogue.
-        photos: the folder that was tagged.
-        out: the manifest, a Parquet.
-
-    Raises:
-        FftagError: nothing was reviewed, or no reviewed photo shows a label.
-    """
-    if not db.is_file():
-        raise FftagError(f"no database {db}: make one with `fftag tag --db` or `fftag load`")
-    connection = duckdb.connect(str(db), read_only=True, config={"enable_external_access": "false"})
-    try:
-        found = connection.execute(
-            """
-            select
-                photos.image,
-                photos.source,
-                coalesce(
-                    list_sort(list(photo_labels.label) filter (photo_labels.label is not null)), []
-                ) as labels
-            from counted_photos as photos
-            semi join corrections
-                on corrections.image = photos.image and corrections.source = photos.source
-            left join photo_labels
-                on photo_labels.image = photos.image and photo_labels.run_id = photos.run_id
-            group by photos.image, photos.source
-            order by photos.source, photos.image
-            """
-        ).fetchall()
-        labels = connection.execute(
-            'select label, "group" from labels order by position'
-        ).fetchall()
-    except duckdb.Error as error:
-        raise FftagError(
-            f"{db} is no catalogue of this fftag: make one with `fftag load`"
-        ) from error
-    finally:
-        connection.close()
-    if not found:
-        raise FftagError("nothing was reviewed yet: `fftag review export`, then `review import`")
-    names = LabelSet.of([name for name, _ in labels], [group for _, group in labels])
-    images: Sequence[str] = [str((photos / image).resolve()) for image, _, _ in found]
-    manifest = make_manifest(
-        images, [row[2] for row in found], names, photos, None, [row[1] for row in found]
-    )
-    write_manifest(manifest, out)
-    return len(found)

@@ -14,7 +14,8 @@ from fftag.cli import app
 from fftag.datasets.manifest import check_files, read_manifest
 from fftag.errors import FftagError
 from fftag.report import run_report
-from fftag.review_queue import export_manifest, export_queue, import_answers
+from fftag.review_manifest import export_manifest
+from fftag.review_queue import export_queue, import_answers
 from fftag.warehouse import load
 
 PHOTOS = {f"{n}.jpg": ["cape"] if n < 6 else ["hat"] for n in range(12)} | {"=x.jpg": ["hat"]}

@@ -174,7 +174,7 @@ def review_manifest(
 
     Example: fftag review manifest catalog --db catalog.duckdb --out reviewed.parquet
     """
-    from fftag.review_queue import export_manifest
+    from fftag.review_manifest import export_manifest
 
     print(f"{export_manifest(db, photos, out):,} photos in {out}")
 
