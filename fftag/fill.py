@@ -7,6 +7,7 @@ import duckdb
 
 from fftag.errors import FftagError
 from fftag.feed import NO_PHOTOS, Feed
+from fftag.items import TAKEN, quoted
 from fftag.load_options import LoadOptions
 from fftag.progress import say
 from fftag.shown_labels import COUNTS, ShownLabel, Taxonomy, joined, shown_labels
@@ -61,10 +62,11 @@ def fill(
 
 def _load_products(connection: duckdb.DuckDBPyConnection, feed: Feed, source: str) -> None:
     known = {column for column, *_ in connection.execute("describe products").fetchall()}
-    for column in feed.products.column_names:
-        if column not in known:
-            connection.execute(f"alter table products add column {_quoted(column)} varchar")
-    connection.register("incoming", feed.products)
+    names = [f"{name}_in_feed" if name in TAKEN else name for name in feed.products.column_names]
+    for name in names:
+        if name not in known:
+            connection.execute(f"alter table products add column {quoted(name)} varchar")
+    connection.register("incoming", feed.products.rename_columns(names))
     connection.execute(
         "insert into products by name select $source as source, * from incoming order by sku",
         {"source": source},
@@ -80,17 +82,18 @@ def _load_images(
 ) -> None:
     pattern = feed.pattern if feed else sku_pattern
     _check_pattern(connection, pattern, "--sku-pattern")
-    connection.register("incoming", file.rows(IMAGE_COLUMNS))
+    connection.register("incoming", file.rows([*IMAGE_COLUMNS, "tags"]))
     connection.register("photos", feed.photos if feed else NO_PHOTOS)
     connection.execute(
         """
         insert into images by name
         select
-            incoming.* replace (
+            incoming.* exclude (tags) replace (
                 modified_at::timestamp as modified_at,
                 tagged_at::timestamp as tagged_at,
                 scores::float[] as scores
             ),
+            len(tags) as tag_count,
             $source as source,
             $run_id as run_id,
             coalesce(
@@ -259,7 +262,3 @@ def _check_pattern(connection: duckdb.DuckDBPyConnection, pattern: str | None, f
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise FftagError(f"{flag} {pattern!r} cannot be used: {reason}") from error
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'

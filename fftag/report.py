@@ -136,7 +136,7 @@ def run_report(
 
 def _check(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
     """Makes sure that what is named is there."""
-    columns = [column for column, *_ in connection.execute("describe products").fetchall()]
+    columns = [column for column, *_ in connection.execute("describe chosen_items").fetchall()]
     rows = connection.execute('select label, "group" from labels').fetchall()
     labels, groups = [label for label, _ in rows], [group for _, group in rows if group]
     for flag, named, there in (

@@ -14,6 +14,7 @@ from fftag.atomic import replacing, write_text
 from fftag.datasets.review_sheet import defused, fused, yes_or_no
 from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
 from fftag.errors import FftagError
+from fftag.items import remake_items
 from fftag.report import Filters, run_report
 
 KEYS = ["image", "source", "label", "tagged", "correct"]
@@ -192,6 +193,7 @@ def import_answers(db: Path, file: Path, reviewer: str | None = None) -> Importe
             )
             measured = connection.execute(MEASURED).df()
             connection.unregister("incoming")
+            remake_items(connection)
             connection.execute("checkpoint")
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]

@@ -13,8 +13,8 @@ from fftag.atomic import replacing
 from fftag.errors import FftagError
 from fftag.feed import Feed, open_feed
 from fftag.fill import fill
+from fftag.items import make_items, run_script
 from fftag.load_options import LoadOptions, Named
-from fftag.resources import sql_folder
 from fftag.shown_labels import read_taxonomy
 from fftag.tags_file import TagsFile, open_tags
 
@@ -114,6 +114,7 @@ def load(
                 with _database(temporary) as connection:
                     fill(connection, files, opened, taxonomy, options)
                     _carry_over(connection, corrections)
+                    make_items(connection)
                     summary = _summary(connection, db)
                     if opened and summary.images and not summary.joined:
                         _refuse_no_match(connection, opened)
@@ -162,10 +163,9 @@ def _database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(str(path), config=config)
     try:
         connection.execute("set timezone = 'UTC'")
-        for name in ("schema.sql", "macros.sql"):
-            connection.execute((sql_folder() / name).read_text(encoding="utf-8"))
+        for name in ("schema.sql", "macros.sql", "photos.sql"):
+            run_script(connection, name)
         yield connection
-        connection.execute((sql_folder() / "views.sql").read_text(encoding="utf-8"))
         connection.execute("checkpoint")
     finally:
         connection.close()

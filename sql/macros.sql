@@ -122,3 +122,12 @@ create macro corrected_share(x, n, tp, fp, fn, tn) as
                 corrected_high(x, n, tp, fp, fn, tn),
                 (x / n + tn / (tn + fp) - 1) / (tp / (tp + fn) + tn / (tn + fp) - 1)))
     end;
+
+-- The largest of the p-values that are discoveries at a false-discovery rate of 5 %: the largest that
+-- is at most its rank's part of 5 % (Benjamini and Hochberg 1995); -1 where there is none.
+create macro discovery_limit(p_values) as
+    coalesce(
+        list_max(list_transform(
+            list_sort(p_values),
+            lambda p, rank: case when p <= 0.05 * rank / len(p_values) then p end)),
+        -1);

@@ -84,6 +84,8 @@ create table images (
     model_id varchar not null,
     run_id varchar not null,
     tagged_at timestamp not null,
+    tag_count integer,
+    item_id integer,
     scores float[]
 );
 

@@ -59,7 +59,9 @@ def test_answers_stand_above_the_tags_and_outlive_a_load(
     assert (imported.answers, imported.changed, imported.unanswered) == (2, 2, 6)
     assert items(db) == {"cape": 6, "hat": 7}
     connection = duckdb.connect(str(db), read_only=True)
-    capes = connection.execute("select item from item_labels where label = 'cape'").fetchall()
+    capes = connection.execute(
+        "select item from item_labels join items using (item_id) where label = 'cape'"
+    ).fetchall()
     kept = connection.execute(
         "select image, shown, reviewer from corrections order by 1"
     ).fetchall()

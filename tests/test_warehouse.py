@@ -17,6 +17,7 @@ from catalog_maker import MODIFIED_AT, TAGGED_AT, Catalog, with_metadata, write_
 from fftag import feed, warehouse
 from fftag.errors import FftagError
 from fftag.load_options import LoadOptions
+from fftag.report import Filters, run_report
 from fftag.warehouse import load
 
 COUNTS = {"tp": 8, "fp": 2, "fn": 4, "tn": 6}
@@ -133,7 +134,7 @@ def test_a_feed_is_joined_by_the_sku_in_the_file_name(tmp_path: Path, tags: Path
     assert [sku for (sku,) in skus] == ["FF-1", "FF-1", "FF-2", "FF-3", "notes", "size-chart"]
     items = ask(db, "select item, photos from items order by item")
     assert items == [("FF-1", 2), ("FF-2", 1)]
-    labels = ask(db, "select item, label from item_labels order by all")
+    labels = ask(db, "select item, label from item_labels join items using (item_id) order by all")
     assert labels == [("FF-1", "belt"), ("FF-1", "cape")]
 
 
@@ -231,7 +232,9 @@ def test_untrusted_names_pass_through_unharmed(tmp_path: Path, db: Path) -> None
     assert load(tags, db, path).joined == len(NASTY)
     assert sorted(name for (name,) in ask(db, "select label from tags")) == sorted(NASTY)
     assert sorted(name for (name,) in ask(db, "select brand from products")) == sorted(NASTY)
-    assert ask(db, "select count(*) from item_labels where item = label") == [(len(NASTY),)]
+    assert ask(
+        db, "select count(*) from item_labels join items using (item_id) where item = label"
+    ) == [(len(NASTY),)]
     assert '"); drop table tags; --' in [row[0] for row in ask(db, "describe products")]
 
 
@@ -404,6 +407,17 @@ def test_sorting_more_than_fits_in_memory_goes_on_on_disk(
     names = [f"{number * 7919 % count:064d}.jpg" for number in range(count)]
     many = one.take(np.zeros(count, np.int64)).set_column(0, "image", pa.array(names, pa.string()))
     pq.write_table(many.cast(one.schema), tmp_path / "many.parquet")
-    monkeypatch.setattr(warehouse, "MEMORY", "60MB")
+    monkeypatch.setattr(warehouse, "MEMORY", "90MB")
     assert load(tmp_path / "many.parquet", db).tags == count
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_a_column_of_the_feed_that_is_called_like_ours_is_kept_and_can_be_asked_for(
+    tmp_path: Path, tags: Path, db: Path
+) -> None:
+    rows = [row | {"photos": "few", "item": f"item {row['sku']}"} for row in PRODUCTS]
+    load(tags, db, write_feed(tmp_path / "feed.csv", rows))
+    found = ask(db, "select sku, photos_in_feed, item_in_feed, photos from items order by sku")
+    assert found == [("FF-1", "few", "item FF-1", 2), ("FF-2", "few", "item FF-2", 1)]
+    answer = run_report(db, "share", filters=Filters(where={"item_in_feed": ["item FF-1"]}))
+    assert "Counted: 1 products" in answer.basis

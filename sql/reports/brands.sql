@@ -11,7 +11,7 @@
 -- plot: bars brand+label strength low high
 -- empty: No product has a brand: load a product feed with brand.
 
-with branded as (select item, brand from items where brand is not null),
+with branded as (select item_id, brand from items where brand is not null),
 
 brand_totals as (
     select brand, count(*) as n
@@ -22,18 +22,15 @@ brand_totals as (
 
 total as (select count(*) as n from branded),
 
-label_totals_here as (
-    select label, count(*) as k
-    from item_labels
-    join branded on branded.item = item_labels.item
-    group by label
-),
-
-counted as (
+counted as materialized (
     select brand, label, count(*) as k
     from item_labels
-    join branded on branded.item = item_labels.item
+    join branded on branded.item_id = item_labels.item_id
     group by brand, label
+),
+
+label_totals_here as (
+    select label, sum(k)::bigint as k from counted group by label
 ),
 
 grid as (
@@ -61,19 +58,11 @@ measured as (
     from grid
 ),
 
-ranked as (
-    select
-        *,
-        p_of_z(odds / error) as p,
-        count(*) over (order by p_of_z(odds / error)
-            range between unbounded preceding and current row)
-            * 0.05 / count(*) over () as allowed
-    from measured
-),
+tested as (select *, p_of_z(odds / error) as p from measured),
 
 judged as (
-    select *, p <= coalesce(max(p) filter (p <= allowed) over (), -1) as found
-    from ranked
+    select *, p <= (select discovery_limit(list(p)) from tested) as found
+    from tested
 )
 
 select

@@ -30,7 +30,7 @@ shares as (
         (any_value(label_counts.k) - count(*))
             / nullif(any_value(total.n) - any_value(sizes.n), 0) as outside
     from item_labels
-    join items on items.item = item_labels.item
+    join items on items.item_id = item_labels.item_id
     join sizes on sizes.category = items.category
     join label_counts on label_counts.label = item_labels.label
     cross join total
@@ -53,12 +53,13 @@ telling as (
 
 suggested as (
     select
+        items.item_id,
         items.item,
         items.category,
         telling.category as photos_say,
         telling.label
     from items
-    join item_labels on item_labels.item = items.item
+    join item_labels on item_labels.item_id = items.item_id
     join telling on telling.label = item_labels.label
 ),
 
@@ -72,7 +73,7 @@ disagreeing as (
             and suggested.photos_say <> suggested.category
             and not exists (
                 select 1 from item_labels
-                where item_labels.item = suggested.item and item_labels.label = own.label))
+                where item_labels.item_id = suggested.item_id and item_labels.label = own.label))
 )
 
 select

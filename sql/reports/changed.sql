@@ -40,27 +40,22 @@ periods as (
     from ends
 ),
 
-sides as (
+totals as (
     select
-        item,
-        listed_at between first_from and first_to as early,
-        listed_at between last_from and last_to as late
+        count(*) filter (listed_at between first_from and first_to) as n1,
+        count(*) filter (listed_at between last_from and last_to) as n2
     from items
     cross join periods
 ),
 
-totals as (
-    select count(*) filter (early) as n1, count(*) filter (late) as n2 from sides
-),
-
 counted as (
     select
-        parts.label,
-        count(*) filter (early and counts) as k1,
-        count(*) filter (late and counts) as k2
-    from item_label_parts as parts
-    join sides on sides.item = parts.item
-    group by parts.label
+        label,
+        count(*) filter (listed_at between first_from and first_to) as k1,
+        count(*) filter (listed_at between last_from and last_to) as k2
+    from item_labels
+    cross join periods
+    group by label
 ),
 
 compared as (
@@ -70,17 +65,9 @@ compared as (
     where n1 > 0 and n2 > 0 and k1 + k2 >= coalesce(getvariable('min_items'), 10)
 ),
 
-ranked as (
-    select
-        *,
-        count(*) over (order by p range between unbounded preceding and current row)
-            * 0.05 / count(*) over () as allowed
-    from compared
-),
-
 judged as (
-    select *, p <= coalesce(max(p) filter (p <= allowed) over (), -1) as found
-    from ranked
+    select *, p <= (select discovery_limit(list(p)) from compared) as found
+    from compared
 )
 
 select

@@ -11,24 +11,30 @@ with counted as (
         images.source,
         count(*) as files,
         count(*) filter (images.status <> 'ok') as failed,
-        count(*) filter (images.status = 'ok' and not images.is_apparel) as without_apparel
+        count(*) filter (images.status = 'ok' and not images.is_apparel) as without_apparel,
+        count(*) filter (
+            images.status = 'ok' and images.is_apparel is distinct from false
+            and images.item_id is null) as without_product
     from images
     join runs on runs.run_id = images.run_id
     where runs.counted
     group by images.source
 ),
 
-used as (select source, count(*) as photos, count(distinct item) as items
-    from item_photos group by source),
+used as (
+    select source, sum(photos)::bigint as photos, count(*) as items
+    from items
+    group by source
+),
 
-fed as (select source, count(*) as products from chosen_products group by source)
+fed as (select source, count(sku) as products from chosen_items group by source)
 
 select
     counted.source,
     files,
     failed,
     without_apparel,
-    files - failed - without_apparel - coalesce(photos, 0) as without_product,
+    without_product,
     coalesce(photos, 0) as photos_counted,
     coalesce(photos, 0) / files as share,
     coalesce(products, 0) as products,

@@ -69,22 +69,14 @@ tested as (
     cross join total
 ),
 
-ranked as (
-    select
-        *,
-        count(*) over (order by p range between unbounded preceding and current row)
-            * 0.05 / count(*) over () as allowed
-    from tested
-),
-
 judged as (
     select
         *,
-        p <= coalesce(max(p) filter (p <= allowed) over (), -1) as found,
+        p <= (select discovery_limit(list(p)) from tested) as found,
         (kept + lost) / n as p1,
         (kept + gained) / n as p2,
         1 - (gained + lost) / n as alike
-    from ranked
+    from tested
 )
 
 select

@@ -6,15 +6,14 @@
 -- empty: No photo stands under several products.
 
 select
-    count(distinct item) as products,
+    count(distinct items.item_id) as products,
     count(*) as files,
     string_agg(distinct item, ', ' order by item) as items,
-    min(image) as example,
+    min(shared_photos.image) as example,
     content_sha256[:12] as content,
     content_sha256 as sha256
-from item_photos
-join counted_photos using (image, run_id)
-where item_photos.sku is not null
+from shared_photos
+join items on items.item_id = shared_photos.item_id
 group by content_sha256
-having count(distinct item) > 1
+having count(distinct items.item_id) > 1
 order by products desc, files desc, example;

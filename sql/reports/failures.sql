@@ -6,7 +6,7 @@
 -- empty: Every file was tagged.
 
 with total as (
-    select count(*) as files from images join runs using (run_id) where counted
+    select sum(files)::bigint as files from runs where counted
 )
 
 select

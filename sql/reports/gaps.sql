@@ -15,7 +15,7 @@
 
 with named as (
     select
-        item,
+        item_id,
         case when coalesce(getvariable('across'), 'brand') = 'source' then source else brand end as name
     from items
 ),
@@ -36,7 +36,7 @@ ours as (
 
 sides as (
     select
-        named.item,
+        named.item_id,
         named.name = ours.name as us,
         named.name <> ours.name and (
             coalesce(getvariable('theirs'), 'auto') = 'auto'
@@ -53,7 +53,7 @@ totals as (
 counted as (
     select label, count(*) filter (us) as k1, count(*) filter (them) as k2
     from item_labels
-    join sides on sides.item = item_labels.item
+    join sides on sides.item_id = item_labels.item_id
     group by label
 ),
 
@@ -64,17 +64,9 @@ compared as (
     where n1 > 0 and n2 > 0 and k1 + k2 >= coalesce(getvariable('min_items'), 5)
 ),
 
-ranked as (
-    select
-        *,
-        count(*) over (order by p range between unbounded preceding and current row)
-            * 0.05 / count(*) over () as allowed
-    from compared
-),
-
 judged as (
-    select *, p <= coalesce(max(p) filter (p <= allowed) over (), -1) as found
-    from ranked
+    select *, p <= (select discovery_limit(list(p)) from compared) as found
+    from compared
 )
 
 select

@@ -12,7 +12,7 @@ checks as (
     select
         'files that could not be read' as "check",
         failed as count,
-        (select count(*) from images join runs using (run_id) where counted) as of_all,
+        (select coalesce(sum(files), 0)::bigint from runs where runs.counted) as of_all,
         'files' as what,
         'failures' as report,
         'restore them; the next `fftag tag` reads them again' as what_to_do
@@ -21,6 +21,13 @@ checks as (
     select 'photos without a label',
         (
             select count(*) from item_photos
+            anti join reviewed
+                on reviewed.image = item_photos.image and reviewed.run_id = item_photos.run_id
+            where tag_count = 0
+        ) + (
+            select count(*) from item_photos
+            semi join reviewed
+                on reviewed.image = item_photos.image and reviewed.run_id = item_photos.run_id
             anti join photo_labels
                 on photo_labels.image = item_photos.image
                 and photo_labels.run_id = item_photos.run_id),
@@ -63,11 +70,10 @@ checks as (
             select coalesce(sum(files), 0)::bigint
             from (
                 select count(*) as files
-                from item_photos
-                join counted_photos using (image, run_id)
-                where item_photos.sku is not null
+                from shared_photos
+                join items on items.item_id = shared_photos.item_id
                 group by content_sha256
-                having count(distinct item) > 1)),
+                having count(distinct items.item_id) > 1)),
         photos, 'photos', 'duplicates', 'join the products, or take other photos'
     from about where counted = 'products'
     union all

@@ -10,22 +10,22 @@
 -- plot: bars label share_new low high
 -- empty: No item has a listing date: load a product feed with listed_at.
 
-with dated as (select item, listed_at from items where listed_at is not null),
-
-judged as (
-    select
-        item,
-        listed_at > (select max(listed_at) from dated)
-            - to_days((7 * coalesce(getvariable('weeks'), 8))::integer) as fresh
-    from dated
+with before as (
+    select max(listed_at) - to_days((7 * coalesce(getvariable('weeks'), 8))::integer) as day
+    from items
 ),
 
-total as (select count(*) filter (fresh) / count(*) as share from judged),
+total as (
+    select count(*) filter (listed_at > day) / count(listed_at) as share
+    from items
+    cross join before
+),
 
 counted as (
-    select label, count(*) as n, count(*) filter (fresh) as k
+    select label, count(*) as n, count(*) filter (listed_at > day) as k
     from item_labels
-    join judged on judged.item = item_labels.item
+    cross join before
+    where listed_at is not null
     group by label
     having count(*) >= coalesce(getvariable('min_items'), 10)
 )

@@ -14,23 +14,28 @@
 
 with total as (select count(*) as n from items),
 
-chosen as (
-    select item_labels.item, item_labels.label
+-- Who has a label is a row of bits, one per item: two labels meet where both bits are set.
+blocks as materialized (
+    select
+        item_labels.label,
+        item_id // 65536 as block,
+        bitstring_agg((item_id % 65536)::integer, 0, 65535) as bits
     from item_labels
     join chosen_labels as labels on labels.label = item_labels.label
     where coalesce(getvariable('parts'), false)
         or labels."group" is null
         or labels."group" not in ('garment parts', 'closures', 'decorations')
+    group by all
 ),
 
-singles as (select label, count(*) as items from chosen group by label),
+singles as (select label, sum(bit_count(bits))::bigint as items from blocks group by label),
 
 pairs as (
-    select a.label as label_a, b.label as label_b, count(*) as items
-    from chosen as a
-    join chosen as b on b.item = a.item and b.label > a.label
+    select a.label as label_a, b.label as label_b, sum(bit_count(a.bits & b.bits))::bigint as items
+    from blocks as a
+    join blocks as b on b.block = a.block and b.label > a.label
     group by all
-    having count(*) >= coalesce(getvariable('min_items'), 20)
+    having sum(bit_count(a.bits & b.bits)) >= coalesce(getvariable('min_items'), 20)
 ),
 
 lifted as (

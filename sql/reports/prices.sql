@@ -11,7 +11,7 @@
 -- empty: No item has a price: load a product feed with price and currency.
 
 with priced as (
-    select item, price, coalesce(currency, 'no currency') as currency
+    select item_id, price, coalesce(currency, 'no currency') as currency
     from items
     where price is not null
 ),
@@ -26,21 +26,41 @@ catalogue as (
     group by currency
 ),
 
+-- Few prices are told apart, so a label's are counted, not sorted.
+prices as (
+    select label, currency, price, count(*) as items
+    from item_labels
+    join priced on priced.item_id = item_labels.item_id
+    group by all
+),
+
+placed as (
+    select
+        *,
+        sum(items) over (partition by label, currency)::bigint as n,
+        sum(items) over (partition by label, currency order by price)::bigint as up_to
+    from prices
+),
+
 counted as (
     select
         label,
-        priced.currency,
-        count(*) as n,
-        median(price) as median,
-        list_sort(list(price)) as prices,
-        count(*) filter (price <= third) / count(*) as cheap,
-        count(*) filter (price > third and price <= two_thirds) / count(*) as middle,
-        count(*) filter (price > two_thirds) / count(*) as dear
-    from item_labels
-    join priced on priced.item = item_labels.item
-    join catalogue on catalogue.currency = priced.currency
-    group by label, priced.currency
-    having count(*) >= coalesce(getvariable('min_items'), 10)
+        placed.currency,
+        any_value(n) as n,
+        (min(price) filter (up_to >= (n + 1) // 2) + min(price) filter (up_to >= n // 2 + 1)) / 2
+            as median,
+        min(price) filter (up_to >= greatest(1, floor(n / 2 - 0.979981992270027 * sqrt(n))))
+            as low,
+        min(price) filter (up_to >= least(n, ceil(n / 2 + 1 + 0.979981992270027 * sqrt(n))))
+            as high,
+        coalesce(sum(items) filter (price <= third), 0) / any_value(n) as cheap,
+        coalesce(sum(items) filter (price > third and price <= two_thirds), 0) / any_value(n)
+            as middle,
+        coalesce(sum(items) filter (price > two_thirds), 0) / any_value(n) as dear
+    from placed
+    join catalogue on catalogue.currency = placed.currency
+    where n >= coalesce(getvariable('min_items'), 10)
+    group by label, placed.currency
 )
 
 -- The ranks n / 2 -+ 1.96 sqrt(n) / 2 bound the median (Conover 1999, 3.2).
@@ -49,8 +69,8 @@ select
     counted.currency,
     n as items,
     counted.median,
-    prices[greatest(1, floor(n / 2 - 0.979981992270027 * sqrt(n))::integer)] as low,
-    prices[least(n, ceil(n / 2 + 1 + 0.979981992270027 * sqrt(n))::integer)] as high,
+    counted.low,
+    counted.high,
     catalogue.median as catalogue_median,
     counted.median / nullif(catalogue.median, 0) as ratio,
     cheap,

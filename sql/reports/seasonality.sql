@@ -128,17 +128,9 @@ tested as (
     from best
 ),
 
-ranked as (
-    select
-        *,
-        count(*) over (order by p range between unbounded preceding and current row)
-            * 0.05 / count(*) over () as allowed
-    from tested
-),
-
 judged as (
-    select *, p <= coalesce(max(p) filter (p <= allowed) over (), -1) as found
-    from ranked
+    select *, p <= (select discovery_limit(list(p)) from tested) as found
+    from tested
 ),
 
 profiles as (

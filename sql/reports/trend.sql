@@ -78,19 +78,9 @@ compared as (
     where n1 > 0 and n2 > 0 and k1 + k2 >= coalesce(getvariable('min_items'), 10)
 ),
 
-ranked as (
-    -- Equal p-values share the highest of their ranks.
-    select
-        *,
-        count(*) over (order by p range between unbounded preceding and current row)
-            * 0.05 / count(*) over () as allowed
-    from compared
-),
-
--- Benjamini and Hochberg: all whose p is at most the largest p that is within its allowance.
 judged as (
-    select *, p <= coalesce(max(p) filter (p <= allowed) over (), -1) as found
-    from ranked
+    select *, p <= (select discovery_limit(list(p)) from compared) as found
+    from compared
 ),
 
 -- Over all months: pairs of months in which the later share is higher, less those in which it is
@@ -128,17 +118,9 @@ kendall as (
     join ties on ties.label = ordered.label
 ),
 
-kendall_ranked as (
-    select
-        *,
-        count(*) over (order by p range between unbounded preceding and current row)
-            * 0.05 / count(*) over () as allowed
-    from kendall
-),
-
 steadied as (
-    select label, tau, p <= coalesce(max(p) filter (p <= allowed) over (), -1) as steady
-    from kendall_ranked
+    select label, tau, p <= (select discovery_limit(list(p)) from kendall) as steady
+    from kendall
 ),
 
 -- The change without the model's errors, and its variance by the delta method.

@@ -1,0 +1,50 @@
+"""Items, and the labels on them: worked out once, for the views to read."""
+
+import duckdb
+
+from fftag.resources import sql_folder
+
+TAKEN = frozenset({"first_photo", "item", "item_id", "photos"})
+"""Columns of an item that no feed may have under the same name."""
+
+
+def run_script(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Runs one of the files in sql/."""
+    connection.execute((sql_folder() / name).read_text(encoding="utf-8"))
+
+
+def make_items(connection: duckdb.DuckDBPyConnection) -> None:
+    """Works out the items of a database that has been filled, and makes the views on them."""
+    run_script(connection, "items.sql")
+    connection.execute(f"create view chosen_items as {_chosen(connection)}")
+    run_script(connection, "views.sql")
+
+
+def remake_items(connection: duckdb.DuckDBPyConnection) -> None:
+    """Works them out again, after corrections came in."""
+    run_script(connection, "items.sql")
+
+
+def _chosen(connection: duckdb.DuckDBPyConnection) -> str:
+    """`all_items` after the variable `filters`.
+
+    A condition per column costs nothing where the variable does not name it: DuckDB folds it away.
+    """
+    columns = [name for name, *_ in connection.execute("describe all_items").fetchall()]
+    asked = "cast(getvariable('filters') as map(varchar, varchar[]))"
+    conditions = [
+        f"({asked}[{_text(name)}] is null "
+        f"or list_contains({asked}[{_text(name)}], {quoted(name)}::varchar))"
+        for name in columns
+        if name not in TAKEN
+    ]
+    return f"select * from all_items where {' and '.join(conditions)}"  # noqa: S608 (quoted)
+
+
+def quoted(identifier: str) -> str:
+    """A name as SQL has it."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
