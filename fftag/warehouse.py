@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from fftag.atomic import replacing
+from fftag.atomic import changing, replacing
 from fftag.errors import FftagError
 from fftag.feed import Feed, open_feed
 from fftag.fill import fill
@@ -108,12 +108,13 @@ def load(
             db.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FftagError(f"cannot write {db}: {error.strerror}") from error
-        corrections = read_corrections(db)
-        with replacing(db) as temporary:
+        with ExitStack() as until_swapped, replacing(db) as temporary:
             try:
                 with _database(temporary) as connection:
                     fill(connection, files, opened, taxonomy, options)
-                    _carry_over(connection, corrections)
+                    # What a reviewer says while this builds is in the old file by now.
+                    until_swapped.enter_context(changing(db))
+                    _carry_over(connection, read_corrections(db))
                     summary = _summary(connection, db)
                     if opened and summary.images and not summary.joined:
                         _refuse_no_match(connection, opened)
