@@ -114,7 +114,7 @@ def run_report(
             f"it takes {', '.join(known) or 'none'}"
         )
     chosen = {key: known[key].parse(text) for key, text in (given or {}).items()}
-    connection = _open(db)
+    connection = open_read_only(db)
     try:
         _basis(connection, db)  # is it a catalogue?
         _check(connection, filters)
@@ -171,7 +171,15 @@ def _translate(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, langu
             table[column] = [names.get(label, label) for label in table[column]]
 
 
-def _open(db: Path) -> duckdb.DuckDBPyConnection:
+def open_read_only(db: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to a database, for reading only, and with no way to any other file.
+
+    Within a process DuckDB shares an open file by its path: close it after each question, so that
+    the next one sees a file that a load has put in its place.
+
+    Raises:
+        FftagError: there is none, or it is no DuckDB file.
+    """
     if not db.is_file():
         raise FftagError(f"no database {db}: make one with `fftag tag --db` or `fftag load`")
     config: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": "false"}
