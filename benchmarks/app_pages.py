@@ -12,12 +12,17 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import duckdb
 
+from fftag.app import catalogue
+from fftag.app.search import Search
 from fftag.labels import load_taxonomy
+from fftag.report import Filters, all_reports, run_report
 from fftag.resources import sql_folder
+from fftag.review_queue import Answered, take_answers
 
 PHOTOS_A_PRODUCT = 3
 THRESHOLD = 0.3
@@ -95,3 +100,75 @@ def make_catalogue(path: Path, images: int) -> None:
     connection.execute((sql_folder() / "views.sql").read_text(encoding="utf-8"))
     connection.execute("checkpoint")
     connection.close()
+
+
+def questions(db: Path) -> dict[str, Callable[[], object]]:
+    """What each page change asks, by what a person does."""
+    there = catalogue.choices(db)
+    labels, brand = list(there.labels), there.columns["brand"][0]
+    common, rare = labels[0], labels[-1]
+    first = catalogue.find(db, Search()).photos[0]
+
+    def find(page: int = 0, **search: object) -> Callable[[], object]:
+        return lambda: catalogue.find(db, Search(**search), page)  # type: ignore[arg-type]
+
+    several = {"labels": [common, labels[1]], "any_of": labels[3:5], "none_of": [labels[2]]}
+    return {
+        "has the file been replaced?": lambda: catalogue.stamp(db),
+        "what there is to filter by": lambda: catalogue.choices(db),
+        "all photos, first page": find(),
+        "all photos, page 20,000": find(20_000),
+        "a common label": find(labels=[common]),
+        "a rare label": find(labels=[rare]),
+        "two labels, one of two, not a fifth": find(**several),
+        "score of a label, best first": find(scored=common, sort="score"),
+        "score between 0.5 and 0.7": find(scored=common, least=0.5, most=0.7),
+        "least sure of a label": find(scored=common, sort="unsure"),
+        "a brand, prices from 20 to 50": find(where={"brand": [brand]}, price_from=20, price_to=50),
+        "dearest first": find(sort="dearest"),
+        "newest first, since a day": find(sort="newest", since=date(2025, 6, 1)),
+        "text in the path": find(text="ff-00123"),
+        "text of a brand": find(text=brand.lower()),
+        "photos that failed": find(state="failed"),
+        "corrected photos": find(state="reviewed"),
+        "one photo": lambda: catalogue.photo(db, first.source, first.image),
+        "its nearest by labels": lambda: catalogue.neighbours(db, first),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep", type=Path, help="file of the catalogue; made if it is not there")
+    parser.add_argument("--reports", action="store_true", help="time the reports too")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        db = options.keep or Path(folder) / "catalog.duckdb"
+        if not db.exists():
+            make_catalogue(db, options.images)
+        print(f"{db.stat().st_size / 2**20:,.0f} MiB\n")
+        print("| page change | median, s | slowest, s |\n|---|---|---|")
+        for name, ask in questions(db).items():
+            timed(name, ask, options.rounds)
+        one = catalogue.find(db, Search()).photos[0]
+        answers = [Answered(one.image, one.source, next(iter(one.scores)), False, True)]
+        timed("saving a correction", lambda: take_answers(db, answers, None, "it", ""), 3)
+        if options.reports:
+            for report in all_reports():
+                ask = lambda name=report.name: run_report(db, name, {}, Filters())  # noqa: E731
+                timed(f"report {report.name}", ask, 1)
+
+
+def timed(name: str, ask: Callable[[], object], rounds: int) -> None:
+    """Prints a row of the table."""
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        ask()
+        seconds.append(time.perf_counter() - start)
+    print(f"| {name} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,15 @@
 """The filters in the sidebar: of the catalogue, and of the reports."""
 
+from datetime import date
+from typing import Any
+
 import streamlit as st
 
 from fftag.app.catalogue import Choices
 from fftag.app.search import OF_A_LABEL, SORTS, STATES, Search
 from fftag.report import Filters
 
-KEEP = {"persist_state": "session"}
+KEEP: Any = {"persist_state": "session"}  # across pages, and while a photo is looked at
 FIRST_COLUMNS = ("brand", "category")
 
 
@@ -97,7 +100,7 @@ def choose_where(choices: Choices, prefix: str) -> dict[str, list[str]]:
     return {column: values for column, values in where.items() if values}
 
 
-def choose_days(choices: Choices, prefix: str) -> tuple:  # type: ignore[type-arg]
+def choose_days(choices: Choices, prefix: str) -> tuple[date | None, date | None]:
     """The first day and the last; None where none is given."""
     if choices.days is None:
         return None, None

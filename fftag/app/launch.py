@@ -43,7 +43,7 @@ THEME = {
     "showSidebarBorder": "true",
     "headingFontWeights": "650",
     "headingFontSizes": '["2rem", "1.6rem", "1.35rem", "1.15rem", "1rem", "1rem"]',
-    "paddingTop": "4.5rem",
+    "paddingTop": "2rem",
 }
 """In line with `fftag.plots`; the colours of text reach a contrast of 4.5 on their grounds."""
 

@@ -13,6 +13,7 @@ from fftag.app.thumbnails import LARGE
 from fftag.review_queue import Answered, take_answers
 
 OPEN, RIGHT, WRONG = "open", "right", "wrong"
+SAID = {True: "shows it", False: "does not", None: ""}
 FACTS = ("source", "sku", "status", "error", "width", "height", "format", "dated", "taken_at")
 MORE_FACTS = ("apparel_score", "is_apparel", "file_size", "tagged_at", "model_id")
 
@@ -131,9 +132,7 @@ def show_scores(choices: Choices, one: Photo) -> None:
                 "score": score,
                 "threshold": choices.thresholds.get(label),
                 "tag": label in one.tagged,
-                "reviewer": {True: "shows it", False: "does not"}.get(
-                    one.said[label] if label in one.said else None  # type: ignore[arg-type]
-                ),
+                "reviewer": SAID[one.said.get(label)],
             }
             for label, score in sorted(one.scores.items(), key=lambda pair: -pair[1])
         ]

@@ -70,8 +70,8 @@ class Places:
     """Where the scores of a label lie.
 
     Attributes:
-        of_model: model that counts -> positions in `scores`, from 1. Several names of a model may be shown as
-            one label; its score is the best of theirs.
+        of_model: model that counts -> positions in `scores`, from 1. Several names of a model may
+            be shown as one label; its score is the best of theirs.
         threshold: of the label; None where its names have different ones.
     """
 

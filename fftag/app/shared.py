@@ -11,7 +11,10 @@ from fftag.app.scoring import Tagger
 from fftag.app.settings import Settings
 from fftag.app.thumbnails import SMALL, Held, Shown, Thumbnails, Wanted
 from fftag.bundle import DIGESTS, load_bundle
+from fftag.datasets.eda import describe
+from fftag.datasets.manifest import Manifest, read_manifest
 from fftag.errors import FftagError
+from fftag.page import Section
 from fftag.report import Answer, Filters, run_report
 from fftag.sources import Folder, choose_source
 
@@ -21,7 +24,6 @@ ANSWERS_HELD = 64
 ELSEWHERE = "photos of this source lie in {0}, which the app does not open: give --photos FOLDER"
 
 
-@st.cache_resource
 def settings() -> Settings:
     """What the app was started with."""
     return Settings.from_environment()
@@ -92,6 +94,23 @@ def answer(db: Path, name: str, given: dict[str, str], filters: Filters) -> Answ
     return found
 
 
+@st.cache_data(max_entries=2, show_spinner="Looking through the dataset")
+def _dataset(path: Path, changed: int) -> tuple[Manifest, list[Section]]:
+    manifest = read_manifest(path)
+    return manifest, describe(manifest)[1]
+
+
+def dataset(path: Path) -> tuple[Manifest, list[Section]]:
+    """A manifest as it is now, and the parts of the page about it.
+
+    Raises:
+        FftagError: see `fftag.datasets.manifest.read_manifest`.
+    """
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    found: tuple[Manifest, list[Section]] = _dataset(path, changed)
+    return found
+
+
 def photo_folder(source: str, location: str) -> Path:
     """Where the photos of a source lie: as the app was told, or where they were tagged.
 
@@ -128,3 +147,14 @@ def pictures(
         wanted = [Wanted(photos[at].image, photos[at].facts["content_sha256"]) for at in places]
         shown |= dict(zip(places, _thumbnails(folder)(wanted, side), strict=True))
     return [shown[at] for at in range(len(photos))]
+
+
+def manifest_pictures(manifest: Path, photos: Sequence[Wanted]) -> list[Shown]:
+    """Photos that a manifest names, relative to its folder or by their whole path."""
+    shown = []
+    for one in photos:
+        path = Path(one.image)
+        root = Path(path.anchor) if path.is_absolute() else manifest.parent
+        inside = path.relative_to(root) if path.is_absolute() else path
+        shown += _thumbnails(root)([Wanted(inside.as_posix(), one.content)])
+    return shown

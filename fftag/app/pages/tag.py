@@ -165,9 +165,7 @@ def choose_one(results: list[Scored], names: Sequence[str], thresholds: np.ndarr
     return int(chosen)
 
 
-def show_one(
-    tagger: Tagger, upload: Upload, one: Scored, thresholds: np.ndarray, at: int
-) -> None:
+def show_one(tagger: Tagger, upload: Upload, one: Scored, thresholds: np.ndarray, at: int) -> None:
     """One photo with its scores, group by group."""
     labels = tagger.bundle.config.labels
     photo, beside = st.columns([2, 3], gap="large")
