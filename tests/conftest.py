@@ -34,6 +34,10 @@ def save_bands(
     Image.fromarray(pixels).save(path, quality=90)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: in a real browser, where one is installed")
+
+
 @pytest.fixture
 def label_set() -> LabelSet:
     return LabelSet.of(COLOURS, GROUPS.values())

@@ -151,10 +151,6 @@ def pictures(
 
 def manifest_pictures(manifest: Path, photos: Sequence[Wanted]) -> list[Shown]:
     """Photos that a manifest names, relative to its folder or by their whole path."""
-    shown = []
-    for one in photos:
-        path = Path(one.image)
-        root = Path(path.anchor) if path.is_absolute() else manifest.parent
-        inside = path.relative_to(root) if path.is_absolute() else path
-        shown += _thumbnails(root)([Wanted(inside.as_posix(), one.content)])
-    return shown
+    there = [(manifest.parent / one.image).resolve() for one in photos]
+    wanted = [Wanted(path.relative_to(path.anchor).as_posix()) for path in there]
+    return _thumbnails(Path(there[0].anchor))(wanted) if there else []

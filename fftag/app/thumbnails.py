@@ -87,10 +87,12 @@ class Thumbnails:
     def __call__(self, photos: Sequence[Wanted], side: int = SMALL) -> list[Shown]:
         """The photos, in their order; a photo that failed says why."""
         keys = [(self.root, side, one.image, one.content) for one in photos]
-        there = [self.held.get(key) for key in keys]
-        lacking = [at for at, jpeg in enumerate(there) if jpeg is None]
+        shown = [Shown(self.held.get(key)) for key in keys]
+        for at, one in enumerate(photos):
+            if ".." in one.image.split("/"):
+                shown[at] = Shown(None, "unreadable: its path leads out of the folder")
+        lacking = [at for at, one in enumerate(shown) if one == Shown(None)]
         entries = [{"image": photos[at].image, "size": 0, "modified_ns": None} for at in lacking]
-        shown = [Shown(jpeg) for jpeg in there]
         for at, (record, pixels) in zip(lacking, self._decode(entries), strict=True):
             if pixels is None:
                 shown[at] = Shown(None, f"{record['status']}: {record['error']}")

@@ -1,8 +1,10 @@
 """Photos that people upload, alone or in zip files: capped, and laid down to be decoded."""
 
+import lzma
 import posixpath
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +18,16 @@ MIB = 2**20
 LOOKS_LIKE_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 NOT_PHOTOS = ("__MACOSX/",)
 READ_AT_ONCE = MIB
+UNPACKING = (
+    OSError,  # what bz2 raises on damage, too
+    EOFError,
+    ValueError,
+    RuntimeError,  # a password is needed
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 @dataclass(frozen=True)
@@ -95,11 +107,8 @@ def take(files: Sequence[File], caps: Caps = Caps()) -> Uploads:
         else:
             try:
                 data = read(size)
-            except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
+            except UNPACKING as error:
                 uploads.left_out.append(f"{name}: cannot be unpacked ({_said(error)})")
-                continue
-            except zipfile.BadZipFile as error:
-                uploads.left_out.append(f"{name}: damaged ({_said(error)})")
                 continue
             total += len(data)
             uploads.photos.append(Upload(name, data))
