@@ -13,7 +13,15 @@ import pytest
 
 DESKTOP, PHONE = 1280, 390
 HEIGHT = {DESKTOP: 900, PHONE: 844}
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SECONDS = 20
 COLOURS_OF_A_PICTURE = 128  # enough for a page, in a third of the bytes

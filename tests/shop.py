@@ -10,7 +10,17 @@ from conftest import COLOURS, save_bands
 from fftag.warehouse import load
 
 SCRIPT = "<script>document.title='run'</script>"
-HOSTILE = [SCRIPT, '=cmd("x")', "قميص", "裙子", "👗", "**bold** :red[x] $a$ `b`", "o'neill \"; --"]
+ICONS = ":joy: :streamlit: :material/home: -> 1"
+HOSTILE = [
+    SCRIPT,
+    '=cmd("x")',
+    "قميص",
+    "裙子",
+    "👗",
+    "**bold** :red[x] $a$ `b`",
+    "o'neill \"; --",
+    ICONS,
+]
 LABELS = [*COLOURS, *HOSTILE]
 GROUPS = ["warm", "cool", "cool", *["other"] * len(HOSTILE)]
 BRANDS = ["Acme", "Brio & <b>Co</b>"]

@@ -6,6 +6,7 @@ of the example catalogue that `make demo` leaves in that folder.
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
-from browser import DESKTOP, PHONE, Tab, browser, tab, violations
+from browser import DESKTOP, PHONE, Tab, browser, picture, tab, violations
 from shop import HOSTILE, SCRIPT, Shop, make_shop
 
 from fftag.app import catalogue
@@ -113,6 +115,7 @@ def quiet(opened: Tab) -> None:
     assert opened.page.title() in [*PAGES, "fftag"]
     assert opened.outside == [] and opened.complaints == []
     assert opened.overflow() <= 0
+    assert opened.page.get_by_test_id("stException").count() == 0
 
 
 def test_photos_are_dropped_and_tagged(desktop: Tab, app: App, shop: Shop) -> None:
@@ -121,7 +124,7 @@ def test_photos_are_dropped_and_tagged(desktop: Tab, app: App, shop: Shop) -> No
     page.set_input_files("input[type=file]", [*photos, shop.photos / "rail/broken.jpg"][:3])
     page.get_by_text("3 photos").wait_for()
     settled(page)
-    assert page.get_by_role("button", name=photos[0].name).count() == 1
+    assert page.get_by_role("button", name=photos[0].name, exact=True).count() == 1
     page.get_by_role("button", name=photos[1].name, exact=True).click()
     page.get_by_role("heading", name=photos[1].name).wait_for()
     assert page.locator('[data-testid="stVegaLiteChart"]').count() == 1
@@ -149,14 +152,16 @@ def test_the_catalogue_is_filtered_by_a_label_that_bites(
 
 
 def test_hostile_labels_are_shown_as_they_are(desktop: Tab, app: App, shop: Shop) -> None:
-    one = max(catalogue.find(shop.db, Search()).photos, key=lambda one: len(one.labels))
-    page = desktop.page
-    page.goto(f"{app.address}/catalogue?source={one.source}&image={one.image}")
-    page.get_by_text("Nearest by labels").wait_for()
-    settled(page)
-    form = page.get_by_test_id("stForm").inner_text()
-    for label in one.labels:
-        assert label in form
+    photos = catalogue.find(shop.db, Search()).photos
+    left, page = set(HOSTILE), desktop.page
+    while left:
+        one = max(photos, key=lambda one: len(left & set(one.labels)))
+        page.goto(f"{app.address}/catalogue?source={one.source}&image={one.image}")
+        page.get_by_text("Nearest by labels").wait_for()
+        settled(page)
+        form = page.get_by_test_id("stForm").inner_text().replace("\u2060", "")
+        assert [label for label in one.labels if label not in form] == []
+        left -= set(one.labels)
     quiet(desktop)
 
 
@@ -173,7 +178,7 @@ def test_a_label_is_corrected_and_a_nightly_load_replaces_the_database(
     group.get_by_text("wrong", exact=True).click()
     page.get_by_label("Reviewer").fill("Ana")
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("1 corrections saved").or_(page.get_by_text("1 correction saved")).wait_for()
+    page.get_by_text("1 correction saved").wait_for()
     found = catalogue.photo(shop.db, one.source, one.image)
     assert found is not None and found.said == {"red": False}
     total = catalogue.find(shop.db, Search()).total
@@ -229,6 +234,56 @@ def test_pages_can_be_used_by_everyone_at_any_width(
             page.keyboard.press("Tab")
             reached.add(page.evaluate("document.activeElement.tagName"))
         assert reached & {"INPUT", "BUTTON", "A"}
+
+
+@pytest.fixture(scope="module")
+def shown(
+    app: App,
+    shop: Shop,
+    chromium: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[App, Path, Path]]:
+    """The app to be pictured, its photos, and its database."""
+    demo = Path(os.environ["FFTAG_DEMO"]) if "FFTAG_DEMO" in os.environ else None
+    if demo is None:
+        yield app, shop.photos, shop.db
+        return
+    folder = tmp_path_factory.mktemp("demo")
+    db = Path(shutil.copy(demo / "catalog.duckdb", folder))
+    photos = {"": demo / "catalogue"}
+    running = App(Settings(demo / "model", db, photos, demo / "dataset.parquet", folder))
+    yield running, demo / "catalogue", db
+    running.end()
+
+
+@pytest.mark.parametrize(("width", "end"), [(DESKTOP, ""), (PHONE, "-phone")])
+def test_pages_look_right(
+    chromium: Any, shown: tuple[App, Path, Path], width: int, end: str, tmp_path: Path
+) -> None:
+    running, root, db = shown
+    photos = catalogue.find(db, Search(text="_1.jp", sort="newest")).photos
+    one = max(photos, key=lambda one: len(one.labels))
+    with tab(chromium, width) as opened:
+        page = visit(opened, running, "Tag")
+        files = [root / one.image for one in photos[: 4 if width == DESKTOP else 1]]
+        page.set_input_files("input[type=file]", files)
+        page.locator('[data-testid="stVegaLiteChart"]').first.wait_for()
+        settled(page)
+        if width == DESKTOP:
+            page.locator('[data-testid="stVegaLiteChart"]').first.scroll_into_view_if_needed()
+        quiet(opened)
+        made = [picture(page, f"app-tag{end}", tmp_path)]
+        for name in ("Catalogue", "Trends", "Models", "Data"):
+            page = visit(opened, running, name)
+            quiet(opened)
+            made.append(picture(page, f"app-{name.lower()}{end}", tmp_path))
+        where = f"source={quote(one.source)}&image={quote(one.image)}"
+        page.goto(f"{running.address}/catalogue?{where}")
+        page.get_by_text("Nearest by labels").wait_for()
+        settled(page)
+        quiet(opened)
+        made.append(picture(page, f"app-photo{end}", tmp_path))
+    assert len({path.read_bytes() for path in made}) == 6
 
 
 def test_a_page_whose_database_went_away_says_so(

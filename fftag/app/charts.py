@@ -16,7 +16,7 @@ TEXT = "#5d626c"
 ROW = 22  # pixels of a bar
 MOST_BARS = 40
 MOST_LINES = 12
-LONGEST = 230  # pixels of a label on an axis
+LONGEST = 170  # pixels of a label on an axis
 TYPES = {"percent": ".1%", "points": "+.1%", "ratio": ".2f"}
 
 
@@ -63,7 +63,7 @@ def score_bars(
             "group:N",
             sort=groups,
             scale=alt.Scale(domain=groups, range=spread(COLOURS[:5], len(groups))),
-            legend=alt.Legend(title=None, orient="top", columns=3, labelLimit=160),
+            legend=legend(2),
         ),
         opacity=alt.condition("datum.tag", alt.value(1.0), alt.value(0.35)),
     )
@@ -74,6 +74,11 @@ def score_bars(
 def axis(**more: Any) -> alt.Axis:
     """An axis of names that are read in full as far as they fit."""
     return alt.Axis(labelLimit=LONGEST, labelColor=INK, titleColor=TEXT, **more)
+
+
+def legend(columns: int) -> alt.Legend:
+    """What colours mean, above the chart; few columns, so that a phone shows them."""
+    return alt.Legend(title=None, orient="top", columns=columns, labelLimit=LONGEST, labelColor=INK)
 
 
 def spread(colours: tuple[str, ...], count: int) -> list[str]:
@@ -128,7 +133,7 @@ def interval_bars(
         colour = alt.Color(
             "kind:N",
             scale=alt.Scale(domain=list(colours), range=list(colours.values())),
-            legend=alt.Legend(title=None, orient="top"),
+            legend=legend(1),
         )
     chart = base.mark_bar(cornerRadiusEnd=2, height={"band": 0.7}).encode(
         x=alt.X("value:Q", title=title, axis=x_axis), color=colour
@@ -153,7 +158,7 @@ def line_chart(frame: pd.DataFrame, title: str, form: str, dated: bool = True) -
     colour = alt.Color(
         "series:N",
         scale=alt.Scale(domain=names, range=spread(COLOURS, len(names))),
-        legend=alt.Legend(title=None, orient="top", columns=3, labelLimit=160),
+        legend=legend(2),
     )
     y = alt.Y("y:Q", title=title, axis=alt.Axis(format=form, labelColor=TEXT, titleColor=TEXT))
     hint = [alt.Tooltip(kind), alt.Tooltip("series:N"), alt.Tooltip("y:Q", format=form)]

@@ -16,7 +16,7 @@ FIRST_COLUMNS = ("brand", "category")
 def choose_search(choices: Choices) -> Search:
     """What to look for in the catalogue."""
     labels = list(choices.labels)
-    st.subheader("Filters", anchor=False)
+    st.header("Filters", anchor=False)
     text = st.text_input("Text in path, brand or category", key="find_text", **KEEP)
     having = st.multiselect("With all of these labels", labels, key="find_all", **KEEP)
     any_of = st.multiselect("With any of these", labels, key="find_any", **KEEP)
@@ -71,7 +71,7 @@ def choose_search(choices: Choices) -> Search:
 
 def choose_filters(choices: Choices) -> Filters:
     """What to narrow reports down to."""
-    st.subheader("Filters", anchor=False)
+    st.header("Filters", anchor=False)
     labels = st.multiselect("Only labels", list(choices.labels), key="only_labels", **KEEP)
     groups = list(dict.fromkeys(group for group in choices.labels.values() if group))
     only_groups = []

@@ -20,8 +20,8 @@ THEME = {
     "base": "light",
     "primaryColor": ROSE,
     "backgroundColor": "#ffffff",
-    "secondaryBackgroundColor": "#f6f4f2",
-    "textColor": "#22252b",
+    "secondaryBackgroundColor": "#f8f6f4",
+    "textColor": "#0f1115",
     "linkColor": "#8f2f49",
     "redColor": ROSE,
     "redTextColor": "#8f2f49",
@@ -42,7 +42,7 @@ THEME = {
     "showWidgetBorder": "true",
     "showSidebarBorder": "true",
     "headingFontWeights": "650",
-    "headingFontSizes": '["2rem", "1.6rem", "1.35rem", "1.15rem", "1rem", "1rem"]',
+    "headingFontSizes": '["2rem", "1.35rem", "1.2rem", "1.1rem", "1rem", "1rem"]',
     "paddingTop": "2rem",
 }
 """In line with `fftag.plots`; the colours of text reach a contrast of 4.5 on their grounds."""

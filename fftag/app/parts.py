@@ -9,6 +9,8 @@ import streamlit as st
 from fftag.errors import FftagError
 from fftag.page import Section
 
+REWRITTEN = re.compile(r"(?<!\S)(?=(?:<->|->|<-|--|>=|<=|~=)(?!\S))|(?<=:)(?=[\w+\-/]+:)")
+"""Where Streamlit makes arrows, dashes and icons of letters, even of escaped ones."""
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|$:~<>&^=])")
 NEEDS = {
     "model": "Start the app with `--model FOLDER`, or keep model folders in `--runs FOLDER`.",
@@ -41,17 +43,18 @@ def missing(what: str) -> None:
 def plain(text: object) -> str:
     """Text that Streamlit shows as it is, where it would take it for Markdown.
 
-    Line breaks and other control characters become spaces: they end a heading, or a list.
+    Line breaks and other control characters become spaces: they end a heading, or a list. An
+    invisible word joiner parts what would become an arrow or an icon.
     """
     spaced = "".join(
         " " if unicodedata.category(letter) == "Cc" else letter for letter in str(text)
     )
-    return MARKDOWN.sub(r"\\\1", spaced)
+    return MARKDOWN.sub(r"\\\1", REWRITTEN.sub("\u2060", spaced))
 
 
 def show_section(section: Section) -> None:
     """A part of a page that `fftag.page` would write, drawn by Streamlit."""
-    st.subheader(plain(section.heading), anchor=False)
+    st.header(plain(section.heading), anchor=False)
     for paragraph in section.text:
         st.caption(plain(paragraph))
     for picture, caption in section.images:

@@ -32,7 +32,7 @@ def show_photo(db: Path, choices: Choices, source: str, image: str) -> None:
     """
     st.button("Back to the photos", icon=":material/arrow_back:", on_click=st.query_params.clear)
     one = catalogue.photo(db, source, image)
-    st.subheader(plain(image), anchor=False)
+    st.header(plain(image), anchor=False)
     if one is None:
         st.warning("The catalogue has no such photo any more: a load may have taken it out.")
         return
@@ -119,7 +119,8 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
             return
         fix = "a load has changed the catalogue: look at the photo again"
         take_answers(db, given, reviewer.strip() or None, "the app", fix)
-        st.session_state["review_saved"] = f"{len(given)} corrections saved."
+        what = "1 correction" if len(given) == 1 else f"{len(given)} corrections"
+        st.session_state["review_saved"] = f"{what} saved."
         st.rerun()
 
 

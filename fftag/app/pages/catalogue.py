@@ -69,6 +69,8 @@ def show_grid(photos: list[Photo], choices: Choices, scored: str | None) -> None
                 else:
                     st.caption(plain(one.facts["status"] if reasons else picture.error))
                 tags = one.labels
+                if one.facts["is_apparel"] is False:
+                    st.caption("No apparel")
                 more = f" +{len(tags) - TAGS_SHOWN}" if len(tags) > TAGS_SHOWN else ""
                 st.caption(plain(", ".join(tags[:TAGS_SHOWN]) + more or "no tags"))
                 if scored is not None and scored in one.scores:

@@ -46,7 +46,7 @@ def show() -> None:
 
 def show_samples(path: Path, manifest: Manifest) -> None:
     """Photos drawn at random, with their labels."""
-    st.subheader("Sample photos", anchor=False)
+    st.header("Sample photos", anchor=False)
     st.button("Draw others", key="data_draw", on_click=draw_others)
     order = np.random.default_rng(st.session_state.get("data_seed", 0)).permutation(len(manifest))
     rows = manifest.frame.iloc[order[:SAMPLES_SHOWN]]

@@ -90,7 +90,7 @@ def show_comparison(
 
 def show_differences(folders: list[Path], names: dict[Path, str], split: str) -> None:
     """Which differences are more than chance."""
-    st.subheader("Differences", anchor=False)
+    st.header("Differences", anchor=False)
     first = names[folders[0]]
     st.caption(plain(f"Each model less {first}, on the same redraws of the same photos."))
     if st.button("Compute the differences", key="models_differences"):
@@ -168,7 +168,7 @@ def show_plots(one: Evaluation) -> None:
     if not there:
         st.info("There are no plots beside this evaluation.")
     for name, file in there.items():
-        st.subheader(PICTURES[name], anchor=False)
+        st.header(PICTURES[name], anchor=False)
         st.image(file.read_bytes(), alt=PICTURES[name])
 
 
@@ -180,7 +180,7 @@ def show_mistakes(one: Evaluation) -> None:
         ("The surest tags that are wrong", wrong),
         ("The labels missed most surely", missed),
     ):
-        st.subheader(heading, anchor=False)
+        st.header(heading, anchor=False)
         if errors:
             show_errors(errors)
         else:

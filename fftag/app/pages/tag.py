@@ -151,18 +151,25 @@ def choose_one(results: list[Scored], names: Sequence[str], thresholds: np.ndarr
     with st.container(horizontal=True, gap="small"):
         for at in range(first, min(first + PER_PAGE, len(results))):
             one = results[at]
-            with st.container(width=150, gap="small", border=at == chosen):
+            with st.container(width=165, gap="small", border=True):
                 if one.jpeg is not None:
                     st.image(one.jpeg, alt=one.name, width="stretch")
                 tags = [label for label, _ in tags_of(one, names, thresholds)]
                 said = VERDICTS.get(one.verdict or "") or ", ".join(tags[:3]) or "no tags"
                 st.caption(plain(said if one.scores is not None else one.status))
-                if st.button(
-                    plain(one.name.rsplit("/", 1)[-1]), key=f"tag_open_{at}", width="stretch"
-                ):
-                    st.session_state["tag_chosen"] = at
-                    st.rerun()
+                st.button(
+                    plain(one.name.rsplit("/", 1)[-1]),
+                    key=f"tag_open_{at}",
+                    width="stretch",
+                    type="primary" if at == chosen else "secondary",
+                    on_click=choose,
+                    args=(at,),
+                )
     return int(chosen)
+
+
+def choose(at: int) -> None:
+    st.session_state["tag_chosen"] = at
 
 
 def show_one(tagger: Tagger, upload: Upload, one: Scored, thresholds: np.ndarray, at: int) -> None:
@@ -170,7 +177,7 @@ def show_one(tagger: Tagger, upload: Upload, one: Scored, thresholds: np.ndarray
     labels = tagger.bundle.config.labels
     photo, beside = st.columns([2, 3], gap="large")
     with photo:
-        st.subheader(plain(one.name), anchor=False)
+        st.header(plain(one.name), anchor=False)
         if one.jpeg is not None:
             st.image(one.jpeg, alt=one.name, width="stretch")
         if one.width:

@@ -39,7 +39,7 @@ def show() -> None:
         given = choose_parameters(report)
         filters = choose_filters(choices)
     answer = shared.answer(db, name, given, filters)
-    st.subheader(plain(report.title), anchor=False)
+    st.header(plain(report.title), anchor=False)
     st.caption(plain(answer.basis))
     if answer.table.empty:
         st.info(plain(f"No rows. {report.empty}"))
@@ -58,7 +58,7 @@ def choose_parameters(report: Report) -> dict[str, str]:
     """What the report is asked with, as text; only what is not the default."""
     given: dict[str, str] = {}
     if report.parameters:
-        st.subheader("Parameters", anchor=False)
+        st.header("Parameters", anchor=False)
     for one in report.parameters:
         label, key = one.name.replace("_", " "), f"parameter_{report.name}_{one.name}"
         keep: Any = {"key": key, "help": plain(one.meaning), "persist_state": "session"}
@@ -99,7 +99,7 @@ def show_months(db: Path, answer: Answer, filters: Filters) -> None:
     labels = table["label"].tolist()
     clear = table[table["verdict"].notna()]["label"].tolist()
     first = [*clear[:2], *clear[-2:]] if len(clear) > 4 else clear or labels[:3]
-    st.subheader("Month by month", anchor=False)
+    st.header("Month by month", anchor=False)
     chosen = st.multiselect("Labels", labels, list(dict.fromkeys(first)), max_selections=MOST_LINES)
     if chosen:
         months = shared.answer(db, MONTHLY, {}, replace(filters, labels=list(chosen)))
