@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import save_bands
 from shop import HOSTILE, PHOTOS, SCRIPT, Shop, make_shop
@@ -115,6 +118,66 @@ def test_photos_are_tagged_and_thresholds_move(
     test.button(key="tag_open_2").click()
     well(test.run())
     assert "unsupported" in test.error[0].value
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
+    """A module of fftag that another version has, or this one in another form."""
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)
+    vars(module).update(content)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+def test_why_a_label_was_given_is_shown_on_a_click(
+    opened: Callable[..., AppTest],
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[bytes, list[str]]] = []
+
+    def heat_maps(bundle: Bundle, photo: Path, labels: list[str]) -> dict[str, bytes]:
+        asked.append((photo.read_bytes(), labels))
+        return {label: photo.read_bytes() for label in labels}
+
+    stand_in(monkeypatch, "fftag.explain", heat_maps=heat_maps)
+    test = opened("tag", model=session_bundle.path)
+    one = sent("a.jpg", tmp_path, ["red"])
+    well(test.file_uploader(key="tag_files").set_value([one]).run())
+    test.radio(key="tag_thresholds").set_value("One for all")
+    well(test.run())
+    test.slider(key="tag_threshold").set_value(0.0)
+    well(test.run())
+    test.selectbox(key="tag_why_0").set_value("blue")
+    well(test.button(key="tag_heat_0").click().run())
+    assert asked == [(one[1], ["blue"])]
+
+
+def test_what_shows_no_apparel_is_said_to(
+    opened: Callable[..., AppTest],
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Screen:
+        def scores(self, embeddings: np.ndarray, logits: np.ndarray) -> np.ndarray:
+            return np.full(len(logits), 0.03, np.float32)
+
+        def verdicts(self, scores: np.ndarray) -> list[str]:
+            return ["reject"] * len(scores)
+
+    stand_in(
+        monkeypatch,
+        "fftag.screen",
+        FILE="screen.safetensors",
+        load_screen=lambda path, features: Screen(),
+    )
+    folder = Path(shutil.copytree(session_bundle.path, tmp_path / "model"))
+    (folder / "screen.safetensors").write_bytes(b"")
+    test = opened("tag", model=folder)
+    files = [sent("a.jpg", tmp_path, ["red"])]
+    well(test.file_uploader(key="tag_files").set_value(files).run())
+    assert "No apparel" in texts(test) and "0.03" in texts(test)
 
 
 def test_the_catalogue_is_filtered_and_paged(opened: Callable[..., AppTest], shop: Shop) -> None:

@@ -55,6 +55,7 @@ OPTIONS = {
     "server.enableXsrfProtection": "true",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
+    "client.disableDataExport": "true",  # a browser would write formulas into its CSV as they are
     "client.showErrorDetails": "none",
     "runner.magicEnabled": "false",
 }

@@ -94,7 +94,7 @@ def answer(db: Path, name: str, given: dict[str, str], filters: Filters) -> Answ
     return found
 
 
-@st.cache_data(max_entries=2, show_spinner="Looking through the dataset")
+@st.cache_resource(max_entries=2, show_spinner="Looking through the dataset")
 def _dataset(path: Path, changed: int) -> tuple[Manifest, list[Section]]:
     manifest = read_manifest(path)
     return manifest, describe(manifest)[1]

@@ -125,7 +125,8 @@ def show_results(
     names = tagger.bundle.config.labels.names
     failed = sum(one.scores is None for one in results)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{len(results)} photos**" + (f", {failed} failed" if failed else ""))
+        counted = "1 photo" if len(results) == 1 else f"{len(results)} photos"
+        st.markdown(f"**{counted}**" + (f", {failed} failed" if failed else ""))
         st.download_button(
             "CSV", as_csv(results, names, thresholds), "tags.csv", "text/csv",
             icon=":material/download:",
