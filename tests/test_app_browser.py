@@ -236,6 +236,28 @@ def test_pages_can_be_used_by_everyone_at_any_width(
         assert reached & {"INPUT", "BUTTON", "A"}
 
 
+def upgraded(app: App, host: str) -> str:
+    """What the app answers to a web socket that is asked for under a name."""
+    port = int(app.address.rsplit(":", 1)[1])
+    lines = [
+        "GET /_stcore/stream HTTP/1.1",
+        f"Host: {host}:{port}",
+        f"Origin: http://{host}:{port}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+    ]
+    with socket.create_connection(("127.0.0.1", port), 10) as wire:
+        wire.sendall("\r\n".join([*lines, "", ""]).encode())
+        return wire.recv(200).decode().split()[1]
+
+
+def test_another_name_for_this_machine_is_turned_away(app: App) -> None:
+    assert upgraded(app, "127.0.0.1") == "101"
+    assert upgraded(app, "rebound.example") == "403"
+
+
 @pytest.fixture(scope="module")
 def shown(
     app: App,

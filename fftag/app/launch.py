@@ -12,6 +12,7 @@ from fftag.progress import say
 
 MAIN = Path(__file__).parent / "pages" / "main.py"
 LOOPBACK = "127.0.0.1"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 PORT = 8501
 MOST_UPLOADED = 64  # MiB of one file; `fftag.app.uploads` counts all together
 
@@ -89,6 +90,9 @@ def streamlit_arguments(host: str, port: int) -> list[str]:
     options = OPTIONS | {f"theme.{name}": value for name, value in THEME.items()}
     options |= {"server.address": host, "server.port": str(port)}
     flags = [f"--{name}={value}" for name, value in options.items()]
+    if is_loopback(host):
+        # A page of another site whose name is made to lead here is turned away.
+        flags += [f"--server.allowedHosts={name}" for name in LOOPBACK_NAMES]
     return ["-m", "streamlit", "run", str(MAIN), *flags]
 
 
