@@ -18,6 +18,8 @@ from pathlib import Path
 import duckdb
 
 from fftag.app import catalogue
+from fftag.app.asking import stamp
+from fftag.app.choices import choices
 from fftag.app.search import Search
 from fftag.labels import load_taxonomy
 from fftag.report import Filters, all_reports, run_report
@@ -104,7 +106,7 @@ def make_catalogue(path: Path, images: int) -> None:
 
 def questions(db: Path) -> dict[str, Callable[[], object]]:
     """What each page change asks, by what a person does."""
-    there = catalogue.choices(db)
+    there = choices(db)
     labels, brand = list(there.labels), there.columns["brand"][0]
     common, rare = labels[0], labels[-1]
     first = catalogue.find(db, Search()).photos[0]
@@ -114,8 +116,8 @@ def questions(db: Path) -> dict[str, Callable[[], object]]:
 
     several = {"labels": [common, labels[1]], "any_of": labels[3:5], "none_of": [labels[2]]}
     return {
-        "has the file been replaced?": lambda: catalogue.stamp(db),
-        "what there is to filter by": lambda: catalogue.choices(db),
+        "has the file been replaced?": lambda: stamp(db),
+        "what there is to filter by": lambda: choices(db),
         "all photos, first page": find(),
         "all photos, page 20,000": find(20_000),
         "a common label": find(labels=[common]),

@@ -19,7 +19,9 @@ from shop import BRANDS, FAILED, HOSTILE, LABELS, NO_APPAREL, PHOTOS, Shop, make
 
 from fftag import warehouse
 from fftag.app import catalogue
-from fftag.app.catalogue import Photo
+from fftag.app.asking import stamp
+from fftag.app.choices import choices
+from fftag.app.photos import Photo
 from fftag.app.search import SORTS, STATES, Search
 from fftag.app.thumbnails import Held, Thumbnails, Wanted
 from fftag.errors import FftagError
@@ -155,7 +157,7 @@ def test_a_sort_by_score_needs_a_label(shop: Shop) -> None:
 
 
 def test_what_there_is_to_choose_from(shop: Shop) -> None:
-    found = catalogue.choices(shop.db)
+    found = choices(shop.db)
     assert list(found.labels) == LABELS and found.labels["red"] == "warm"
     assert found.columns["brand"] == sorted(BRANDS) and found.columns["colour = x"] == ["deep"]
     assert found.prices == (10.0, 10.0 + PHOTOS - 1) and found.photos == PHOTOS + 1
@@ -177,7 +179,7 @@ def test_the_nearest_are_those_of_the_least_distance(shop: Shop, everything: lis
 
 
 def test_a_photo_has_its_product_and_a_failure_its_reason(shop: Shop) -> None:
-    (source,) = catalogue.choices(shop.db).sources
+    (source,) = choices(shop.db).sources
     one = catalogue.photo(shop.db, source, "rail/FF-0003_1.jpg")
     assert one is not None and one.facts["product"]["price"] == 13.0
     assert set(one.tagged) == {name for name, score in one.scores.items() if score >= 0.5}
@@ -198,7 +200,7 @@ def test_what_is_no_catalogue_is_refused_in_one_line(tmp_path: Path, kind: str) 
         if kind == "other":
             connection.execute("create table images (a integer)")
         connection.close()
-    for ask in (catalogue.stamp, catalogue.choices, lambda db: catalogue.find(db, Search())):
+    for ask in (stamp, choices, lambda db: catalogue.find(db, Search())):
         with pytest.raises(FftagError) as refused:
             ask(db)
         assert "\n" not in str(refused.value) and str(db) in str(refused.value)
@@ -210,7 +212,7 @@ def own_shop(tmp_path: Path) -> Shop:
 
 
 def answer(shop: Shop, number: int, label: str, shown: bool) -> Answered:
-    (source,) = catalogue.choices(shop.db).sources
+    (source,) = choices(shop.db).sources
     return Answered(f"rail/FF-{number:04d}_1.jpg", source, label, not shown, shown)
 
 
@@ -220,12 +222,12 @@ def said(shop: Shop) -> dict[tuple[str, str], bool]:
 
 
 def test_a_correction_stands_above_the_tags_and_outlives_a_load(own_shop: Shop) -> None:
-    before = catalogue.stamp(own_shop.db)
+    before = stamp(own_shop.db)
     label = HOSTILE[0]
     with_it = catalogue.find(own_shop.db, Search(labels=[label])).photos
     target = next(n for n in range(6) if f"rail/FF-{n:04d}_1.jpg" not in [p.image for p in with_it])
     take_answers(own_shop.db, [answer(own_shop, target, label, True)], "Ana", "it", "")
-    assert catalogue.stamp(own_shop.db) != before
+    assert stamp(own_shop.db) != before
     for _ in range(2):
         found = catalogue.find(own_shop.db, Search(labels=[label])).photos
         assert len(found) == len(with_it) + 1
@@ -284,10 +286,10 @@ def test_a_correction_made_while_a_load_builds_is_kept(
 
 
 def test_a_replaced_file_is_noticed(own_shop: Shop) -> None:
-    before = catalogue.stamp(own_shop.db)
-    assert catalogue.stamp(own_shop.db) == before
+    before = stamp(own_shop.db)
+    assert stamp(own_shop.db) == before
     own_shop.load()
-    assert catalogue.stamp(own_shop.db) != before
+    assert stamp(own_shop.db) != before
     make_shop(own_shop.db.parent, 9, "run-2")
     assert catalogue.find(own_shop.db, Search()).total == 8  # of nine, one shows no apparel
 
@@ -295,7 +297,7 @@ def test_a_replaced_file_is_noticed(own_shop: Shop) -> None:
 def test_dates_without_a_feed_are_the_photos_own(tmp_path: Path) -> None:
     shop = make_shop(tmp_path, 3)
     warehouse.load(shop.tags, shop.db, None, warehouse.LoadOptions(dates="file"))
-    days = catalogue.choices(shop.db).days
+    days = choices(shop.db).days
     assert days is not None
     assert catalogue.find(shop.db, Search(since=days[0])).total == 3
     assert catalogue.find(shop.db, Search(since=days[1] + timedelta(1))).total == 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from fftag.app.catalogue import Choices
+from fftag.app.choices import Choices
 from fftag.app.search import OF_A_LABEL, SORTS, STATES, Search
 from fftag.report import Filters
 

@@ -7,8 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from fftag.app import catalogue, shared
-from fftag.app.catalogue import Choices, Photo
+from fftag.app.choices import Choices
 from fftag.app.parts import plain
+from fftag.app.photos import Photo
 from fftag.app.thumbnails import LARGE
 from fftag.review_queue import Answered, take_answers
 

@@ -17,10 +17,10 @@ from fftag.app.uploads import Upload, laid_down
 from fftag.backends import Scorer, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle
 from fftag.datasets.review_sheet import defused
+from fftag.decoders import Decoders
 from fftag.predict import choose_device
 from fftag.reader import ReadOptions
 from fftag.sources import Folder
-from fftag.workers import Decoders
 
 READ_EXACTLY = ReadOptions(batch_size=8, workers=1, timeout=20, exact=True)
 

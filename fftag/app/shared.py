@@ -6,7 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from fftag.app import catalogue
+from fftag.app.asking import stamp as stamp_of
+from fftag.app.choices import Choices
+from fftag.app.choices import choices as choices_of
+from fftag.app.photos import Photo
 from fftag.app.scoring import Tagger
 from fftag.app.settings import Settings
 from fftag.app.thumbnails import SMALL, Held, Shown, Thumbnails, Wanted
@@ -65,17 +68,17 @@ def _thumbnails(root: Path) -> Thumbnails:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _choices(db: Path, stamp: str) -> catalogue.Choices:
-    return catalogue.choices(db)
+def _choices(db: Path, stamp: str) -> Choices:
+    return choices_of(db)
 
 
-def choices(db: Path) -> catalogue.Choices:
+def choices(db: Path) -> Choices:
     """What there is to choose from in a catalogue, as it is now.
 
     Raises:
-        FftagError: see `fftag.app.catalogue.asking`.
+        FftagError: see `fftag.app.asking.asking`.
     """
-    found: catalogue.Choices = _choices(db, catalogue.stamp(db))
+    found: Choices = _choices(db, stamp_of(db))
     return found
 
 
@@ -90,7 +93,7 @@ def answer(db: Path, name: str, given: dict[str, str], filters: Filters) -> Answ
     Raises:
         FftagError: see `fftag.report.run_report`.
     """
-    found: Answer = _answer(db, catalogue.stamp(db), name, given, filters)
+    found: Answer = _answer(db, stamp_of(db), name, given, filters)
     return found
 
 
@@ -132,9 +135,7 @@ def photo_folder(source: str, location: str) -> Path:
     return folder
 
 
-def pictures(
-    photos: Sequence[catalogue.Photo], locations: dict[str, str], side: int = SMALL
-) -> list[Shown]:
+def pictures(photos: Sequence[Photo], locations: dict[str, str], side: int = SMALL) -> list[Shown]:
     """Photos as they can be shown, in their order; one that cannot says why."""
     shown: dict[int, Shown] = {}
     for source in dict.fromkeys(one.source for one in photos):

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from fftag.decode import InputSpec
+from fftag.decoders import Decoders
 from fftag.reader import ReadOptions
 from fftag.sources import Folder
-from fftag.workers import Decoders
 
 SMALL, LARGE = 256, 640  # pixels of a side
 SPEC = InputSpec(LARGE, LARGE, "pad")

@@ -3,10 +3,11 @@
 import streamlit as st
 
 from fftag.app import catalogue, shared
-from fftag.app.catalogue import Choices, Photo
+from fftag.app.choices import Choices
 from fftag.app.filters import choose_search
 from fftag.app.parts import missing, page, plain
 from fftag.app.photo_page import show_photo
+from fftag.app.photos import Photo
 
 SIZES = [24, 48, 96]
 TAGS_SHOWN = 4
