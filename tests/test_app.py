@@ -120,6 +120,16 @@ def test_photos_are_tagged_and_thresholds_move(
     assert "unsupported" in test.error[0].value
 
 
+def test_a_photo_of_the_camera_is_tagged(
+    opened: Callable[..., AppTest], session_bundle: Bundle, tmp_path: Path
+) -> None:
+    test = opened("tag", model=session_bundle.path)
+    assert not test.camera_input
+    well(test.toggle(key="tag_camera").set_value(True).run())
+    well(test.camera_input(key="tag_taken").set_value(sent("c.jpg", tmp_path, ["red"])).run())
+    assert "1 photo" in texts(test)
+
+
 def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
     """A module of fftag that another version has, or this one in another form."""
     module = ModuleType(name)
@@ -385,4 +395,8 @@ def test_contrast_of_the_theme_is_enough_to_read() -> None:
         ground = THEME[f"{name}BackgroundColor"]
         assert contrast(THEME[f"{name}TextColor"], ground) >= 4.5, name
     assert contrast(THEME["textColor"], THEME["secondaryBackgroundColor"]) >= 7
-    assert contrast("#ffffff", THEME["primaryColor"]) >= 4.5
+    primary = THEME["primaryColor"]
+    assert contrast("#ffffff", primary) >= 4.5
+    parts = [round(0.2 * int(primary[at : at + 2], 16) + 0.8 * 255) for at in (1, 3, 5)]
+    chosen_and_pointed_at = f"#{bytes(parts).hex()}"  # what Streamlit makes of it
+    assert contrast(primary, chosen_and_pointed_at) >= 4.5

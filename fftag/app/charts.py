@@ -78,7 +78,14 @@ def axis(**more: Any) -> alt.Axis:
 
 def legend(columns: int) -> alt.Legend:
     """What colours mean, above the chart; few columns, so that a phone shows them."""
-    return alt.Legend(title=None, orient="top", columns=columns, labelLimit=LONGEST, labelColor=INK)
+    return alt.Legend(
+        title=None,
+        orient="top",
+        columns=columns,
+        labelLimit=LONGEST,
+        labelColor=INK,
+        symbolOpacity=1,  # where bands lie under lines, too
+    )
 
 
 def spread(colours: tuple[str, ...], count: int) -> list[str]:

@@ -19,7 +19,7 @@ MOST_UPLOADED = 64  # MiB of one file; `fftag.app.uploads` counts all together
 ROSE, BLUE, OCHRE, GREEN, VIOLET = "#b3435f", "#2f6f8f", "#d9963a", "#5b7f4b", "#7a5c99"
 THEME = {
     "base": "light",
-    "primaryColor": ROSE,
+    "primaryColor": "#a13c55",  # ROSE, darker: read on its own pale ground
     "backgroundColor": "#ffffff",
     "secondaryBackgroundColor": "#f8f6f4",
     "textColor": "#0f1115",
