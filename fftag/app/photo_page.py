@@ -95,8 +95,8 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
             shown = f"{label} ({score:.2f})" if score is not None else label
             answers[label] = st.radio(
                 plain(shown),
-                [OPEN, RIGHT, WRONG],
-                index=0 if said is None else 1 if said else 2,
+                [OPEN, RIGHT, WRONG] if said is None else [RIGHT, WRONG],
+                index=1 if said is False else 0,
                 horizontal=True,
                 key=f"review {key} {label}",
             )
