@@ -116,12 +116,12 @@ def run_report(
     chosen = {key: known[key].parse(text) for key, text in (given or {}).items()}
     connection = open_read_only(db)
     try:
-        _basis(connection, db)  # is it a catalogue?
+        _refuse_other(connection, db)
         _check(connection, filters)
         for key, value in (chosen | filters.variables()).items():
             # The name is one of the report's own or of the views; the value is bound.
             connection.execute(f"set variable {key} = $value", {"value": value})
-        basis = filters.line() + _basis(connection, db)
+        basis = filters.line() + _basis(connection)
         table = connection.execute(report.sql).df()
         if language is not None:
             _translate(connection, table, language)
@@ -190,13 +190,18 @@ def open_read_only(db: Path) -> duckdb.DuckDBPyConnection:
         raise FftagError(f"{db} cannot be opened as a DuckDB file: {reason}") from error
 
 
-def _basis(connection: duckdb.DuckDBPyConnection, db: Path) -> str:
+def _refuse_other(connection: duckdb.DuckDBPyConnection, db: Path) -> None:
+    """Makes sure that it is a catalogue, without counting it."""
     try:
-        (row,) = connection.execute("from basis").df().to_dict("records")
+        connection.execute("describe basis")
     except duckdb.Error as error:
         raise FftagError(
             f"{db} is no catalogue of this fftag: make one with `fftag load`"
         ) from error
+
+
+def _basis(connection: duckdb.DuckDBPyConnection) -> str:
+    (row,) = connection.execute("from basis").df().to_dict("records")
     counted = f"{row['items']:,} {row['counted']}"
     if row["counted"] == "products":
         counted += f" on {row['photos']:,} photos"
