@@ -5,7 +5,7 @@ DEMO := demo
 PHOTOS ?= 6000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types clean
+.PHONY: help setup demo app test test-slow test-browser lint types clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -36,11 +36,18 @@ $(DEMO)/catalog.duckdb: $(DEMO)/model/SHA256SUMS
 	$(BIN)/fftag tag $(DEMO)/catalogue --model $(DEMO)/model --out $(DEMO)/tags.parquet \
 		--db $@ --products $(DEMO)/products.csv
 
+app: demo ## open the example catalogue in the browser
+	$(BIN)/fftag app --model $(DEMO)/model --db $(DEMO)/catalog.duckdb \
+		--data $(DEMO)/dataset.parquet
+
 test: setup ## run the tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -q
 
 test-slow: setup ## run the tests marked slow
 	$(BIN)/python -m pytest -q -m slow
+
+test-browser: setup ## run the tests in a real browser: Chromium, from your system's packages
+	$(BIN)/python -m pytest -q -m browser
 
 lint: setup ## check style and format
 	$(BIN)/ruff check .

@@ -1,8 +1,9 @@
 """Atomic publication: a file is there whole, or not at all."""
 
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fftag.errors import FftagError
@@ -30,6 +31,29 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Waits until nobody else who asks likewise changes a file of that folder; keeps others out.
+
+    For whoever reads a file to put another in its place: between the two nobody else does. The
+    folder carries the lock, and a process that dies gives it up. A share that cannot lock folders
+    leaves it at the last one to write.
+
+    Raises:
+        FftagError: the folder is missing.
+    """
+    try:
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise FftagError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,13 +16,25 @@ def run_script(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def make_items(connection: duckdb.DuckDBPyConnection) -> None:
     """Works out the items of a database that has been filled, and makes the views on them."""
     run_script(connection, "items.sql")
+    connection.execute("create temp table changed_items as select item_id from all_items")
+    run_script(connection, "item_labels.sql")
     connection.execute(f"create view chosen_items as {_chosen(connection)}")
     run_script(connection, "views.sql")
 
 
-def remake_items(connection: duckdb.DuckDBPyConnection) -> None:
-    """Works them out again, after corrections came in."""
-    run_script(connection, "items.sql")
+def correct_items(connection: duckdb.DuckDBPyConnection) -> None:
+    """Works out again the labels of items that there are corrections of photos of."""
+    connection.execute(
+        """
+        create or replace temp table changed_items as
+        select distinct item_id
+        from images
+        semi join corrections
+            on corrections.image = images.image and corrections.source = images.source
+        where item_id is not null
+        """
+    )
+    run_script(connection, "item_labels.sql")
 
 
 def _chosen(connection: duckdb.DuckDBPyConnection) -> str:

@@ -114,14 +114,14 @@ def run_report(
             f"it takes {', '.join(known) or 'none'}"
         )
     chosen = {key: known[key].parse(text) for key, text in (given or {}).items()}
-    connection = _open(db)
+    connection = open_read_only(db)
     try:
-        _basis(connection, db)  # is it a catalogue?
+        _refuse_other(connection, db)
         _check(connection, filters)
         for key, value in (chosen | filters.variables()).items():
             # The name is one of the report's own or of the views; the value is bound.
             connection.execute(f"set variable {key} = $value", {"value": value})
-        basis = filters.line() + _basis(connection, db)
+        basis = filters.line() + _basis(connection)
         table = connection.execute(report.sql).df()
         if language is not None:
             _translate(connection, table, language)
@@ -171,7 +171,15 @@ def _translate(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, langu
             table[column] = [names.get(label, label) for label in table[column]]
 
 
-def _open(db: Path) -> duckdb.DuckDBPyConnection:
+def open_read_only(db: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to a database, for reading only, and with no way to any other file.
+
+    Within a process DuckDB shares an open file by its path: close it after each question, so that
+    the next one sees a file that a load has put in its place.
+
+    Raises:
+        FftagError: there is none, or it is no DuckDB file.
+    """
     if not db.is_file():
         raise FftagError(f"no database {db}: make one with `fftag tag --db` or `fftag load`")
     config: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": "false"}
@@ -182,13 +190,18 @@ def _open(db: Path) -> duckdb.DuckDBPyConnection:
         raise FftagError(f"{db} cannot be opened as a DuckDB file: {reason}") from error
 
 
-def _basis(connection: duckdb.DuckDBPyConnection, db: Path) -> str:
+def _refuse_other(connection: duckdb.DuckDBPyConnection, db: Path) -> None:
+    """Makes sure that it is a catalogue, without counting it."""
     try:
-        (row,) = connection.execute("from basis").df().to_dict("records")
+        connection.execute("describe basis")
     except duckdb.Error as error:
         raise FftagError(
             f"{db} is no catalogue of this fftag: make one with `fftag load`"
         ) from error
+
+
+def _basis(connection: duckdb.DuckDBPyConnection) -> str:
+    (row,) = connection.execute("from basis").df().to_dict("records")
     counted = f"{row['items']:,} {row['counted']}"
     if row["counted"] == "products":
         counted += f" on {row['photos']:,} photos"

@@ -11,7 +11,7 @@ def _folder(in_wheel: str, in_repository: str) -> Path:
 
 
 def sql_folder() -> Path:
-    """The folder of `schema.sql`, `macros.sql`, `views.sql` and `reports/`."""
+    """The folder of the tables, macros and views, and of `reports/`."""
     return _folder("_sql", "sql")
 
 

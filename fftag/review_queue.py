@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from fftag.atomic import replacing, write_text
+from fftag.atomic import changing, replacing, write_text
 from fftag.datasets.review_sheet import defused, fused, yes_or_no
 from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
 from fftag.errors import FftagError
-from fftag.items import remake_items
+from fftag.items import correct_items
 from fftag.report import Filters, run_report
 
 KEYS = ["image", "source", "label", "tagged", "correct"]
@@ -166,10 +167,35 @@ def import_answers(db: Path, file: Path, reviewer: str | None = None) -> Importe
     answers, unanswered = read(file)
     if not answers:
         raise FftagError(f"{file} has no answer: fill the column correct with yes or no")
+    fix = "give the file that `fftag review export` wrote for it"
+    return take_answers(db, answers, reviewer, str(file), fix, unanswered)
+
+
+def take_answers(
+    db: Path,
+    answers: Sequence[Answered],
+    reviewer: str | None,
+    where: str,
+    fix: str,
+    unanswered: int = 0,
+) -> Imported:
+    """Takes answers into the database; see `import_answers`.
+
+    Args:
+        db: the catalogue.
+        answers: of a photo's label, the last one counts.
+        reviewer: who answered.
+        where: what errors say that the answers are from.
+        fix: what errors say to do about answers of no photo or label there.
+        unanswered: how many were asked for besides.
+
+    Raises:
+        FftagError: they ask for a photo or label that is not there, or cannot be written.
+    """
     last = {(one.source, one.image, one.label): one for one in answers}
     frame = pd.DataFrame([vars(one) for one in last.values()])
     frame["reviewed_at"], frame["reviewer"] = datetime.now(UTC).replace(tzinfo=None), reviewer
-    with replacing(db) as temporary:
+    with changing(db), replacing(db) as temporary:
         shutil.copyfile(db, temporary)
         config: dict[str, str | bool | int | float | list[str]] = {
             "enable_external_access": "false"
@@ -177,7 +203,7 @@ def import_answers(db: Path, file: Path, reviewer: str | None = None) -> Importe
         connection = duckdb.connect(str(temporary), config=config)
         try:
             connection.register("incoming", frame)
-            _refuse_unknown(connection, file)
+            _refuse_unknown(connection, where, fix)
             connection.execute(
                 """
                 delete from corrections using incoming
@@ -193,11 +219,11 @@ def import_answers(db: Path, file: Path, reviewer: str | None = None) -> Importe
             )
             measured = connection.execute(MEASURED).df()
             connection.unregister("incoming")
-            remake_items(connection)
+            correct_items(connection)
             connection.execute("checkpoint")
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
-            raise FftagError(f"cannot take {file} into {db}: {reason}") from error
+            raise FftagError(f"cannot take {where} into {db}: {reason}") from error
         finally:
             connection.close()
             temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
@@ -230,7 +256,7 @@ MEASURED = """
 """
 
 
-def _refuse_unknown(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+def _refuse_unknown(connection: duckdb.DuckDBPyConnection, where: str, fix: str) -> None:
     for what, query in (
         (
             "image",
@@ -241,8 +267,8 @@ def _refuse_unknown(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
         missing = connection.execute(query).fetchall()
         if missing:
             raise FftagError(
-                f"{missing[0][1]} answers in {file} are of no {what} in the catalogue, such as "
-                f"{missing[0][0]!r}: give the file that `fftag review export` wrote for it"
+                f"{missing[0][1]} answers in {where} are of no {what} in the catalogue, such as "
+                f"{missing[0][0]!r}: {fix}"
             )
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from fftag.atomic import replacing
+from fftag.atomic import changing, replacing
 from fftag.errors import FftagError
 from fftag.feed import Feed, open_feed
 from fftag.fill import fill
-from fftag.items import make_items, run_script
+from fftag.items import correct_items, make_items, run_script
 from fftag.load_options import LoadOptions, Named
 from fftag.shown_labels import read_taxonomy
 from fftag.tags_file import TagsFile, open_tags
@@ -108,13 +108,16 @@ def load(
             db.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FftagError(f"cannot write {db}: {error.strerror}") from error
-        corrections = read_corrections(db)
-        with replacing(db) as temporary:
+        with ExitStack() as until_swapped, replacing(db) as temporary:
             try:
                 with _database(temporary) as connection:
                     fill(connection, files, opened, taxonomy, options)
-                    _carry_over(connection, corrections)
                     make_items(connection)
+                    # What a reviewer says while this builds is in the old file by now.
+                    until_swapped.enter_context(changing(db))
+                    corrections = read_corrections(db)
+                    if corrections is not None:
+                        _carry_over(connection, corrections)
                     summary = _summary(connection, db)
                     if opened and summary.images and not summary.joined:
                         _refuse_no_match(connection, opened)
@@ -190,11 +193,11 @@ def read_corrections(db: Path) -> pa.Table | None:
         connection.close()
 
 
-def _carry_over(connection: duckdb.DuckDBPyConnection, corrections: pa.Table | None) -> None:
-    if corrections is not None:
-        connection.register("incoming", corrections)
-        connection.execute("insert into corrections by name select * from incoming")
-        connection.unregister("incoming")
+def _carry_over(connection: duckdb.DuckDBPyConnection, corrections: pa.Table) -> None:
+    connection.register("incoming", corrections)
+    connection.execute("insert into corrections by name select * from incoming")
+    connection.unregister("incoming")
+    correct_items(connection)
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, db: Path) -> LoadSummary:

@@ -71,7 +71,7 @@ def batches(
     if options.workers == 0:
         yield from _in_this_process(source, plan, spec, options)
         return
-    crew = _Crew(source, spec, options, held)
+    crew = Crew(source, spec, options, held)
     try:
         yield from crew.work(iter(plan))
     finally:
@@ -175,7 +175,7 @@ class _Worker:
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-class _Crew:
+class Crew:
     """Workers, the slots that they decode into, and the batches on their way."""
 
     def __init__(self, source: Source, spec: InputSpec, options: ReadOptions, held: int) -> None:

@@ -1,9 +1,9 @@
--- What the views read: items, and the labels that are on them. It is worked out when a database is
--- loaded and when reviewers' answers come in, so that no report has to join every tag again.
+-- What the views read: items, worked out when a database is loaded, so that no report has to join
+-- every photo again.
 
 -- One row per product, or per photo that counts where there is no feed. Those listed together lie
 -- together.
-create or replace table all_items as
+create table all_items as
 with counted_sources as (select count(distinct source) > 1 as several from runs where counted),
 
 pictured as (
@@ -59,25 +59,8 @@ where all_items.sku is null
     and images.status = 'ok' and images.is_apparel is distinct from false
     and images.run_id in (select run_id from runs where counted);
 
--- On how many of an item's photos a label is, their part of them, and whether that makes it the
--- item's: on one photo (`union`) or on half of them (`vote`).
-create or replace table all_item_labels as
-select
-    tags.label,
-    images.item_id,
-    any_value(all_items.listed_at) as listed_at,
-    count(*)::integer as photos,
-    count(*) / any_value(all_items.photos) as part,
-    (select labels_by from settings) = 'union'
-        or 2 * count(*) >= any_value(all_items.photos) as counts
-from photo_labels as tags
-join images on images.image = tags.image and images.run_id = tags.run_id
-join all_items on all_items.item_id = images.item_id
-group by tags.label, images.item_id
-order by tags.label, images.item_id;
-
 -- Photos whose content, byte for byte, stands under several products.
-create or replace table shared_photos as
+create table shared_photos as
 with counted as (
     select content_sha256, item_id, image
     from images

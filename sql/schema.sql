@@ -96,6 +96,15 @@ create table tags (
     run_id varchar not null
 );
 
+create table all_item_labels (
+    label varchar not null,
+    item_id integer not null,
+    listed_at date,
+    photos integer not null,
+    part double not null,
+    counts boolean not null
+);
+
 create table failures (
     image varchar not null,
     source varchar not null,

@@ -14,6 +14,7 @@ from planted_facts import SENSITIVITY, SPECIFICITY, catalogue, truth
 from scipy import stats
 
 from fftag.errors import FftagError
+from fftag.items import make_items, run_script
 from fftag.load_options import LoadOptions, Named
 from fftag.report import Filters, all_reports, run_report
 from fftag.report_formats import as_table, write_answer, write_site
@@ -396,9 +397,10 @@ insert into images (image, source, sku, status, model_id, run_id, tagged_at)
 def test_where_nothing_was_planted_hardly_anything_is_found() -> None:
     folder = sql_folder()
     connection = duckdb.connect()
-    for name in ("schema.sql", "macros.sql", "views.sql"):
-        connection.execute((folder / name).read_text())
+    for name in ("schema.sql", "macros.sql", "photos.sql"):
+        run_script(connection, name)
     connection.execute(FAKE)
+    make_items(connection)
     rng = np.random.default_rng(4)
     shares = rng.uniform(0.05, 0.5, 30)
     trend = (folder / "reports/trend.sql").read_text()
@@ -411,6 +413,7 @@ def test_where_nothing_was_planted_hardly_anything_is_found() -> None:
         assert len(drawn)
         connection.execute("delete from tags")
         connection.execute("insert into tags select image, label, 0.9, 'r' from drawn")
+        run_script(connection, "item_labels.sql")
         found = connection.execute(trend).df()
         assert len(found) == 30
         false_trends += found["verdict"].notna().any()

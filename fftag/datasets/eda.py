@@ -41,13 +41,37 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FftagError(f"cannot make the folder {out}: {error.strerror}") from error
+    sample, unreadable = eda_plots.read_samples(manifest, SAMPLES_SHOWN, seed)
+    pictures, sections = describe(manifest)
+    pictures["samples"] = eda_plots.samples(sample)
+    note = f"{unreadable} of the photos drawn could not be read, and others took their place."
+    sections.append(
+        Section(
+            "Sample photos",
+            [note] if unreadable else [],
+            [(pictures["samples"], "Photos drawn at random, with their labels.")],
+        )
+    )
+    files = []
+    for name, png in pictures.items():
+        files.append(out / f"{name}.png")
+        with replacing(files[-1]) as temporary:
+            temporary.write_bytes(png)
+    page = out / "index.html"
+    write_page(page, "The dataset", sections, _lead(manifest))
+    return [page, *files]
+
+
+def describe(manifest: Manifest) -> tuple[dict[str, bytes], list[Section]]:
+    """What is in a dataset, without looking at its photos: plots as PNGs by name, and the parts of
+    a page that hold them and the tables.
+    """
     targets = manifest.targets().astype(np.int64)
     names = manifest.labels.names
     frequencies = label_frequencies(manifest)
     together = targets.T @ targets
     phi = phi_coefficients(targets)
     shown = _common_labels(np.diag(together))
-    sample, unreadable = eda_plots.read_samples(manifest, SAMPLES_SHOWN, seed)
 
     pictures = {
         "label_frequency": eda_plots.label_frequency(frequencies, len(manifest)),
@@ -59,14 +83,7 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
             *_clustered(phi[np.ix_(shown, shown)], [names[i] for i in shown])
         ),
         "rarest_labels": eda_plots.rarest_labels(frequencies.tail(RAREST_SHOWN)),
-        "samples": eda_plots.samples(sample),
     }
-    files = []
-    for name, png in pictures.items():
-        files.append(out / f"{name}.png")
-        with replacing(files[-1]) as temporary:
-            temporary.write_bytes(png)
-
     sections = [
         Section("Overview", table=_overview(manifest, targets)),
         Section(
@@ -106,17 +123,8 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
             [(pictures["rarest_labels"], "")],
         ),
         Section("Splits", _split_notes(manifest), table=split_comparison(manifest)),
-        Section(
-            "Sample photos",
-            [f"{unreadable} of the photos drawn could not be read, and others took their place."]
-            if unreadable
-            else [],
-            [(pictures["samples"], "Photos drawn at random, with their labels.")],
-        ),
     ]
-    page = out / "index.html"
-    write_page(page, "The dataset", sections, _lead(manifest))
-    return [page, *files]
+    return pictures, sections
 
 
 def wilson(found: np.ndarray, of: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:

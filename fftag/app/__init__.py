@@ -1,0 +1,1 @@
+"""The app: photos tagged, the catalogue looked at and corrected, trends, models, data."""

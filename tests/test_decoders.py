@@ -1,0 +1,96 @@
+"""Decoding processes that stay: what kills one costs one photo, and the next request is served."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SPEC
+from faults import BROKEN_SITE, SITE, afflict, install
+
+from fftag.decode import decode
+from fftag.decoders import Decoders
+from fftag.errors import FftagError
+from fftag.reader import ReadOptions
+from fftag.sources import Folder
+
+Make = Callable[[int], Path]
+OPTIONS = ReadOptions(batch_size=3, workers=2, timeout=20)
+
+
+def rows(root: Path) -> list[dict[str, object]]:
+    paths = sorted(root.rglob("*.jpg"))
+    return [
+        {"image": path.relative_to(root).as_posix(), "size": 0, "modified_ns": None}
+        for path in paths
+    ]
+
+
+def test_photos_come_in_the_order_asked_for_again_and_again(folder_of_photos: Make) -> None:
+    root = folder_of_photos(10)
+    entries = rows(root)[::-1]
+    decoders = Decoders(Folder(root), SPEC, OPTIONS)
+    try:
+        for asked in (entries, entries[2:9], [], entries[:1]):
+            found = decoders(asked)
+            assert [record["image"] for record, _ in found] == [one["image"] for one in asked]
+            for record, pixels in found:
+                photo = decode((root / record["image"]).read_bytes(), SPEC)
+                assert pixels is not None and np.array_equal(pixels, photo.pixels)
+    finally:
+        decoders.close()
+
+
+def test_a_photo_that_kills_its_decoder_costs_itself_alone(
+    folder_of_photos: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder_of_photos(8)
+    entries = rows(root)
+    for at, fault in ((1, "segfault"), (4, "killed")):
+        afflict(root / str(entries[at]["image"]), fault)
+    monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", SITE))
+    decoders = Decoders(Folder(root), SPEC, OPTIONS)
+    try:
+        for _ in range(2):
+            status = [record["status"] for record, _ in decoders(entries)]
+            assert status == [*["ok", "crashed", "ok", "ok", "crashed"], *["ok"] * 3]
+    finally:
+        decoders.close()
+
+
+def test_threads_are_served_one_after_the_other(folder_of_photos: Make) -> None:
+    root = folder_of_photos(6)
+    entries = rows(root)
+    decoders = Decoders(Folder(root), SPEC, OPTIONS)
+    found: list[list[str]] = []
+
+    def ask() -> None:
+        found.append(
+            [record["image"] for record, pixels in decoders(entries) if pixels is not None]
+        )
+
+    try:
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        decoders.close()
+    assert found == [[one["image"] for one in entries]] * 4
+
+
+def test_where_no_process_starts_it_is_told_and_tried_again(
+    folder_of_photos: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder_of_photos(2)
+    decoders = Decoders(Folder(root), SPEC, OPTIONS)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("PYTHONPATH", install(tmp_path / "site", BROKEN_SITE))
+            with pytest.raises(FftagError, match="as soon as they start"):
+                decoders(rows(root))
+        assert [record["status"] for record, _ in decoders(rows(root))] == ["ok", "ok"]
+    finally:
+        decoders.close()
