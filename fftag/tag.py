@@ -84,11 +84,13 @@ def make_plan(
     """What there is to do, given what stands at `out`; says why if all is to be read again.
 
     Raises:
-        FftagError: what is there is no tags file, or too many of its files are gone.
+        FftagError: what is there is no tags file or that of another shard, or too many of its
+            files are gone.
     """
     previous = None if options.force else open_previous(out)
     if previous is None:
         return None, plan_all(listing)
+    previous.check_shard(run)
     differing = previous.differences(run)
     if differing:
         say(f"{out} is of another {' and '.join(differing)}: every file is tagged anew")

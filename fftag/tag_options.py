@@ -12,6 +12,7 @@ from fftag.errors import FftagError
 from fftag.predict import choose_device, photos_per_pass
 from fftag.progress import say
 from fftag.reader import ReadOptions
+from fftag.shards import SETTING
 from fftag.sources import Selection
 from fftag.store import RunInfo
 
@@ -84,6 +85,8 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         "decoder": "full" if options.exact else "scaled",
         "timeout": options.timeout,
     }
+    if options.selection.shard is not None:
+        settings[SETTING] = str(options.selection.shard)
     return info_of(source, bundle, scores_id(bundle, chosen.precision), settings)
 
 

@@ -58,6 +58,10 @@ def tag(
     ] = None,
     root: ListRoot = None,
     follow_symlinks: FollowSymlinks = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Only this share of the files, such as 2/8; then `fftag merge` them."),
+    ] = None,
     max_failure_rate: Annotated[
         float, typer.Option(min=0, max=1, help="Publish nothing if a larger share failed.")
     ] = 0.5,
@@ -103,6 +107,7 @@ def tag(
     from fftag.decode import Limits
     from fftag.metrics_file import measured
     from fftag.predict import choose_device, default_batch_size
+    from fftag.shards import Shard
     from fftag.sources import Selection, choose_source
     from fftag.tag import tag as run
     from fftag.tag_options import TagOptions
@@ -121,7 +126,11 @@ def tag(
         backend=backend,
         compiled=compiled,
         shard_size=shard_size,
-        selection=Selection(tuple(include or ()), tuple(path for path in own if path)),
+        selection=Selection(
+            tuple(include or ()),
+            tuple(path for path in own if path),
+            Shard.parse(shard) if shard else None,
+        ),
         restart=restart,
         force=force,
         retry_failed=retry_failed,
