@@ -150,7 +150,7 @@ def _read(
         deferred() as interruption,
         _one_at_a_time(store.write) as write,
     ):
-        decoded = batches(source, planned, scorer.spec, options, batches_held(scorer.device))
+        decoded = batches(source, planned, scorer.spec, options, batches_held(scorer))
         for batch, scores in scored(decoded, scorer, copies):
             photos = [_settled(record, plan) for record in batch.photos]
             made.append(rows(photos, scores, run, datetime.now(UTC)))

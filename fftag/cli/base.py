@@ -27,6 +27,13 @@ app.add_typer(review_app, name="review")
 RUNS = Path("runs")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[str, typer.Option(envvar="FFTAG_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
+Devices = Annotated[
+    str,
+    typer.Option(
+        envvar="FFTAG_DEVICE",
+        help="auto, cpu, cuda, cuda:1, mps, several (cuda:0,cuda:1), or all: each CUDA device.",
+    ),
+]
 Workers = Annotated[
     int,
     typer.Option(min=0, envvar="FFTAG_WORKERS", help="Decoding processes; 0 decodes in this one."),

@@ -12,7 +12,7 @@ from fftag.cli.base import (
     Compiled,
     DatePattern,
     Dates,
-    Device,
+    Devices,
     FeedColumn,
     FollowSymlinks,
     Json,
@@ -46,7 +46,7 @@ def tag(
     dates: Dates = "auto",
     date_pattern: DatePattern = None,
     taxonomy: ShownTaxonomy = None,
-    device: Device = "auto",
+    device: Devices = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
     compiled: Compiled = None,
@@ -106,7 +106,7 @@ def tag(
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
     from fftag.decode import Limits
     from fftag.metrics_file import measured
-    from fftag.predict import choose_device, default_batch_size
+    from fftag.predict import choose_devices, default_batch_size
     from fftag.shards import Shard
     from fftag.sources import Selection, choose_source
     from fftag.tag import tag as run
@@ -115,7 +115,7 @@ def tag(
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     own = (out, out.with_name(out.name + ".parts"), db, metrics)
     options = TagOptions(
-        batch_size=batch_size or default_batch_size(choose_device(device)),
+        batch_size=batch_size or default_batch_size(choose_devices(device)[0]),
         workers=workers,
         limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
         timeout=timeout,
@@ -163,7 +163,7 @@ def tag(
 def bench(
     source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
     model: ModelFolder = None,
-    device: Device = "auto",
+    device: Devices = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
     compiled: Compiled = None,
@@ -181,12 +181,12 @@ def bench(
     Example: fftag bench catalog --model runs/cnn
     """
     from fftag.bench import bench as run
-    from fftag.predict import choose_device, default_batch_size
+    from fftag.predict import choose_devices, default_batch_size
     from fftag.sources import choose_source
     from fftag.tag_options import TagOptions
 
     options = TagOptions(
-        batch_size=batch_size or default_batch_size(choose_device(device)),
+        batch_size=batch_size or default_batch_size(choose_devices(device)[0]),
         workers=workers,
         exact=tier == "exact",
         device=device,
