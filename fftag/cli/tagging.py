@@ -13,19 +13,23 @@ from fftag.cli.base import (
     DatePattern,
     Dates,
     Devices,
+    EngineName,
     FeedColumn,
     FollowSymlinks,
     Json,
     LabelsBy,
     ListRoot,
     ModelFolder,
+    Predictors,
     Products,
+    RayAddress,
     ShownTaxonomy,
     SkuPattern,
     Tier,
     Workers,
     app,
     emit,
+    engine_of,
     load_options,
     model_of,
 )
@@ -35,6 +39,7 @@ from fftag.machine import cores
 
 @app.command()
 def tag(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
     model: ModelFolder = None,
@@ -52,6 +57,9 @@ def tag(
     compiled: Compiled = None,
     batch_size: BatchSize = None,
     workers: Workers = cores(),
+    engine: EngineName = "local",
+    address: RayAddress = None,
+    predictors: Predictors = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
     include: Annotated[
         list[str] | None, typer.Option(help="Only file names like this, such as '*.jpg'.")
@@ -104,9 +112,13 @@ def tag(
     """
     if products is not None and db is None:
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
+    if engine == "local" and (address or predictors):
+        raise typer.BadParameter("--address and --predictors need --engine ray")
+    if engine != "local" and dry_run:
+        raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
     from fftag.decode import Limits
     from fftag.metrics_file import measured
-    from fftag.predict import choose_devices, default_batch_size
+    from fftag.predict import default_batch_size
     from fftag.shards import Shard
     from fftag.sources import Selection, choose_source
     from fftag.tag import tag as run
@@ -114,8 +126,9 @@ def tag(
 
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     own = (out, out.with_name(out.name + ".parts"), db, metrics)
+    machines = engine_of(context, engine, address, predictors)
     options = TagOptions(
-        batch_size=batch_size or default_batch_size(choose_devices(device)[0]),
+        batch_size=batch_size or default_batch_size(machines.device(device)),
         workers=workers,
         limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
         timeout=timeout,
@@ -145,7 +158,7 @@ def tag(
         emit(ahead.to_json(), list(ahead.lines()), json_)
         return
     with measured(metrics) as report:
-        summary = run(chosen, out, model_of(model), options)
+        summary = run(chosen, out, model_of(model), options, machines)
         report(summary)
     content, lines = summary.to_json(), list(summary.lines())
     if db is not None:
