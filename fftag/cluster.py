@@ -138,9 +138,10 @@ class Cluster:
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        context.raise_original_map_exception = True  # wrapped, it would come as text only
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         options = self._there(work.options)
-        predictors = self._predictor_count(options)
+        predictors = min(len(parts), self._predictor_count(options))
         on_cpu = options.device == "cpu"
         decode: Any = decode_part
         return (

@@ -54,7 +54,7 @@ def decode_part(table: pa.Table, source: Source, spec: InputSpec, options: ReadO
         done = True
     finally:
         if crew and not done:  # it holds a half of this part
-            _crews.pop(key).dismiss()
+            crews.pop(key).dismiss()
     for record, file in zip(records, files, strict=True):
         rows = dict(zip(file["known"], file["known_rows"], strict=True))
         record[SAME_AS] = rows[record["content_sha256"]] if record["known"] else None
@@ -62,15 +62,15 @@ def decode_part(table: pa.Table, source: Source, spec: InputSpec, options: ReadO
     return decoded(row, pixels, records)
 
 
-_crews: dict[Any, Crew] = {}
+crews: dict[Any, Crew] = {}  # of this process: one, unless it serves several runs
 
 
 def _crew(source: Source, spec: InputSpec, options: ReadOptions) -> Crew:
     """The decoding process of this process: it goes on from part to part, and ends with it."""
     key = (source, spec, options)
-    if key not in _crews:
-        _crews[key] = Crew(source, spec, options)
-    return _crews[key]
+    if key not in crews:
+        crews[key] = Crew(source, spec, options)
+    return crews[key]
 
 
 def _check_seen(
