@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -117,8 +117,8 @@ class Cluster:
         with (
             progress(total, "tagging", "photo", initial=work.summary.resumed) as bar,
             deferred() as interruption,
+            closing(iter(self._written(work, parts).iter_rows())) as written,
         ):
-            written = iter(self._written(work, parts).iter_rows())
             del parts  # Ray holds them now
             while (row := _answer(lambda: next(written, None))) is not None:
                 work.store.finished.append(Part(row["first"], row["stop"], row["digest"]))
