@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
@@ -39,8 +41,8 @@ def on_ray(address: str | None = None, predictors: int | None = None) -> Iterato
     """A cluster, connected to until the block is left.
 
     Args:
-        address: of its head, as Ray has it (`auto`, `10.0.0.1:6379`, `ray://...`). Without one that
-            of RAY_ADDRESS, else a Ray of this machine alone is started.
+        address: of its head, as Ray has it (`auto`, `10.0.0.1:6379`). Without one that of
+            RAY_ADDRESS, else a Ray of this machine alone is started.
         predictors: how many; by default one for each GPU, or without GPUs for each CPU.
 
     Raises:
@@ -54,6 +56,7 @@ def on_ray(address: str | None = None, predictors: int | None = None) -> Iterato
         raise FftagError("Ray is not installed: pip install 'fftag[ray]'") from error
     connected = ray.is_initialized()
     if not connected:
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
                 address=address,
@@ -67,6 +70,8 @@ def on_ray(address: str | None = None, predictors: int | None = None) -> Iterato
                 f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS')} ({first}): start "
                 "one with `ray start --head`, or leave out --address"
             ) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in its place
     try:
         yield Cluster(predictors)
     finally:
@@ -188,7 +193,13 @@ class Cluster:
 
     def _predictor_count(self, options: TagOptions) -> int:
         kind = "CPU" if options.device == "cpu" else "GPU"
-        return self._predictors or max(1, int(self._resources.get(kind, 0)))
+        most = max(1, int(self._resources.get(kind, 0)))
+        if self._predictors is not None and self._predictors > most:
+            raise FftagError(
+                f"{self._predictors} predictors would leave nothing to decode with: --predictors "
+                f"takes at most {most}, as many as the cluster has {kind}s"
+            )
+        return self._predictors or most
 
 
 def absolute(source: Source) -> Source:

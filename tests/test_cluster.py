@@ -298,6 +298,10 @@ def test_an_error_in_a_worker_ends_the_run_with_its_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root = folder_of_photos(8)
+    with on_ray(cluster.address, predictors=3) as engine:
+        with pytest.raises(FftagError, match="takes at most 2, as many as the cluster has CPUs"):
+            tag(Folder(root), tmp_path / "t.parquet", session_bundle, OPTIONS, engine)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
     def list_then_move(*arguments: Any) -> Any:
         listing = list_source(*arguments)

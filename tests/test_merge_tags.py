@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -366,3 +367,17 @@ def test_the_command_line_shards_and_merges(
     assert ended.exit_code == 0, ended.output
     assert json.loads(ended.stdout)["rows"] == len(list_source(Folder(root))) == 7
     assert CliRunner().invoke(app, ["merge", "a", "--out", "b", "--include", "c"]).exit_code == 2
+
+
+def test_shards_are_asked_in_sql_as_they_are(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    parts = tag_shards(folder_of_photos(12), session_bundle, tmp_path, 3)
+    merge(parts, tmp_path / "tags.parquet")
+    asked = "select image, t.label, t.score from '{}', unnest(tags) as u(t) order by all"
+    with duckdb.connect() as connection:
+        found = [
+            connection.execute(asked.format(path)).fetchall()
+            for path in (tmp_path / "shard-*.parquet", tmp_path / "tags.parquet")
+        ]
+    assert found[0] == found[1] and found[0]
