@@ -24,6 +24,7 @@ from fftag.tag import tag
 from fftag.tag_options import TagOptions
 
 FEW = 16
+STORE = 2**30  # bytes of shared memory for objects on each machine
 WAYS = (("local", 1), ("ray", 1), ("local", 2), ("ray", 2))
 
 
@@ -97,15 +98,18 @@ def measure(
 
     from fftag.cluster import on_ray
 
+    # Ray would count what others hold of this machine's memory, and kill.
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112
     cluster = None
+    size = {"num_cpus": 1, "object_store_memory": STORE}
     try:
         for core in own:
             os.sched_setaffinity(0, {core})  # what is started now stays there
             if cluster is None:
-                head = {"num_cpus": 1, "include_dashboard": False}
+                head = {**size, "include_dashboard": False}
                 cluster = Cluster(initialize_head=True, head_node_args=head)
             else:
-                cluster.add_node(num_cpus=1)
+                cluster.add_node(**size)
         os.sched_setaffinity(0, own)
         with on_ray(cluster.address) as machines:
             few, all_ = seconds(FEW, machines), seconds(photos, machines)

@@ -105,7 +105,7 @@ class Cluster:
         """See `fftag.work.Engine`; a machine that will score is asked."""
         import ray
 
-        task = ray.remote(describe).options(**self._needs(options), max_retries=0)
+        task = ray.remote(describe).options(**self._needs(options))
         model = bundle.path.absolute()
         run: RunInfo = _answer(lambda: ray.get(task.remote(source, model, self._there(options))))
         if run.model_id != bundle.model_id:
@@ -188,7 +188,8 @@ class Cluster:
     def _needs(self, options: TagOptions) -> dict[str, Any]:
         """What a predictor takes of a machine."""
         if self.device(options.device).type == "cpu":
-            return {"num_cpus": CPUS_OF_A_PREDICTOR}
+            # Ray would fill one machine after the other with processes that ask for so little.
+            return {"num_cpus": CPUS_OF_A_PREDICTOR, "scheduling_strategy": "SPREAD"}
         return {"num_gpus": 1, "num_cpus": 0}
 
     def _predictor_count(self, options: TagOptions) -> int:
@@ -241,7 +242,9 @@ def _answer(ask: Any) -> Any:
         if not isinstance(error, RayError):
             raise
         say(str(error))
-        last = str(error).strip().splitlines()[-1]
+        cause = getattr(error, "cause", None) or error
+        first = next(iter(str(cause).strip().splitlines()), "")
         raise FftagError(
-            f"the cluster failed ({last}): finished parts are kept, and the same command goes on"
+            f"the cluster failed ({type(cause).__name__}: {first}): finished parts are kept, and "
+            "the same command goes on"
         ) from error

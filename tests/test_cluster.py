@@ -63,7 +63,11 @@ STORE = 80 * 2**20  # bytes of shared memory for objects on each machine
 def machines(faults: Path) -> Iterator[Any]:
     """Two machines; photos that `faults.afflict` marked harm whoever decodes them there."""
     paths = [install(faults, SITE), os.environ.get("PYTHONPATH", "")]
-    environment = {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",  # it kills when others fill the computer's memory
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
