@@ -25,6 +25,7 @@ from fftag.tag_options import TagOptions
 
 FEW = 16
 STORE = 2**30  # bytes of shared memory for objects on each machine
+MEMORY = 4 * 2**30  # bytes that each machine says it has
 WAYS = (("local", 1), ("ray", 1), ("local", 2), ("ray", 2))
 
 
@@ -98,10 +99,11 @@ def measure(
 
     from fftag.cluster import on_ray
 
-    # Ray would count what others hold of this machine's memory, and kill.
+    # Ray would kill for memory that others hold on this machine, and give way to all of them.
     os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     cluster = None
-    size = {"num_cpus": 1, "object_store_memory": STORE}
+    size = {"num_cpus": 1, "object_store_memory": STORE, "memory": MEMORY}
     try:
         for core in own:
             os.sched_setaffinity(0, {core})  # what is started now stays there

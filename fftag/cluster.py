@@ -86,6 +86,13 @@ class Cluster:
         import ray
 
         self._resources: dict[str, float] = ray.cluster_resources()
+        # Ray fills one machine after the other, each up to a half of what it has of anything. A
+        # predictor asks for so much memory that this is reached with one for each of its CPUs.
+        self._memory_share = min(
+            int(machine["Resources"].get("memory", 0) // (2 * machine["Resources"]["CPU"]))
+            for machine in ray.nodes()
+            if machine["Alive"] and machine["Resources"].get("CPU")
+        )
         self._predictors = predictors
 
     def device(self, name: str) -> torch.device:
@@ -188,8 +195,7 @@ class Cluster:
     def _needs(self, options: TagOptions) -> dict[str, Any]:
         """What a predictor takes of a machine."""
         if self.device(options.device).type == "cpu":
-            # Ray would fill one machine after the other with processes that ask for so little.
-            return {"num_cpus": CPUS_OF_A_PREDICTOR, "scheduling_strategy": "SPREAD"}
+            return {"num_cpus": CPUS_OF_A_PREDICTOR, "memory": self._memory_share}
         return {"num_gpus": 1, "num_cpus": 0}
 
     def _predictor_count(self, options: TagOptions) -> int:

@@ -57,6 +57,7 @@ OPTIONS = TagOptions(
     max_removal_rate=1,
 )
 STORE = 80 * 2**20  # bytes of shared memory for objects on each machine
+MEMORY = 4 * 2**30  # bytes that each machine says it has
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def machines(faults: Path) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        size = {"num_cpus": 1, "object_store_memory": STORE}
+        size = {"num_cpus": 1, "object_store_memory": STORE, "memory": MEMORY}
         cluster = Machines(
             initialize_head=True, head_node_args={**size, "include_dashboard": False}
         )
