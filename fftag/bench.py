@@ -245,7 +245,7 @@ class _Work:
                     write(batch, scores)
                     yield len(batch.photos)
 
-            return _pace(done(), seconds, replica_count(self.scorer.device))
+            return _pace(done(), seconds, replica_count(self.scorer))
 
     def write(self, seconds: float) -> float:
         batch = next(iter(self._batches()))
@@ -269,7 +269,7 @@ class _Work:
 
     def forward(self, pixels: np.ndarray, seconds: float) -> float:
         device = self.scorer.device
-        count = replica_count(device)
+        count = replica_count(self.scorer)
 
         def replica(_: int) -> float:
             self.scorer(pixels)
@@ -294,7 +294,7 @@ class _Work:
         else:
             starts = range(0, len(self.entries), size)
             plan = ((start, self.entries[start : start + size]) for start in starts)
-        held = batches_held(self.scorer.device)
+        held = batches_held(self.scorer)
         return batches(self.source, plan, self.scorer.spec, self.options, held)
 
     @contextmanager

@@ -89,7 +89,7 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
             for start in range(0, len(rows), size)
         )
         started = time.monotonic()
-        decoded = batches(source, planned, scorer.spec, options, batches_held(scorer.device))
+        decoded = batches(source, planned, scorer.spec, options, batches_held(scorer))
         deque(scored(decoded, scorer, copies), maxlen=0)
         rate = len(rows) / (time.monotonic() - started)
     bytes_needed = (len(listing) + len(plan.pending)) * (BYTES_PER_ROW + 4 * len(run.labels))

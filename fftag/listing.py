@@ -160,6 +160,15 @@ def escape(name: str) -> str:
     )
 
 
+def keys_of(images: pa.Array) -> pa.Array:
+    """string [rows] -> binary [rows]: paths as the file system has them, by which they are
+    sorted."""
+    if not pc.any(pc.match_substring(images, "\\")).as_py():
+        return images.cast(pa.binary())
+    names = (None if image is None else unescape(image) for image in images.to_pylist())
+    return pa.array([None if name is None else os.fsencode(name) for name in names], pa.binary())
+
+
 def unescape(image: str) -> str:
     """The inverse of `escape`."""
     return ESCAPE.sub(lambda match: chr(0xDC00 + int(match[1], 16)) if match[1] else "\\", image)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -96,6 +97,23 @@ class PartStore:
         self.run_id = there["run_id"]
         self.finished = parts
 
+    def join(self) -> None:
+        """Sees that this run goes on, for a process that writes parts of a run begun elsewhere.
+
+        Raises:
+            FftagError: its folder is not there, or is another run's by now.
+        """
+        record = self.folder / RECORD
+        try:
+            there = json.loads(record.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FftagError(
+                f"{socket.gethostname()} does not see {record} ({error.strerror}): --out has to be "
+                "on storage that all machines share, under the same path"
+            ) from error
+        if there.get("run_id") != self.run_id:
+            raise FftagError(f"{self.folder} is another run's by now: this one was given up")
+
     def clear(self) -> None:
         """Removes all files; the record last, as parts without one are nobody's."""
         record = self.folder / RECORD
@@ -105,18 +123,21 @@ class PartStore:
         record.unlink(missing_ok=True)
 
     def _whole_parts(self) -> list[Part]:
-        """The parts whose bytes are those that were written; others are removed, as are leftovers
-        of a killed process."""
-        whole = []
+        """The parts whose bytes are those that were written, each batch once; others are removed,
+        as are leftovers of a killed process."""
+        whole: list[Part] = []
         for path in sorted(self.folder.iterdir()):
             if path.name == RECORD:
                 continue
             if named := NAME.fullmatch(path.name):
                 part = Part(int(named[1]), int(named[2]), named[3])
-                if _digest(path.read_bytes()) == part.digest:
+                # Where a machine was lost or given up, another may have written its part again.
+                twice = bool(whole) and part.first < whole[-1].stop
+                if not twice and _digest(path.read_bytes()) == part.digest:
                     whole.append(part)
                     continue
-                say(f"{path} is damaged: its photos are read again")
+                if not twice:
+                    say(f"{path} is damaged: its photos are read again")
             path.unlink()
         return whole
 

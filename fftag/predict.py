@@ -52,6 +52,29 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def choose_devices(names: str = "auto") -> list[torch.device]:
+    """Devices by name, such as `cuda:0,cuda:1`; `all` means each CUDA device.
+
+    Args:
+        names: separated by commas; one of them alone as in `choose_device`.
+
+    Raises:
+        FftagError: one is not there, or they are of different kinds, whose scores differ.
+    """
+    if names == "all":
+        count = torch.cuda.device_count()
+        if not count:
+            raise FftagError("--device all means each CUDA device, and there is none: leave it out")
+        return [torch.device("cuda", number) for number in range(count)]
+    devices = [choose_device(name.strip()) for name in names.split(",")]
+    if len({device.type for device in devices}) > 1:
+        raise FftagError(
+            f"--device {names} names devices of different kinds, which do not compute the same "
+            "scores: name those of one kind"
+        )
+    return devices
+
+
 def choose_precision(name: str, device: torch.device) -> str:
     """`auto` means bf16 on CUDA, where it doubles the pace, and fp32 elsewhere.
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fftag.errors import FftagError
+from fftag.shards import SETTING
 from fftag.store import FORMAT_VERSION, METADATA_KEY, RunInfo
 
 ROWS_AT_ONCE = 16_384
@@ -53,6 +54,22 @@ class Previous:
         there = self.run.get("settings", {})
         found += [name for name in SAME_SETTINGS if there.get(name) != run.settings.get(name)]
         return found
+
+    def check_shard(self, run: RunInfo) -> None:
+        """Sees that a run is of the same share of the source.
+
+        Raises:
+            FftagError: it is of another shard, or one is of a shard and the other of the whole.
+        """
+        there, asked = (
+            f"shard {shard}" if shard else "the whole source"
+            for shard in (self.run.get("settings", {}).get(SETTING), run.settings.get(SETTING))
+        )
+        if there != asked:
+            raise FftagError(
+                f"{self.path} has the rows of {there}, not of {asked}: give each shard an --out "
+                "of its own, or write this one anew with --force"
+            )
 
     def tags_differ(self, run: RunInfo) -> bool:
         """Whether tags have to be decided anew, from the scores that are there."""
@@ -98,7 +115,7 @@ class Rows:
     def __init__(self, previous: Previous) -> None:
         self._blocks = previous.blocks()
         self._start = 0
-        self._held = next(self._blocks)
+        self._held = next(self._blocks, pa.table({}))  # the file of a shard may have no rows
 
     def take(self, rows: np.ndarray) -> pa.Table | None:
         """The rows of these numbers, int64 and rising; None for no numbers."""

@@ -11,6 +11,7 @@ import torch
 
 from fftag.backends import Scorer
 from fftag.copies import Copies
+from fftag.fleet import Fleet
 from fftag.machine import cores
 from fftag.workers import Batch
 
@@ -18,8 +19,13 @@ ON_AN_ACCELERATOR = 2  # one batch is computed while the next is copied
 WAITING = 1  # batches that wait decoded, so that no replica does
 
 
-def replica_count(device: torch.device) -> int:
-    """How many batches are scored at once.
+def replica_count(scorer: Scorer) -> int:
+    """How many batches are scored at once."""
+    return scorer.at_once if isinstance(scorer, Fleet) else replicas_on(scorer.device)
+
+
+def replicas_on(device: torch.device) -> int:
+    """How many batches one device is given at once.
 
     On a CPU one per core, each on one thread: several threads for one batch wait for each other at
     every layer, and wait long where other work has the cores too.
@@ -29,9 +35,9 @@ def replica_count(device: torch.device) -> int:
     return cores()
 
 
-def batches_held(device: torch.device) -> int:
+def batches_held(scorer: Scorer) -> int:
     """How many batches have to stay valid at once (see `fftag.workers.batches`)."""
-    return replica_count(device) + WAITING + 1
+    return replica_count(scorer) + WAITING + 1
 
 
 def scored(
@@ -52,7 +58,7 @@ def scored(
     Raises:
         FftagError: the scores are not finite.
     """
-    count = replica_count(scorer.device)
+    count = replica_count(scorer)
     pending: deque[tuple[Batch, list[int], Future[np.ndarray]]] = deque()
     with (
         one_thread_each(scorer.device),

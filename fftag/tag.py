@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
 
 from fftag.atomic import replacing
 from fftag.backends import scores_id
@@ -24,6 +25,7 @@ from fftag.listing import Listing
 from fftag.merge import ROWS_PER_GROUP, merged, retagged
 from fftag.parts import PartStore, locked
 from fftag.plan import Plan, plan_all, plan_changes
+from fftag.predict import choose_devices
 from fftag.previous import Previous, open_previous, published_run
 from fftag.progress import progress, say
 from fftag.replicas import batches_held, scored
@@ -31,13 +33,18 @@ from fftag.sources import Source, list_source
 from fftag.store import SAME_AS, RunInfo, rows, tags_schema
 from fftag.tag_options import TagOptions, info_of, run_info, scorer_for
 from fftag.tag_summary import TagSummary
+from fftag.work import Engine, Work
 from fftag.workers import batches
 
 P = ParamSpec("P")
 
 
 def tag(
-    source: Source, out: Path, bundle: Bundle, options: TagOptions = TagOptions()
+    source: Source,
+    out: Path,
+    bundle: Bundle,
+    options: TagOptions = TagOptions(),
+    engine: Engine | None = None,
 ) -> TagSummary:
     """Tags every file of a source into one Parquet file, one row per file.
 
@@ -50,14 +57,16 @@ def tag(
         out: the Parquet file to write.
         bundle: the model.
         options: how.
+        engine: what reads and scores; this machine where it is None.
 
     Raises:
         FftagError: nothing to tag, an output that cannot be written, an interrupted run of another
             kind, an interruption, or more failures or removals than the options allow.
     """
+    engine = engine or Here()
     with locked(out):
         listing = list_source(source, options.selection)
-        run = run_info(source.name, bundle, options)
+        run = engine.describe(source.name, bundle, options)
         previous, plan = make_plan(listing, out, run, options)
         summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
         store = PartStore(out, run.run_id, _identity(listing, previous, run, options))
@@ -65,7 +74,7 @@ def tag(
         run = replace(run, run_id=store.run_id)
         started = time.monotonic()
         try:
-            _read(source, listing, plan, bundle, store, run, options, summary)
+            engine.read(Work(source, listing, plan, bundle, store, run, options, summary))
         finally:
             summary.seconds = time.monotonic() - started
         if previous is None or len(plan.pending) or plan.removed or previous.tags_differ(run):
@@ -84,11 +93,13 @@ def make_plan(
     """What there is to do, given what stands at `out`; says why if all is to be read again.
 
     Raises:
-        FftagError: what is there is no tags file, or too many of its files are gone.
+        FftagError: what is there is no tags file or that of another shard, or too many of its
+            files are gone.
     """
     previous = None if options.force else open_previous(out)
     if previous is None:
         return None, plan_all(listing)
+    previous.check_shard(run)
     differing = previous.differences(run)
     if differing:
         say(f"{out} is of another {' and '.join(differing)}: every file is tagged anew")
@@ -110,45 +121,39 @@ def counts(plan: Plan) -> dict[str, int]:
     return {name: getattr(plan, name) for name in names}
 
 
-def _read(
-    source: Source,
-    listing: Listing,
-    plan: Plan,
-    bundle: Bundle,
-    store: PartStore,
-    run: RunInfo,
-    options: TagOptions,
-    summary: TagSummary,
-) -> None:
+class Here:
+    """This machine as an engine: see `fftag.work.Engine`."""
+
+    def device(self, name: str) -> torch.device:
+        return choose_devices(name)[0]
+
+    def describe(self, source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
+        return run_info(source, bundle, options)
+
+    def read(self, work: Work) -> None:
+        _read(work)
+
+
+def _read(work: Work) -> None:
     """Reads and scores what is pending and not in a part yet; writes parts."""
-    size = options.batch_size
-    total = -(-len(plan.pending) // size)
-    done = {number for part in store.finished for number in range(part.first, part.stop)}
-    missing = [number for number in range(total) if number not in done]
-    summary.resumed = sum(len(plan.pending[n * size : (n + 1) * size]) for n in done)
-    if done:
-        say(
-            f"going on with an interrupted run: {summary.resumed:,} of "
-            f"{len(plan.pending):,} files are done"
-        )
+    listing, plan, store, run = work.listing, work.plan, work.store, work.run
+    options, summary = work.options, work.summary
+    total, done, missing = work.left()
     if not missing:
         return
-    scorer = scorer_for(bundle, options, len(plan.pending))
+    scorer = scorer_for(work.bundle, options, len(plan.pending))
     copies = Copies(len(run.labels))
     for part in store.finished:
         copies.load(store.read(part))
-    per_part = max(1, options.shard_size // size)
+    per_part = work.batches_per_part
     made: list[pa.Table] = []
-    planned = (
-        (n, entries_of(listing, plan, copies, plan.pending[n * size : (n + 1) * size]))
-        for n in missing
-    )
+    planned = ((n, entries_of(listing, plan, copies, work.pending(n, n + 1))) for n in missing)
     with (
         progress(len(plan.pending), "tagging", "photo", initial=summary.resumed) as bar,
         deferred() as interruption,
         _one_at_a_time(store.write) as write,
     ):
-        decoded = batches(source, planned, scorer.spec, options, batches_held(scorer.device))
+        decoded = batches(work.source, planned, scorer.spec, options, batches_held(scorer))
         for batch, scores in scored(decoded, scorer, copies):
             photos = [_settled(record, plan) for record in batch.photos]
             made.append(rows(photos, scores, run, datetime.now(UTC)))

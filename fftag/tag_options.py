@@ -4,14 +4,19 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
+
 from fftag import __version__
 from fftag.backends import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
 from fftag.bundle import Bundle
 from fftag.compiled import pays
 from fftag.errors import FftagError
-from fftag.predict import choose_device, photos_per_pass
+from fftag.fleet import Fleet
+from fftag.predict import choose_devices, photos_per_pass
 from fftag.progress import say
 from fftag.reader import ReadOptions
+from fftag.replicas import replicas_on
+from fftag.shards import SETTING
 from fftag.sources import Selection
 from fftag.store import RunInfo
 
@@ -21,7 +26,7 @@ class TagOptions(ReadOptions):
     """How to tag.
 
     Attributes:
-        device: see `fftag.predict.choose_device`.
+        device: see `fftag.predict.choose_devices`.
         tier: see `fftag.backends.choose_arithmetic`.
         backend: see there.
         compiled: whether torch's network is compiled first; None where it pays.
@@ -49,16 +54,24 @@ class TagOptions(ReadOptions):
 
 def arithmetic(options: TagOptions) -> Arithmetic:
     """How scores are computed with these options."""
-    return choose_arithmetic(options.tier, options.backend, choose_device(options.device))
+    return choose_arithmetic(options.tier, options.backend, choose_devices(options.device)[0])
 
 
 def scorer_for(bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
-    """A model ready to score so many photos with these options.
+    """A model ready to score so many photos with these options, on each of the devices.
 
     Raises:
         FftagError: the model cannot be used as asked.
     """
-    device, chosen = choose_device(options.device), arithmetic(options)
+    devices = choose_devices(options.device)
+    if len(devices) == 1:
+        return _scorer_on(devices[0], bundle, options, photos)
+    scorers = [_scorer_on(device, bundle, options, photos) for device in devices]
+    return Fleet(scorers, replicas_on(devices[0]))
+
+
+def _scorer_on(device: torch.device, bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
+    chosen = arithmetic(options)
     if chosen.backend != "torch":
         return open_scorer(bundle, chosen, device)
     spec = bundle.config.input
@@ -77,13 +90,15 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
     """What a run with these options says of itself."""
     chosen = arithmetic(options)
     settings = {
-        "device": choose_device(options.device).type,
+        "device": choose_devices(options.device)[0].type,
         **chosen.to_json(),
         "batch_size": options.batch_size,
         "limits": asdict(options.limits),
         "decoder": "full" if options.exact else "scaled",
         "timeout": options.timeout,
     }
+    if options.selection.shard is not None:
+        settings[SETTING] = str(options.selection.shard)
     return info_of(source, bundle, scores_id(bundle, chosen.precision), settings)
 
 

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag.errors import FftagError
-from fftag.listing import unescape
+from fftag.listing import keys_of
 from fftag.merge import ROWS_PER_GROUP
 from fftag.progress import progress
+from fftag.shards import SETTING, Shard
 from fftag.sources import Selection, Source, list_source
 from fftag.tags_findings import EXAMPLES, RULES, Findings, Problem
 from fftag.tags_header import Header, open_tags, read_header
@@ -75,7 +76,12 @@ class Validation:
         return ", ".join(problem.rule for problem in self.problems)
 
 
-def validate(tags: Path, source: Source | None = None, include: tuple[str, ...] = ()) -> Validation:
+def validate(
+    tags: Path,
+    source: Source | None = None,
+    include: tuple[str, ...] = (),
+    ignore: tuple[Path, ...] = (),
+) -> Validation:
     """Checks a tags file against the format, and on request against the folder it tells of.
 
     It reads a few rows at a time. What grows with the file is the listing of the source, and, up to
@@ -85,6 +91,7 @@ def validate(tags: Path, source: Source | None = None, include: tuple[str, ...] 
         tags: the file.
         source: a source whose files must be its images; not looked at where rows cannot be read.
         include: as it was for the run: glob patterns on file names.
+        ignore: files to pass over, should they lie inside the source.
 
     Raises:
         FftagError: it cannot be opened, is Parquet of something else or of a newer format, or the
@@ -100,8 +107,8 @@ def validate(tags: Path, source: Source | None = None, include: tuple[str, ...] 
         if "order" in findings.problems:
             _look_for_duplicates(file, findings)
         if source is not None and "readable" not in findings.problems:
-            own = (tags, tags.with_name(tags.name + ".parts"))
-            listed = list_source(source, Selection(include, own))
+            own = (tags, tags.with_name(tags.name + ".parts"), *ignore)
+            listed = list_source(source, Selection(include, own, _shard_of(header)))
             _compare_with(listed.files, file, header, findings)
         total = file.metadata.num_rows
     if "readable" in findings.problems:
@@ -115,6 +122,11 @@ def validate(tags: Path, source: Source | None = None, include: tuple[str, ...] 
         [rule for rule in RULES if rule in findings.unchecked],
         time.monotonic() - started,
     )
+
+
+def _shard_of(header: Header) -> Shard | None:
+    given = header.run.settings.get(SETTING) if header.run is not None else None
+    return Shard.parse(given) if given is not None else None
 
 
 def _batches(
@@ -166,7 +178,7 @@ def _check_order(before: bytes | None, start: int, rows: Rows, findings: Finding
 
     While the order is kept, an image with two rows has them side by side.
     """
-    paths = _as_bytes(rows["image"])
+    paths = keys_of(rows["image"])
     left = pa.concat_arrays([pa.array([before], pa.binary()), paths.slice(0, len(paths) - 1)])
     findings.add_rows(
         "order",
@@ -179,17 +191,6 @@ def _check_order(before: bytes | None, start: int, rows: Rows, findings: Finding
     findings.add_rows("duplicate_image", same, start, rows, lambda row: "has a row before it")
     last: bytes | None = paths[-1].as_py()
     return last
-
-
-def _as_bytes(images: pa.Array) -> pa.Array:
-    """string [rows] -> binary [rows]: the paths as the file system has them."""
-    if not pc.any(pc.match_substring(images, "\\")).as_py():
-        return images.cast(pa.binary())
-    names = (None if image is None else unescape(image) for image in images.to_pylist())
-    return pa.array(
-        [None if name is None else name.encode("utf-8", "surrogateescape") for name in names],
-        pa.binary(),
-    )
 
 
 def _look_for_duplicates(file: pq.ParquetFile, findings: Findings) -> None:

@@ -178,7 +178,10 @@ class _Worker:
 class Crew:
     """Workers, the slots that they decode into, and the batches on their way."""
 
-    def __init__(self, source: Source, spec: InputSpec, options: ReadOptions, held: int) -> None:
+    def __init__(
+        self, source: Source, spec: InputSpec, options: ReadOptions, held: int = 1
+    ) -> None:
+        """Starts the processes; see `batches`."""
         count = options.workers * SLOTS_PER_WORKER + held
         self.held = held
         self.yielded: deque[int] = deque()
@@ -204,7 +207,7 @@ class Crew:
         os.close(self.memory)
 
     def work(self, plan: Iterator[tuple[int, Sequence[dict[str, Any]]]]) -> Iterator[Batch]:
-        """The batches of the plan, in its order."""
+        """The batches of the plan, in its order; may be called again when they are through."""
         while True:
             while self.free and (planned := next(plan, None)) is not None:
                 number, entries = planned

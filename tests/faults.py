@@ -20,6 +20,7 @@ FAULTS = {  # what a photo's mark does -> the status that its row must get
     "hangs": "timeout",
     "eats_memory": "too_large",
     "crashes_once": "ok",
+    "slow": "ok",
 }
 # Python imports a module of this name at its start. It is for the decoding processes alone.
 SITE = """
@@ -55,6 +56,8 @@ if "fftag.worker" in sys.orig_argv:
         elif fault == "raises":
             sys.stderr = open(os.devnull, "w")
             raise RuntimeError("a decoder with a bug")
+        elif fault == "slow":
+            time.sleep(0.1)
         elif fault == "hangs":
             time.sleep(3600)
         return decode(data, spec, limits, exact)

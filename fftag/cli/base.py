@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,6 +27,25 @@ app.add_typer(review_app, name="review")
 RUNS = Path("runs")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[str, typer.Option(envvar="FFTAG_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
+Devices = Annotated[
+    str,
+    typer.Option(
+        envvar="FFTAG_DEVICE",
+        help="auto, cpu, cuda, cuda:1, mps, several (cuda:0,cuda:1), or all: each CUDA device.",
+    ),
+]
+EngineName = Annotated[
+    Literal["local", "ray"],
+    typer.Option(envvar="FFTAG_ENGINE", help="local: this machine; ray: a cluster (extra ray)."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="Of the cluster's head, as Ray has it; by default that of RAY_ADDRESS."),
+]
+Predictors = Annotated[
+    int | None,
+    typer.Option(min=1, help="On a cluster: by default one for each GPU, or else for each CPU."),
+]
 Workers = Annotated[
     int,
     typer.Option(min=0, envvar="FFTAG_WORKERS", help="Decoding processes; 0 decodes in this one."),
@@ -114,6 +133,19 @@ def model_of(folder: Path | None) -> Any:
         folder = newest_model(RUNS)
         say(f"model: {folder}")
     return load_bundle(folder)
+
+
+def engine_of(
+    context: typer.Context, name: str, address: str | None, predictors: int | None
+) -> Any:
+    """What reads and scores until the command ends; see `fftag.work.Engine`."""
+    if name == "ray":
+        from fftag.cluster import on_ray
+
+        return context.with_resource(on_ray(address, predictors))
+    from fftag.tag import Here
+
+    return Here()
 
 
 def pairs(items: list[str], option: str) -> dict[str, str]:

@@ -12,20 +12,24 @@ from fftag.cli.base import (
     Compiled,
     DatePattern,
     Dates,
-    Device,
+    Devices,
+    EngineName,
     FeedColumn,
     FollowSymlinks,
     Json,
     LabelsBy,
     ListRoot,
     ModelFolder,
+    Predictors,
     Products,
+    RayAddress,
     ShownTaxonomy,
     SkuPattern,
     Tier,
     Workers,
     app,
     emit,
+    engine_of,
     load_options,
     model_of,
 )
@@ -35,6 +39,7 @@ from fftag.machine import cores
 
 @app.command()
 def tag(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
     model: ModelFolder = None,
@@ -46,18 +51,25 @@ def tag(
     dates: Dates = "auto",
     date_pattern: DatePattern = None,
     taxonomy: ShownTaxonomy = None,
-    device: Device = "auto",
+    device: Devices = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
     compiled: Compiled = None,
     batch_size: BatchSize = None,
     workers: Workers = cores(),
+    engine: EngineName = "local",
+    address: RayAddress = None,
+    predictors: Predictors = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
     include: Annotated[
         list[str] | None, typer.Option(help="Only file names like this, such as '*.jpg'.")
     ] = None,
     root: ListRoot = None,
     follow_symlinks: FollowSymlinks = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Only this share of the files, such as 2/8; then `fftag merge` them."),
+    ] = None,
     max_failure_rate: Annotated[
         float, typer.Option(min=0, max=1, help="Publish nothing if a larger share failed.")
     ] = 0.5,
@@ -100,17 +112,23 @@ def tag(
     """
     if products is not None and db is None:
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
+    if engine == "local" and (address or predictors):
+        raise typer.BadParameter("--address and --predictors need --engine ray")
+    if engine != "local" and dry_run:
+        raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
     from fftag.decode import Limits
     from fftag.metrics_file import measured
-    from fftag.predict import choose_device, default_batch_size
+    from fftag.predict import default_batch_size
+    from fftag.shards import Shard
     from fftag.sources import Selection, choose_source
     from fftag.tag import tag as run
     from fftag.tag_options import TagOptions
 
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     own = (out, out.with_name(out.name + ".parts"), db, metrics)
+    machines = engine_of(context, engine, address, predictors)
     options = TagOptions(
-        batch_size=batch_size or default_batch_size(choose_device(device)),
+        batch_size=batch_size or default_batch_size(machines.device(device)),
         workers=workers,
         limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
         timeout=timeout,
@@ -121,7 +139,11 @@ def tag(
         backend=backend,
         compiled=compiled,
         shard_size=shard_size,
-        selection=Selection(tuple(include or ()), tuple(path for path in own if path)),
+        selection=Selection(
+            tuple(include or ()),
+            tuple(path for path in own if path),
+            Shard.parse(shard) if shard else None,
+        ),
         restart=restart,
         force=force,
         retry_failed=retry_failed,
@@ -136,7 +158,7 @@ def tag(
         emit(ahead.to_json(), list(ahead.lines()), json_)
         return
     with measured(metrics) as report:
-        summary = run(chosen, out, model_of(model), options)
+        summary = run(chosen, out, model_of(model), options, machines)
         report(summary)
     content, lines = summary.to_json(), list(summary.lines())
     if db is not None:
@@ -154,7 +176,7 @@ def tag(
 def bench(
     source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
     model: ModelFolder = None,
-    device: Device = "auto",
+    device: Devices = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
     compiled: Compiled = None,
@@ -172,12 +194,12 @@ def bench(
     Example: fftag bench catalog --model runs/cnn
     """
     from fftag.bench import bench as run
-    from fftag.predict import choose_device, default_batch_size
+    from fftag.predict import choose_devices, default_batch_size
     from fftag.sources import choose_source
     from fftag.tag_options import TagOptions
 
     options = TagOptions(
-        batch_size=batch_size or default_batch_size(choose_device(device)),
+        batch_size=batch_size or default_batch_size(choose_devices(device)[0]),
         workers=workers,
         exact=tier == "exact",
         device=device,

@@ -50,7 +50,7 @@ def choose_source(given: str, root: Path | None = None, follow: bool = False) ->
 
 
 def list_source(source: Source, selection: Selection = Selection()) -> Listing:
-    """Lists a source that has to hold something.
+    """Lists a source that has to hold something; the shard asked for may have nothing of it.
 
     Raises:
         FftagError: the source is missing, cannot be read, or holds no file to tag.
@@ -61,4 +61,4 @@ def list_source(source: Source, selection: Selection = Selection()) -> Listing:
         raise FftagError(
             f"no files to tag in {source.name}" + (f" (left out: {seen})" if seen else "")
         )
-    return listing
+    return selection.shard.of(listing) if selection.shard is not None else listing

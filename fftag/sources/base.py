@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fftag.decode import Failure
 from fftag.listing import Listing
+from fftag.shards import Shard
 
 T = TypeVar("T")
 
@@ -32,10 +33,12 @@ class Selection:
         include: glob patterns on the file's name, such as `*.jpg`; none means every file.
         ignore: local files and folders to pass over: what the run itself writes, should it lie
             inside the source.
+        shard: only the files of this one; None means all.
     """
 
     include: tuple[str, ...] = ()
     ignore: tuple[Path, ...] = ()
+    shard: Shard | None = None
 
     def includes(self, name: str) -> bool:
         """Whether a file is listed, by the last part of its path."""

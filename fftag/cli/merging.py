@@ -1,0 +1,38 @@
+"""The command that joins what several machines tagged."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fftag.cli.base import FollowSymlinks, Json, ListRoot, app, emit
+
+
+@app.command()
+def merge(
+    parts: Annotated[
+        list[Path], typer.Argument(help="Tags files that `fftag tag` wrote, such as of shards.")
+    ],
+    out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
+    source: Annotated[
+        str | None, typer.Option(help="See that each file has its row; given as it was there.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="With --source: as it was given to `fftag tag`.")
+    ] = None,
+    root: ListRoot = None,
+    follow_symlinks: FollowSymlinks = False,
+    json_: Json = False,
+) -> None:
+    """Join tags files of parts of a catalogue, such as of all shards, into one.
+
+    Example: fftag merge shard-1.parquet shard-2.parquet --out tags.parquet --source catalog
+    """
+    if source is None and (include or root or follow_symlinks):
+        raise typer.BadParameter("--include, --root and --follow-symlinks need --source")
+    from fftag.merge_tags import merge as run
+    from fftag.sources import choose_source
+
+    chosen = choose_source(source, root, follow_symlinks) if source else None
+    merged = run(parts, out, chosen, tuple(include or ()))
+    emit(merged.to_json(), merged.lines(), json_)

@@ -1,0 +1,256 @@
+"""A Ray cluster as an engine: CPUs decode, predictors score and write parts, this process joins."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fftag.bundle import Bundle
+from fftag.cluster_decode import decode_part
+from fftag.cluster_parts import files_of, ranges
+from fftag.cluster_predict import PartWriter, describe
+from fftag.errors import INTERRUPTED, FftagError
+from fftag.interrupt import deferred
+from fftag.parts import Part
+from fftag.progress import progress, say
+from fftag.reader import ReadOptions
+from fftag.sources import Source
+from fftag.sources.archives import Archives
+from fftag.store import RunInfo
+from fftag.tag_options import TagOptions
+from fftag.work import Work
+
+# Of a core, where predictors compute on CPUs too. Together they leave room for the predictors of
+# machines that are lost: those go to the ones that are left, which still have to decode.
+CPUS_OF_A_PREDICTOR = 0.25
+CPUS_OF_A_DECODER = 0.5
+# Ray reports to nobody, and its own log goes to its files.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+PARTS_WAITING = 2  # of each predictor: one is scored while the next one comes
+
+
+@contextmanager
+def on_ray(address: str | None = None, predictors: int | None = None) -> Iterator["Cluster"]:
+    """A cluster, connected to until the block is left.
+
+    Args:
+        address: of its head, as Ray has it (`auto`, `10.0.0.1:6379`). Without one that of
+            RAY_ADDRESS, else a Ray of this machine alone is started.
+        predictors: how many; by default one for each GPU, or without GPUs for each CPU.
+
+    Raises:
+        FftagError: Ray is not installed, or there is no cluster.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise FftagError("Ray is not installed: pip install 'fftag[ray]'") from error
+    connected = ray.is_initialized()
+    if not connected:
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(
+                address=address,
+                include_dashboard=False if not address else None,
+                log_to_driver=False,  # what a worker prints is no result
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise FftagError(
+                f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS')} ({first}): start "
+                "one with `ray start --head`, or leave out --address"
+            ) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in its place
+    try:
+        yield Cluster(predictors)
+    finally:
+        if not connected:
+            ray.shutdown()
+
+
+class Cluster:
+    """The cluster that this process is connected to: see `fftag.work.Engine`."""
+
+    def __init__(self, predictors: int | None = None) -> None:
+        import ray
+
+        self._resources: dict[str, float] = ray.cluster_resources()
+        # Ray fills one machine after the other, each up to a half of what it has of anything. A
+        # predictor asks for so much memory that this is reached with one for each of its CPUs.
+        self._memory_share = min(
+            int(machine["Resources"].get("memory", 0) // (2 * machine["Resources"]["CPU"]))
+            for machine in ray.nodes()
+            if machine["Alive"] and machine["Resources"].get("CPU")
+        )
+        self._predictors = predictors
+
+    def device(self, name: str) -> torch.device:
+        """See `fftag.work.Engine`.
+
+        Raises:
+            FftagError: devices by number, which Ray gives out itself, or ones that are not there.
+        """
+        gpus = self._resources.get("GPU", 0)
+        if name not in ("auto", "cpu", "cuda", "all"):
+            raise FftagError(f"--device {name}: a cluster takes auto, cpu or cuda")
+        if name in ("cuda", "all") and not gpus:
+            raise FftagError("the cluster has no GPU that Ray knows of: take --device cpu")
+        return torch.device("cuda" if gpus and name != "cpu" else "cpu")
+
+    def describe(self, source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
+        """See `fftag.work.Engine`; a machine that will score is asked."""
+        import ray
+
+        task = ray.remote(describe).options(**self._needs(options))
+        model = bundle.path.absolute()
+        run: RunInfo = _answer(lambda: ray.get(task.remote(source, model, self._there(options))))
+        if run.model_id != bundle.model_id:
+            raise FftagError(f"the cluster has another model under {model} than this machine")
+        return run
+
+    def read(self, work: Work) -> None:
+        """See `fftag.work.Engine`."""
+        _, _, missing = work.left()
+        if not missing:
+            return
+        parts = [files_of(work, *place) for place in ranges(missing, work.batches_per_part)]
+        total = len(work.plan.pending)
+        with (
+            progress(total, "tagging", "photo", initial=work.summary.resumed) as bar,
+            deferred() as interruption,
+            closing(iter(self._written(work, parts).iter_rows())) as written,
+        ):
+            del parts  # Ray holds them now
+            while (row := _answer(lambda: next(written, None))) is not None:
+                work.store.finished.append(Part(row["first"], row["stop"], row["digest"]))
+                work.summary.recognised += row["recognised"]
+                bar.update(row["photos"])
+                if interruption.asked and bar.n < total:
+                    raise FftagError(
+                        f"interrupted: {bar.n:,} of {total:,} files are done and kept; the same "
+                        "command goes on",
+                        INTERRUPTED,
+                    )
+
+    def _written(self, work: Work, parts: list[Any]) -> Any:
+        """The data set of what became of each part; nothing is done before it is iterated over."""
+        import ray.data as data
+
+        context = data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.raise_original_map_exception = True  # wrapped, it would come as text only
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        options = self._there(work.options)
+        predictors = min(len(parts), self._predictor_count(options))
+        on_cpu = options.device == "cpu"
+        decode: Any = decode_part
+        return (
+            data.from_arrow(parts)
+            .map_batches(
+                decode,
+                batch_size=1,
+                batch_format="pyarrow",
+                fn_kwargs={
+                    "source": absolute(work.source),
+                    "spec": work.bundle.config.input,
+                    "options": _reading(options),
+                },
+                num_cpus=CPUS_OF_A_DECODER if on_cpu else 1,
+            )
+            .map_batches(
+                PartWriter,
+                batch_size=1,
+                batch_format="pyarrow",
+                fn_constructor_kwargs={
+                    "model": work.bundle.path.absolute(),
+                    "out": work.store.out.absolute(),
+                    "run": work.run,
+                    "options": options,
+                    "photos": len(work.plan.pending) // predictors,
+                },
+                compute=data.ActorPoolStrategy(
+                    size=predictors, max_tasks_in_flight_per_actor=PARTS_WAITING
+                ),
+                **self._needs(options),
+            )
+        )
+
+    def _there(self, options: TagOptions) -> TagOptions:
+        """The options as they are for each process of the cluster."""
+        device = self.device(options.device).type
+        return replace(options, device=device, workers=min(1, options.workers))
+
+    def _needs(self, options: TagOptions) -> dict[str, Any]:
+        """What a predictor takes of a machine."""
+        if self.device(options.device).type == "cpu":
+            return {"num_cpus": CPUS_OF_A_PREDICTOR, "memory": self._memory_share}
+        return {"num_gpus": 1, "num_cpus": 0}
+
+    def _predictor_count(self, options: TagOptions) -> int:
+        kind = "CPU" if options.device == "cpu" else "GPU"
+        most = max(1, int(self._resources.get(kind, 0)))
+        if self._predictors is not None and self._predictors > most:
+            raise FftagError(
+                f"{self._predictors} predictors would leave nothing to decode with: --predictors "
+                f"takes at most {most}, as many as the cluster has {kind}s"
+            )
+        return self._predictors or most
+
+
+def absolute(source: Source) -> Source:
+    """The same source, by paths that do not depend on a process's folder."""
+    if isinstance(source, Archives):
+        return Archives(os.path.abspath(source.given))  # noqa: PTH100 (it may be a pattern)
+    here: Any = source
+    paths = {one.name: getattr(here, one.name) for one in fields(here)}
+    changed = {name: path.absolute() for name, path in paths.items() if isinstance(path, Path)}
+    moved: Source = replace(here, **changed)
+    return moved
+
+
+def _reading(options: TagOptions) -> ReadOptions:
+    """Only how files are read: a process that decodes has no need of torch."""
+    return ReadOptions(**{one.name: getattr(options, one.name) for one in fields(ReadOptions)})
+
+
+def _answer(ask: Any) -> Any:
+    """What the cluster answers.
+
+    Raises:
+        FftagError: one of its processes did, or the cluster failed.
+    """
+    from ray.exceptions import RayError
+
+    try:
+        return ask()
+    except FftagError:
+        raise
+    except Exception as error:
+        # Ray wraps what its processes raise in several ways.
+        chain: BaseException | None = error
+        while chain is not None:
+            for found in (chain, getattr(chain, "cause", None)):
+                if isinstance(found, FftagError):
+                    raise found from error
+            chain = chain.__cause__ or chain.__context__
+        if not isinstance(error, RayError):
+            raise
+        say(str(error))
+        cause = getattr(error, "cause", None) or error
+        first = next(iter(str(cause).strip().splitlines()), "")
+        raise FftagError(
+            f"the cluster failed ({type(cause).__name__}: {first}): finished parts are kept, and "
+            "the same command goes on"
+        ) from error

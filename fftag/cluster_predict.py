@@ -1,0 +1,86 @@
+"""A part's pixels -> scores -> its part file, in an actor of a cluster."""
+
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from fftag.bundle import Bundle, load_bundle
+from fftag.cluster_parts import WRITTEN, batches_of
+from fftag.copies import Copies
+from fftag.errors import FftagError
+from fftag.fleet import Fleet
+from fftag.parts import PartStore
+from fftag.replicas import scored
+from fftag.store import RunInfo, rows
+from fftag.tag_options import TagOptions, run_info, scorer_for
+
+ALIKE = ("device", "backend", "precision")
+
+
+def describe(source: str, model: Path, options: TagOptions) -> RunInfo:
+    """What a run says of itself that is computed on a machine like this one."""
+    return run_info(source, load_bundle(model), options)
+
+
+class PartWriter:
+    """Scores parts and writes them; see `fftag.parts`."""
+
+    def __init__(
+        self, model: Path, out: Path, run: RunInfo, options: TagOptions, photos: int
+    ) -> None:
+        """Loads the model.
+
+        Args:
+            model: its folder.
+            out: where the finished tags file goes; parts lie beside it.
+            run: what the rows say of the run.
+            options: how; on a CPU, one core is this actor's.
+            photos: about how many it will score.
+
+        Raises:
+            FftagError: the model here, or what computes it, is not the run's.
+        """
+        bundle = load_bundle(model)
+        _check_alike(bundle, run, options)
+        scorer = scorer_for(bundle, options, photos)
+        self.scorer = Fleet([scorer], 1) if scorer.device.type == "cpu" else scorer
+        self.store = PartStore(out, run.run_id, {})
+        self.run = run
+        self.batch_size = options.batch_size
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """One row of `fftag.cluster_parts.DECODED` -> one of `WRITTEN`.
+
+        Raises:
+            FftagError: the run is over, the part cannot be written, or a score is not finite.
+        """
+        copies = Copies(len(self.run.labels))
+        found = [
+            (rows(batch.photos, scores, self.run, datetime.now(UTC)), batch.photos)
+            for batch, scores in scored(
+                batches_of(table, self.scorer.spec, self.batch_size), self.scorer, copies
+            )
+        ]
+        self.store.join()
+        first, stop = table["first"][0].as_py(), table["stop"][0].as_py()
+        self.store.write(first, stop, pa.concat_tables([made for made, _ in found]))
+        photos = [photo for _, some in found for photo in some]
+        known = sum(photo["known"] for photo in photos)
+        written = [first, stop, self.store.finished.pop().digest, len(photos), known]
+        return pa.Table.from_arrays([pa.array([value]) for value in written], schema=WRITTEN)
+
+
+def _check_alike(bundle: Bundle, run: RunInfo, options: TagOptions) -> None:
+    here = replace(run_info(run.source, bundle, options), run_id=run.run_id)
+    differing = [name for name in ALIKE if here.settings[name] != run.settings[name]]
+    if here.model_id != run.model_id:
+        differing.append("model")
+    if differing:
+        raise FftagError(
+            f"{socket.gethostname()} has another {' and '.join(differing)} than the run: give all "
+            "machines the same model folder and the same kind of device, or add --tier exact "
+            "--backend torch"
+        )
