@@ -13,6 +13,7 @@ from fftag.errors import FftagError
 from fftag.models import fused
 from fftag.predict import Predictions, Predictor, rounded
 from fftag.quantized import load_quantized
+from fftag.screen import Screen
 
 TIERS = ("exact", "fast", "int8")
 BACKENDS = ("auto", "torch", "openvino")
@@ -31,6 +32,21 @@ class Scorer(Protocol):
 
     def __call__(self, photos: np.ndarray) -> Predictions:
         """Scores a batch of uint8 [batch, height, width, 3]; threads may call at the same time."""
+
+
+class Screened:
+    """A scorer, and the screen's score of each photo from the same forward pass."""
+
+    def __init__(self, scorer: Scorer, screen: Screen) -> None:
+        self.device = scorer.device
+        self.spec = scorer.spec
+        self._scorer = scorer
+        self._screen = screen
+
+    def __call__(self, photos: np.ndarray) -> Predictions:
+        """See `Scorer`."""
+        found = self._scorer(photos)
+        return found._replace(apparel=self._screen.scores(found.embeddings, found.logits))
 
 
 @dataclass(frozen=True)
@@ -89,7 +105,7 @@ def open_scorer(
     device: torch.device,
     compile_for: int | None = None,
 ) -> Scorer:
-    """A model ready to score photos.
+    """A model ready to score photos, and to screen them where its folder has a screen.
 
     Args:
         bundle: the model.
@@ -101,6 +117,13 @@ def open_scorer(
         FftagError: the weights do not fit the config, the network cannot be converted, the
             model has not been quantised, or the network cannot be compiled.
     """
+    scorer = _open_scorer(bundle, arithmetic, device, compile_for)
+    return scorer if bundle.screen is None else Screened(scorer, bundle.screen)
+
+
+def _open_scorer(
+    bundle: Bundle, arithmetic: Arithmetic, device: torch.device, compile_for: int | None
+) -> Scorer:
     spec = bundle.config.input
     if arithmetic.backend == "torch":
         model = rounded(fused(bundle.build()), arithmetic.precision)

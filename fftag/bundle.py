@@ -18,6 +18,8 @@ from fftag.atomic import replacing, write_text
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
+from fftag.screen import FILE as SCREEN
+from fftag.screen import Screen, load_screen
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -141,13 +143,15 @@ class Bundle:
 
     Attributes:
         path: the folder.
-        model_id: SHA-256 over weights and config.
+        model_id: SHA-256 over weights, config and, where there is one, the apparel screen.
         config: what `config.json` says.
+        screen: tells apparel from all else; None where the folder has none.
     """
 
     path: Path
     model_id: str
     config: ModelConfig
+    screen: Screen | None = None
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -156,7 +160,8 @@ class Bundle:
 
     @property
     def scores_id(self) -> str:
-        """SHA-256 of what scores depend on: weights, network and input, without the thresholds."""
+        """SHA-256 of what scores depend on: weights, network and input, without thresholds and
+        screen."""
         config = self.config
         parts = [config.architecture, config.labels.names, asdict(config.input), config.norm_eps]
         return hashlib.sha256(
@@ -192,15 +197,32 @@ class Bundle:
         return model.eval()
 
 
-def save_bundle(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Bundle:
-    """Writes weights, config and their digests; returns the folder as it would be loaded."""
+def save_bundle(
+    path: Path, config: ModelConfig, state: dict[str, Tensor], screen: Screen | None = None
+) -> Bundle:
+    """Writes weights, config, screen and their digests; returns the folder as it is loaded."""
     path.mkdir(parents=True, exist_ok=True)
     with replacing(path / WEIGHTS) as temporary:
         save_file({key: value.cpu().contiguous() for key, value in state.items()}, temporary)
     write_text(path / CONFIG, json.dumps(config.to_json(), indent=1, ensure_ascii=False) + "\n")
-    sums = [digest_line(path / name) for name in (CONFIG, WEIGHTS)]
-    write_text(path / DIGESTS, "".join(sums))
+    _write_digests(path, with_screen=False)
+    return load_bundle(path) if screen is None else save_screen(path, screen)
+
+
+def save_screen(path: Path, screen: Screen) -> Bundle:
+    """Gives a model folder a screen, in the place of any before; returns the folder, loaded.
+
+    Only the digests make the file a part of the model: cut short, there is none.
+    """
+    _write_digests(path, with_screen=False)
+    screen.save(path / SCREEN)
+    _write_digests(path, with_screen=True)
     return load_bundle(path)
+
+
+def _write_digests(path: Path, with_screen: bool) -> None:
+    names = [CONFIG, WEIGHTS, *([SCREEN] if with_screen else [])]
+    write_text(path / DIGESTS, "".join(digest_line(path / name) for name in names))
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -219,7 +241,12 @@ def load_bundle(path: Path) -> Bundle:
         if (path / name).stat().st_size > LARGEST_TEXT:
             raise FftagError(f"{path / name} is larger than any that `fftag train` writes")
     sums = (path / DIGESTS).read_text(encoding="utf-8", errors="replace")
-    for name in (CONFIG, WEIGHTS):
+    screened = f"  {SCREEN}\n" in sums
+    if screened and not (path / SCREEN).is_file():
+        raise FftagError(
+            f"{path} has lost its {SCREEN}: copy the model folder again from where it came"
+        )
+    for name in (CONFIG, WEIGHTS, *([SCREEN] if screened else [])):
         if digest_line(path / name) not in sums:
             raise FftagError(
                 f"{path / name} is not the file that was saved: its digest is not the one in "
@@ -232,7 +259,8 @@ def load_bundle(path: Path) -> Bundle:
         config = _checked(ModelConfig.from_json(content))
     except (ValueError, KeyError, TypeError) as error:
         raise FftagError(f"{path / CONFIG} is no model config ({error!r})") from error
-    return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config)
+    screen = load_screen(path / SCREEN, _features(path / WEIGHTS)) if screened else None
+    return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config, screen)
 
 
 def newest_model(runs: Path) -> Path:
@@ -251,6 +279,18 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor in a safetensors file, from its header."""
     with safe_open(file, "pt") as tensors:
         return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+
+
+def _features(file: Path) -> int:
+    """How many features the embeddings of a model have, by the weights of its head.
+
+    Raises:
+        FftagError: it is no safetensors file, or of no model.
+    """
+    try:
+        return _shapes(file)["head.weight"][1]
+    except (SafetensorError, KeyError, IndexError) as error:
+        raise FftagError(f"{file} holds no weights of a model: {error}") from error
 
 
 def _checked(config: ModelConfig) -> ModelConfig:

@@ -30,6 +30,7 @@ RECORD = pa.struct(
         ("taken_at", pa.timestamp("us")),
         ("content_sha256", pa.string()),
         ("known", pa.bool_()),
+        ("apparel_score", pa.float32()),
     ]
 )
 PLACE = [pa.field("first", pa.int64()), pa.field("stop", pa.int64())]

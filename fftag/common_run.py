@@ -60,6 +60,7 @@ def _differences(one: RunInfo, two: RunInfo) -> list[str]:
         "format version": one.format_version == two.format_version,
         "label set": one.labels == two.labels,
         "thresholds": one.thresholds == two.thresholds,
+        "apparel screen": one.screen == two.screen,
     }
     # The id of a model covers labels and thresholds: it tells of itself only where these agree.
     same["model"] = one.scores_id == two.scores_id and (

@@ -10,7 +10,7 @@ from fftag.store import SAME_AS
 
 BYTES_HELD = 256 * 2**20
 BYTES_BESIDE_SCORES = 600  # of one photo: its digest, its facts, its place in two dictionaries
-FACTS = ("width", "height", "format", "taken_at", "error")
+FACTS = ("width", "height", "format", "taken_at", "error", "apparel_score")
 
 
 class Copies:

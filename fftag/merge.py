@@ -11,7 +11,7 @@ from fftag.listing import Listing
 from fftag.parts import PartStore
 from fftag.plan import NONE, Plan
 from fftag.previous import Previous, Rows
-from fftag.store import SAME_AS, RunInfo, part_schema, tags_of, tags_schema
+from fftag.store import SAME_AS, RunInfo, is_apparel_of, part_schema, tags_of, tags_schema
 
 ROWS_PER_GROUP = 122_880  # DuckDB scans row groups in parallel, and its own are this large
 
@@ -121,7 +121,7 @@ def _taken_over(
 
 
 def _decided(rows: pa.Table, run: RunInfo) -> pa.Table:
-    """Rows with their tags decided anew from their scores, as of the model of `run`."""
+    """Rows with tags and verdicts decided anew from their scores, as of the model of `run`."""
     scores = _one(rows["scores"])
     failed = np.asarray(scores.is_null().to_numpy(zero_copy_only=False))
     matrix = np.zeros((len(scores), len(run.labels)), np.float32)
@@ -130,6 +130,13 @@ def _decided(rows: pa.Table, run: RunInfo) -> pa.Table:
     names = rows.schema.names
     tags = tags_of(matrix, run, failed)
     rows = rows.set_column(names.index("tags"), rows.schema.field("tags"), tags)
+    apparel = _one(rows["apparel_score"])
+    if run.screen is None:
+        apparel = pa.nulls(len(apparel), pa.float32())
+    for name, column in (
+        ("apparel_score", apparel), ("is_apparel", is_apparel_of(apparel, run))
+    ):  # fmt: skip
+        rows = rows.set_column(names.index(name), rows.schema.field(name), column)
     model = pa.array([run.model_id] * rows.num_rows, pa.string())
     return rows.set_column(names.index("model_id"), rows.schema.field("model_id"), model)
 

@@ -1,6 +1,7 @@
 """Batches of pixels -> scores and embeddings, on the device at hand."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -26,11 +27,25 @@ class Predictions(NamedTuple):
         scores: float32 [batch, labels], each in 0..1.
         embeddings: float32 [batch, features].
         logits: float32 [batch, labels].
+        apparel: float32 [batch], the screen's score; None where the model has no screen.
     """
 
     scores: np.ndarray
     embeddings: np.ndarray
     logits: np.ndarray
+    apparel: np.ndarray | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
+        """Those of several batches, as one."""
+        columns = zip(*parts, strict=True)
+        joined: list[Any] = [None if one[0] is None else np.concatenate(one) for one in columns]
+        return cls(*joined)
+
+    def chosen(self, photos: np.ndarray) -> "Predictions":
+        """Those of some photos, by their places or by bool [batch]."""
+        chosen: list[Any] = [None if one is None else one[photos] for one in self]
+        return type(self)(*chosen)
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -51,6 +51,9 @@ class Previous:
             found.append("format version")
         if self.run.get("scores_id") != run.scores_id:
             found.append("model")
+        # Embeddings are not stored: what another screen says, only a second pass can tell.
+        if run.screen and (self.run.get("screen") or {}).get("id") != run.screen["id"]:
+            found.append("apparel screen")
         there = self.run.get("settings", {})
         found += [name for name in SAME_SETTINGS if there.get(name) != run.settings.get(name)]
         return found
@@ -72,7 +75,7 @@ class Previous:
             )
 
     def tags_differ(self, run: RunInfo) -> bool:
-        """Whether tags have to be decided anew, from the scores that are there."""
+        """Whether tags and verdicts have to be decided anew, from the scores that are there."""
         return bool(
             self.run.get("thresholds") != list(run.thresholds)
             or self.run.get("model_id") != run.model_id

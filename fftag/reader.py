@@ -50,8 +50,9 @@ def read_photo(
 
     Returns:
         The photo's record: `image`, `status`, `error`, `width`, `height`, `format`, `file_size`,
-        `modified_at`, `taken_at`, `content_sha256`, `known` (whether it is one of those). And its
-        pixels, or None where it failed or is known.
+        `modified_at`, `taken_at`, `content_sha256`, `known` (whether it is one of those),
+        `apparel_score` (None until it is scored). And its pixels, or None where it failed or is
+        known.
     """
     record = blank_record(entry)
     content = reader.read(entry, limits.file_bytes)
@@ -84,6 +85,7 @@ def blank_record(entry: dict[str, Any]) -> dict[str, Any]:
         "taken_at": None,
         "content_sha256": None,
         "known": False,
+        "apparel_score": None,
     }
 
 

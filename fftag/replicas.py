@@ -13,6 +13,7 @@ from fftag.backends import Scorer
 from fftag.copies import Copies
 from fftag.fleet import Fleet
 from fftag.machine import cores
+from fftag.predict import Predictions
 from fftag.workers import Batch
 
 ON_AN_ACCELERATOR = 2  # one batch is computed while the next is copied
@@ -53,13 +54,14 @@ def scored(
 
     Yields:
         Each batch, and the scores of its photos: float32 [photos, labels]; zero for those that
-        failed, and for those that are known from the run before.
+        failed, and for those that are known from the run before. With a screen, the records of
+        photos that were scored have their `apparel_score`.
 
     Raises:
         FftagError: the scores are not finite.
     """
     count = replica_count(scorer)
-    pending: deque[tuple[Batch, list[int], Future[np.ndarray]]] = deque()
+    pending: deque[tuple[Batch, list[int], Future[Predictions | None]]] = deque()
     with (
         one_thread_each(scorer.device),
         ThreadPoolExecutor(
@@ -73,7 +75,7 @@ def scored(
                     for place, photo in enumerate(batch.photos)
                     if _has_pixels(photo) and copies.is_first(photo)
                 ]
-                pending.append((batch, wanted, pool.submit(_scores, scorer, batch, wanted)))
+                pending.append((batch, wanted, pool.submit(_predictions, scorer, batch, wanted)))
                 if len(pending) > count + WAITING - 1:
                     yield _settled(*pending.popleft(), copies)
             while pending:
@@ -87,21 +89,25 @@ def _has_pixels(photo: dict[str, Any]) -> bool:
     return photo["status"] == "ok" and not photo["known"]
 
 
-def _scores(scorer: Scorer, batch: Batch, wanted: list[int]) -> np.ndarray:
-    """float32 [wanted, labels]"""
+def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions | None:
+    """Of the photos wanted; None where none is."""
     if not wanted:
-        return np.empty((0, 0), np.float32)
+        return None
     everything = len(wanted) == len(batch.pixels)
-    return scorer(batch.pixels if everything else batch.pixels[wanted]).scores
+    return scorer(batch.pixels if everything else batch.pixels[wanted])
 
 
 def _settled(
-    batch: Batch, wanted: list[int], future: Future[np.ndarray], copies: Copies
+    batch: Batch, wanted: list[int], future: Future[Predictions | None], copies: Copies
 ) -> tuple[Batch, np.ndarray]:
     scores = np.zeros((len(batch.photos), copies.labels), np.float32)
-    for place, found in zip(wanted, future.result(), strict=True):
-        scores[place] = found
-        copies.keep(batch.photos[place], found)
+    found = future.result()
+    for number, place in enumerate(wanted):
+        assert found is not None
+        scores[place] = found.scores[number]
+        if found.apparel is not None:
+            batch.photos[place]["apparel_score"] = float(found.apparel[number])
+        copies.keep(batch.photos[place], found.scores[number])
     for place in set(range(len(batch.photos))).difference(wanted):
         photo = batch.photos[place]
         if photo["status"] == "ok" and (kept := copies.take(photo)) is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"fftag"
@@ -45,6 +46,9 @@ class RunInfo:
         validation: per label, counts on the validation split at that threshold:
             `{"tp": int, "fp": int, "fn": int, "tn": int}`; None where the model has none.
         settings: what else changes results (precision, input size, ...).
+        screen: of the apparel screen: `id` (SHA-256 of what its scores depend on), `method`, and
+            the scores `reject` and `review`, below which a photo is turned down and to be looked
+            at; None where the model has none.
         format_version: of the tags format.
     """
 
@@ -58,6 +62,7 @@ class RunInfo:
     thresholds: Sequence[float]
     validation: Sequence[dict[str, int]] | None
     settings: dict[str, Any]
+    screen: dict[str, Any] | None = None
     format_version: int = FORMAT_VERSION
 
     @cached_property
@@ -103,7 +108,8 @@ def rows(
 
     Args:
         photos: per photo the columns `image`, `status`, `error`, `width`, `height`, `format`,
-            `file_size`, `modified_at`, `taken_at`, `content_sha256` and `same_as`.
+            `file_size`, `modified_at`, `taken_at`, `content_sha256` and `same_as`; and, of a
+            model with a screen, `apparel_score`.
         scores: float32 [photos, labels]; ignored where the status is not `ok`, and where
             `same_as` is there.
         run: what made them.
@@ -122,6 +128,9 @@ def rows(
     columns["scores"] = pa.FixedSizeListArray.from_arrays(
         pa.array(scores.ravel(), pa.float32()), len(run.labels), mask=pa.array(failed)
     )
+    if run.screen is not None:
+        given = [photo.get("apparel_score") for photo in photos]
+        columns["is_apparel"] = is_apparel_of(pa.array(given, pa.float32()), run)
     columns["model_id"] = [run.model_id] * len(photos)
     columns["tagged_at"] = [tagged_at] * len(photos)
     arrays = [
@@ -136,6 +145,13 @@ def _as_array(values: Any, kind: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
     return pa.array(values, kind)
+
+
+def is_apparel_of(scores: pa.Array, run: RunInfo) -> pa.Array:
+    """The screen's verdict of each photo: bool, null where the float32 score is null."""
+    if run.screen is None:
+        return pa.nulls(len(scores), pa.bool_())
+    return pc.greater_equal(scores, pa.scalar(run.screen["reject"], pa.float32()))
 
 
 def tags_of(scores: np.ndarray, run: RunInfo, failed: np.ndarray) -> pa.ListArray:

@@ -69,6 +69,7 @@ def tag(
         run = engine.describe(source.name, bundle, options)
         previous, plan = make_plan(listing, out, run, options)
         summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
+        summary.screen = run.screen
         store = PartStore(out, run.run_id, _identity(listing, previous, run, options))
         store.take_up(options.restart, published_run(out))
         run = replace(run, run_id=store.run_id)
@@ -252,10 +253,11 @@ def retag(tags: Path, bundle: Bundle) -> int:
     settings = previous.run["settings"]
     scores = scores_id(bundle, settings["precision"])
     run = info_of(previous.run["source"], bundle, scores, settings)
-    if previous.differences(run):
+    differing = previous.differences(run)
+    if differing:
         raise FftagError(
-            f"the scores in {tags} are not those of {bundle.path}: run `fftag tag` with it, which "
-            "reads the photos"
+            f"the scores in {tags} are not those of {bundle.path} (another "
+            f"{' and '.join(differing)}): run `fftag tag` with it, which reads the photos"
         )
     with (
         locked(tags),

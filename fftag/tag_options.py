@@ -116,4 +116,5 @@ def info_of(source: str, bundle: Bundle, scores: str, settings: dict[str, Any]) 
         thresholds=config.thresholds,
         validation=config.validation,
         settings=settings,
+        screen=bundle.screen.to_json() if bundle.screen else None,
     )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fftag.errors import DONE, SOME_FILES_FAILED
+from fftag.screen import VERDICTS
 
 
 @dataclass
@@ -26,6 +27,8 @@ class TagSummary:
         resumed: files that an earlier, interrupted process had already done.
         seconds: spent on the rest.
         left_out: seen but not listed, by reason.
+        screen: see `fftag.store.RunInfo`.
+        verdicts: photos by what the screen says of them: `accept`, `review` or `reject`.
     """
 
     files: int
@@ -38,6 +41,8 @@ class TagSummary:
     statuses: Counter[str] = field(default_factory=Counter)
     tags: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    screen: dict[str, Any] | None = None
+    verdicts: Counter[str] = field(default_factory=Counter)
 
     def add(self, table: pa.Table) -> int:
         """Counts some rows of the result; returns how many of them failed."""
@@ -45,6 +50,13 @@ class TagSummary:
         for counter, values in ((self.statuses, table["status"]), (self.tags, labels)):
             for pair in pc.value_counts(values).to_pylist():
                 counter[pair["values"]] += pair["counts"]
+        if self.screen is not None:
+            scores, passed = table["apparel_score"], pc.sum(table["is_apparel"]).as_py() or 0
+            least = pa.scalar(self.screen["review"], pa.float32())
+            accepted = pc.sum(pc.greater_equal(scores, least)).as_py() or 0
+            self.verdicts["accept"] += accepted
+            self.verdicts["review"] += passed - accepted
+            self.verdicts["reject"] += len(scores) - scores.null_count - passed
         return int(table["tags"].null_count)
 
     def failures(self) -> str:
@@ -83,6 +95,7 @@ class TagSummary:
             "resumed": self.resumed,
             "seconds": round(self.seconds, 3),
             "files_per_second": round(self.rate, 2),
+            "screen": dict(self.verdicts) if self.screen else None,
             "tags": dict(self.tags.most_common()),
             "model_id": self.model_id,
         }
@@ -100,5 +113,11 @@ class TagSummary:
         if self.recognised:
             yield f"  known    {self.recognised:,} by their content, and not decoded"
         yield f"  rate     {self.rate:,.1f} files/s ({self.read:,} in {self.seconds:,.1f} s)"
+        if self.screen:
+            accept, review, reject = (self.verdicts[one] for one in VERDICTS)
+            yield (
+                f"  apparel  {accept:,}; {review:,} more are to be looked at; {reject:,} show none "
+                "and are not counted in reports"
+            )
         top = ", ".join(f"{label} {count:,}" for label, count in self.tags.most_common(8))
         yield f"  top tags {top or 'none'}"

@@ -24,6 +24,8 @@ RULES = {
     "tags_null": "tags are null exactly where the row failed",
     "tags_value": "tags are the labels at or above their threshold, best first",
     "apparel": "is_apparel and apparel_score are given or null together",
+    "apparel_verdict": "both are given for every ok row where the model has a screen, else for "
+    "none, and is_apparel tells which scores reach its threshold",
     "dimensions": "width and height are positive, and null exactly where the row failed",
     "format": "format is a documented one, and null exactly where the row failed",
     "file_size": "file_size is never null or negative, nor zero where the status is ok",

@@ -83,7 +83,8 @@ def read_header(path: Path, schema: pa.Schema) -> Header:
             f"{path} has format version {version}, of a newer fftag: upgrade fftag to validate it"
         )
     wrong = wrong or list(_wrong_metadata(content))
-    run = None if wrong else RunInfo(**{one.name: content[one.name] for one in fields(RunInfo)})
+    given = {one.name: content[one.name] for one in fields(RunInfo) if one.name in content}
+    run = None if wrong else RunInfo(**given)
     documented = tags_schema(run or _like(schema))
     sound = {one.name for one in documented if one.name in schema.names}
     sound = {one for one in sound if schema.names.count(one) == 1}
@@ -156,6 +157,16 @@ def _counts(value: Any) -> bool:
     )
 
 
+def _screen(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and set(value) == {"id", "method", "reject", "review"}
+        and all(_text(value[key]) for key in ("id", "method"))
+        and all(_number(value[key]) for key in ("reject", "review"))
+        and 0 <= value["reject"] <= value["review"] <= 1
+    )
+
+
 def _list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(check(one) for one in value)
 
@@ -178,13 +189,17 @@ EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: value is None or _list_of(_counts)(value),
     ),
     "settings": ("an object", lambda value: isinstance(value, dict)),
+    "screen": ("null, or an object of id, method, reject and review", _screen),
 }
+LATER = {"screen"}  # keys that the first files of this format version do not have
 
 
 def _wrong_metadata(content: dict[str, Any]) -> Iterator[str]:
     sound = set()
     for key, (what, holds) in EXPECTED.items():
         if key not in content:
+            if key in LATER:
+                continue
             yield f"{key} is missing"
         elif not holds(content[key]):
             yield f"{key} is not {what}: {json.dumps(content[key], ensure_ascii=False)[:80]}"

@@ -184,6 +184,26 @@ def _apparel(rows: Rows) -> Iterator[Broken]:
     yield wrong, lambda row: f"apparel_score is {rows['apparel_score'][row].as_py()}"
 
 
+def _apparel_verdict(rows: Rows) -> Iterator[Broken]:
+    assert rows.run is not None
+    absent = rows.null("apparel_score")
+    if rows.run.screen is None:
+        given = ~absent & ~rows.null("is_apparel") & rows.ok
+        yield given, lambda row: "a verdict is given, and the model has no screen"
+        return
+    yield absent & rows.ok, lambda row: "apparel_score is null in a row that is ok"
+    score = rows["apparel_score"].to_numpy(zero_copy_only=False)
+    passed, least = is_true(rows["is_apparel"]), np.float32(rows.run.screen["reject"])
+    wrong = ~absent & ~rows.null("is_apparel") & (passed != (score >= least))
+    yield (
+        wrong,
+        lambda row: (
+            f"is_apparel is {bool(passed[row])} at apparel_score {score[row]:.6g}, "
+            f"and the threshold is {least:.6g}"
+        ),
+    )
+
+
 def _positive(column: str, rows: Rows) -> Iterator[Broken]:
     wrong = is_true(pc.less(rows[column], 1))
     yield wrong, lambda row: f"{column} is {rows[column][row].as_py()} pixels"
@@ -241,6 +261,12 @@ def _rules() -> Iterator[Rule]:
     yield Rule("scores_value", ("scores",), _scores_value)
     yield Rule("tags_value", ("tags", "scores"), _tags_value, needs_run=True)
     yield Rule("apparel", ("is_apparel", "apparel_score", "status"), _apparel)
+    yield Rule(
+        "apparel_verdict",
+        ("is_apparel", "apparel_score", "status"),
+        _apparel_verdict,
+        needs_run=True,
+    )
     for column in ("width", "height"):
         yield Rule("dimensions", (column,), partial(_positive, column))
     yield Rule("format", ("format",), _format)

@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fftag.app.screening import Screening, open_screening
 from fftag.app.thumbnails import LARGE, READ, SPEC, as_jpeg
 from fftag.app.uploads import Upload, laid_down
 from fftag.backends import Scorer, choose_arithmetic, open_scorer
@@ -70,7 +69,6 @@ class Tagger:
         self.scorer: Scorer = open_scorer(
             bundle, choose_arithmetic("exact", "auto", device), device
         )
-        self.screening: Screening | None = open_screening(bundle)
         self._decode = Decoders(Folder(spool), bundle.config.input, READ_EXACTLY)
         self._picture = Decoders(Folder(spool), SPEC, READ)
 
@@ -92,8 +90,10 @@ class Tagger:
         if good:
             found = self.scorer(np.stack(list(good.values())))
             scores = dict(zip(good, found.scores, strict=True))
-            if self.screening is not None:
-                screened = dict(zip(good, self.screening(found), strict=True))
+            screen = self.bundle.screen
+            if screen is not None and found.apparel is not None:
+                verdicts = screen.verdicts(found.apparel)
+                screened = dict(zip(good, zip(found.apparel, verdicts, strict=True), strict=True))
         return [
             Scored(
                 name=photo.name,
@@ -103,7 +103,7 @@ class Tagger:
                 height=record["height"],
                 scores=scores.get(at),
                 jpeg=None if pixels is None else as_jpeg(pixels, LARGE),
-                apparel=screened[at][0] if at in screened else None,
+                apparel=float(screened[at][0]) if at in screened else None,
                 verdict=screened[at][1] if at in screened else None,
             )
             for at, (photo, (record, _), (_, pixels)) in enumerate(

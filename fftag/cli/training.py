@@ -10,6 +10,8 @@ from fftag.cli.base import Device, Json, Tier, Workers, app, emit, pairs
 from fftag.machine import cores
 from fftag.progress import say
 
+NonApparel = Annotated[Path | None, typer.Option(help="Folder of photos known to show no apparel.")]
+
 
 @app.command()
 def train(
@@ -100,6 +102,45 @@ def quantize(
 
 
 @app.command()
+def screen(
+    model: Annotated[Path, typer.Argument(help="Model folder; the screen goes into it.")],
+    data: Annotated[Path, typer.Option(help="Manifest of apparel photos: train, val, test.")],
+    method: Annotated[
+        str,
+        typer.Option(help="kmeans, neighbour, mahalanobis, energy, max_probability, contrast."),
+    ] = "kmeans",
+    keep: Annotated[
+        float, typer.Option(help="Share of apparel photos that is not turned down.")
+    ] = 0.99,
+    accept: Annotated[
+        float, typer.Option(help="Share of them that needs no look; the rest are for review.")
+    ] = 0.95,
+    non_apparel: NonApparel = None,
+    device: Device = "auto",
+    workers: Workers = cores(),
+    json_: Json = False,
+) -> None:
+    """Give a model an apparel screen: it tells photos that show no apparel, as they are tagged.
+
+    Example: fftag screen runs/cnn --data dataset.parquet --keep 0.995
+    """
+    from pydantic import ValidationError
+
+    from fftag.bundle import load_bundle
+    from fftag.datasets.manifest import read_manifest
+    from fftag.training.screening import add_screen
+    from fftag.training.settings import ScreenSettings
+
+    try:
+        settings = ScreenSettings.model_validate({"method": method, "keep": keep, "accept": accept})
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"]) from None
+    manifest = read_manifest(data)
+    fitted = add_screen(load_bundle(model), manifest, settings, non_apparel, device, workers)
+    emit(fitted.to_json(), list(fitted.lines()), json_)
+
+
+@app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     data: Annotated[Path, typer.Option(help="Manifest.")],
@@ -111,6 +152,7 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="For the intervals; 1,000, or 200 for over 20,000 photos."),
     ] = None,
+    non_apparel: NonApparel = None,
     device: Device = "auto",
     tier: Tier = "fast",
     workers: Workers = cores(),
@@ -128,7 +170,15 @@ def evaluate(
     bundle = load_bundle(model)
     manifest = read_manifest(data)
     content = evaluate_model(bundle, manifest, split, folder, device, workers, resamples, tier)
-    emit(content, summary_lines(content, folder), json_)
+    lines = summary_lines(content, folder)
+    if non_apparel is not None:
+        from fftag.training.screen_evaluation import evaluate_screen, screen_lines
+
+        content["screen"] = evaluate_screen(
+            bundle, manifest, split, non_apparel, folder, device, workers
+        )
+        lines += screen_lines(content["screen"])
+    emit(content, lines, json_)
 
 
 @app.command()

@@ -64,7 +64,7 @@ def score_photos(
         for batch in batches(photos, batch_size, workers):
             parts.append(scorer(batch.pixels.numpy()))
             bar.update(len(batch.pixels))
-    return Predictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return Predictions.joined(parts)
 
 
 def evaluate_model(

@@ -1,6 +1,7 @@
 """The photos of a manifest as pixels and targets, decoded exactly as tagging decodes them."""
 
 from collections.abc import Iterator
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +71,18 @@ class Photos(Dataset[Sample]):
         if self.augment is not None:
             pixels = self.augment(pixels.permute(2, 0, 1)).permute(1, 2, 0)
         return Sample(pixels, self.targets[index], problem)
+
+    def drawn(self, most: int, seed: int = 0) -> "Photos":
+        """At most so many of them, drawn at random, without augmentation."""
+        some = copy(self)
+        some.augment = None
+        if len(self) > most:
+            chosen = np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False))
+            some.of = most
+            some.files = [self.files[place] for place in chosen]
+            some.targets = self.targets[chosen]
+            some.cache = None if self.cache is None else self.cache[chosen]
+        return some
 
     def _decode(self, index: int) -> tuple[np.ndarray, str]:
         path = self.files[index]

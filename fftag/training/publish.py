@@ -16,13 +16,15 @@ from fftag.atomic import replacing, write_text
 from fftag.bundle import Bundle, ModelConfig, save_bundle
 from fftag.datasets.manifest import Manifest
 from fftag.plots import INK, STYLE, figure, to_png
-from fftag.predict import Predictor
+from fftag.predict import Predictions, Predictor
+from fftag.screen import Screen
 from fftag.training import metrics
 from fftag.training.calibration import Calibration, calibrate
 from fftag.training.checkpoint import Checkpoint
 from fftag.training.evaluate import score_photos, write_evaluation
 from fftag.training.photos import Photos
 from fftag.training.recipe import Recipe
+from fftag.training.screening import screen_of
 from fftag.training.settings import TagSettings
 from fftag.training.thresholds import choose_thresholds
 
@@ -34,21 +36,23 @@ def publish(
     recipe: Recipe,
     manifest: Manifest,
     predictor: Predictor,
-    val_photos: Photos,
+    photos: tuple[Photos, Photos],
     checkpoint: Checkpoint,
     workers: int,
 ) -> Bundle:
-    """Calibrates, sets the thresholds on the validation split, and writes the model folder.
+    """Calibrates, sets thresholds, fits the apparel screen, and writes the model folder.
 
     Args:
         out: the folder.
         recipe: what trained it.
         manifest: what it was trained on.
         predictor: holds the best epoch's weights; its head is calibrated.
-        val_photos: the validation split.
+        photos: the training split, which the screen is fitted to, and the validation split, which
+            decides the rest.
         checkpoint: history and weights.
         workers: decoding processes.
     """
+    train_photos, val_photos = photos
     size = recipe.run.batch_size
     tuned = tune_head(predictor, val_photos, recipe.tags, size, workers)
     spec = recipe.model.input_spec()
@@ -76,7 +80,10 @@ def publish(
     )
     with replacing(out / "curves.png") as temporary:
         temporary.write_bytes(draw_curves(checkpoint.history, recipe.run.monitor))
-    return finish(out, config, tuned, checkpoint.history, predictor.model.state_dict())
+    screen = screen_of(
+        recipe.screen, predictor, train_photos, tuned.predictions, workers, recipe.run.seed
+    )
+    return finish(out, config, tuned, checkpoint.history, predictor.model.state_dict(), screen)
 
 
 def finish(
@@ -85,12 +92,13 @@ def finish(
     tuned: "TunedHead",
     history: list[dict[str, float]],
     state: dict[str, Tensor],
+    screen: Screen | None,
 ) -> Bundle:
-    """Writes evaluation, card, config and weights: from then on the folder is a model."""
+    """Writes evaluation, card, config, weights and screen: from then on the folder is a model."""
     content = write_evaluation(out, config, tuned.targets, tuned.scores, "val")
-    _write_card(out, config, content, history)
+    _write_card(out, config, content, history, screen)
     # Last, as the digests make the folder a model: until then it is an unfinished run.
-    return save_bundle(out, config, state)
+    return save_bundle(out, config, state, screen)
 
 
 @dataclass(frozen=True)
@@ -99,17 +107,22 @@ class TunedHead:
 
     Attributes:
         targets: uint8 [photos, labels].
-        scores: float32 [photos, labels], calibrated.
+        predictions: of the photos, calibrated.
         calibration: folded into the head.
         thresholds: one per label.
         validation: counts at them, per label.
     """
 
     targets: np.ndarray
-    scores: np.ndarray
+    predictions: Predictions
     calibration: Calibration
     thresholds: tuple[float, ...]
     validation: tuple[dict[str, int], ...]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """float32 [photos, labels], calibrated."""
+        return self.predictions.scores
 
 
 def tune_head(
@@ -128,14 +141,14 @@ def tune_head(
     logits = score_photos(predictor, val_photos, batch_size, workers).logits
     calibration = calibrate(targets, logits, settings)
     calibration.fold_into(predictor.model.head)
-    scores = score_photos(predictor, val_photos, batch_size, workers).scores
-    thresholds = choose_thresholds(targets, scores, settings)
+    predictions = score_photos(predictor, val_photos, batch_size, workers)
+    thresholds = choose_thresholds(targets, predictions.scores, settings)
     return TunedHead(
         targets,
-        scores,
+        predictions,
         calibration,
         tuple(float(value) for value in thresholds),
-        tuple(metrics.validation_counts(targets, scores, thresholds)),
+        tuple(metrics.validation_counts(targets, predictions.scores, thresholds)),
     )
 
 
@@ -165,7 +178,11 @@ def draw_curves(history: list[dict[str, float]], monitor: str) -> bytes:
 
 
 def _write_card(
-    out: Path, config: ModelConfig, content: dict[str, Any], history: list[dict[str, float]]
+    out: Path,
+    config: ModelConfig,
+    content: dict[str, Any],
+    history: list[dict[str, float]],
+    screen: Screen | None,
 ) -> None:
     def percent(value: float | None) -> str:
         return "" if value is None else f"{value:.1%}"
@@ -198,6 +215,7 @@ def _write_card(
         photos=int(content["overall"]["photos"]),
         rows=rows,
         labels=labels,
+        screen=screen,
         epochs=len(history),
         best_epoch=best_epoch(history, config.recipe["run"]["monitor"]),
     )

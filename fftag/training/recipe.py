@@ -15,6 +15,7 @@ from fftag.training.settings import (
     ModelSettings,
     OptimizerSettings,
     RunSettings,
+    ScreenSettings,
     Settings,
     TagSettings,
 )
@@ -29,6 +30,7 @@ class Recipe(Settings):
     optimizer: OptimizerSettings = OptimizerSettings()
     freeze: FreezeSettings = FreezeSettings()
     tags: TagSettings = TagSettings()
+    screen: ScreenSettings = ScreenSettings()
     run: RunSettings = RunSettings()
 
 

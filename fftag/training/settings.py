@@ -1,8 +1,8 @@
 """What a recipe sets: small frozen groups of settings that check themselves."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fftag import models
 from fftag.decode import InputSpec
@@ -169,6 +169,29 @@ class TagSettings(Settings):
     precision: Share = 0.8
     threshold: Share = 0.5
     shrinkage: NotNegative = 20.0
+
+
+class ScreenSettings(Settings):
+    """The apparel screen that the model folder gets; see docs/screen.md.
+
+    Attributes:
+        method: `kmeans`, `neighbour`, `mahalanobis`, `energy`, `max_probability`; `contrast`, which
+            learns from known photos without apparel; or `none` for no screen.
+        keep: share of apparel photos that is not to be turned down.
+        accept: share of them that is not even to be looked at; the rest are for review.
+    """
+
+    method: Literal[
+        "none", "kmeans", "neighbour", "mahalanobis", "energy", "max_probability", "contrast"
+    ] = "kmeans"
+    keep: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.accept > self.keep:
+            raise ValueError("accept is at most keep: what is turned down is not accepted")
+        return self
 
 
 class RunSettings(Settings):
