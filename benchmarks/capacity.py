@@ -115,8 +115,8 @@ DEFAULTS: dict[str, float | int] = {
     "gpus": 1,
     "cpu_rate": 17.0,  # ViT-B/16 with OpenVINO in bf16, measured: docs/performance.md
     "cores": 16,
-    "decode_ms": 1.6,
-    "decode_ms_per_megapixel": 1.8,
+    "decode_ms": 1.8,
+    "decode_ms_per_megapixel": 1.75,
     "kept": 0.9,
     "megapixels": 1.0,
     "kilobytes": 200.0,

@@ -9,7 +9,7 @@
 -- show: share_first share_last as percent
 -- show: change as points
 -- show: agreement as ratio
--- plot: bars label share_first
+-- plot: bars label change
 -- empty: There are no two runs with the same photos: load the tags files of both with `fftag load`.
 
 with newest as (
