@@ -6,9 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,9 +19,11 @@ from fftag.app.launch import THEME, is_loopback, start, streamlit_arguments
 from fftag.app.parts import plain
 from fftag.app.search import Search
 from fftag.app.settings import VARIABLE, Settings
-from fftag.bundle import Bundle
+from fftag.bundle import Bundle, save_screen
 from fftag.errors import FftagError
+from fftag.explain import heat_maps
 from fftag.report import all_reports
+from fftag.screen import Screen
 
 streamlit = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -130,14 +130,6 @@ def test_a_photo_of_the_camera_is_tagged(
     assert "1 photo" in texts(test)
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
-    """A module of fftag that another version has, or this one in another form."""
-    module = ModuleType(name)
-    module.__spec__ = ModuleSpec(name, None)
-    vars(module).update(content)
-    monkeypatch.setitem(sys.modules, name, module)
-
-
 def test_why_a_label_was_given_is_shown_on_a_click(
     opened: Callable[..., AppTest],
     session_bundle: Bundle,
@@ -146,11 +138,13 @@ def test_why_a_label_was_given_is_shown_on_a_click(
 ) -> None:
     asked: list[tuple[bytes, list[str]]] = []
 
-    def heat_maps(bundle: Bundle, photo: Path, labels: list[str]) -> dict[str, bytes]:
+    def noted(bundle: Bundle, photo: Path, labels: list[str]) -> dict[str, bytes]:
         asked.append((photo.read_bytes(), labels))
-        return {label: photo.read_bytes() for label in labels}
+        made = heat_maps(bundle, photo, labels)
+        assert made["blue"].startswith(b"\x89PNG")
+        return made
 
-    stand_in(monkeypatch, "fftag.explain", heat_maps=heat_maps)
+    monkeypatch.setattr("fftag.explain.heat_maps", noted)
     test = opened("tag", model=session_bundle.path)
     one = sent("a.jpg", tmp_path, ["red"])
     well(test.file_uploader(key="tag_files").set_value([one]).run())
@@ -167,27 +161,17 @@ def test_what_shows_no_apparel_is_said_to(
     opened: Callable[..., AppTest],
     session_bundle: Bundle,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Screen:
-        def scores(self, embeddings: np.ndarray, logits: np.ndarray) -> np.ndarray:
-            return np.full(len(logits), 0.03, np.float32)
-
-        def verdicts(self, scores: np.ndarray) -> list[str]:
-            return ["reject"] * len(scores)
-
-    stand_in(
-        monkeypatch,
-        "fftag.screen",
-        FILE="screen.safetensors",
-        load_screen=lambda path, features: Screen(),
-    )
     folder = Path(shutil.copytree(session_bundle.path, tmp_path / "model"))
-    (folder / "screen.safetensors").write_bytes(b"")
+    # Around -1, which no photo is near to: every score lies at the far end of the curve.
+    knots, shares = np.array([0, 1e-4], np.float32), np.array([0.9, 0.03], np.float32)
+    features = session_bundle.build().head.in_features
+    centre = {"centroids": -np.ones((1, features), np.float32), "spreads": np.ones(1, np.float32)}
+    save_screen(folder, Screen("kmeans", centre, knots, shares, 0.05, 0.1, {}))
     test = opened("tag", model=folder)
     files = [sent("a.jpg", tmp_path, ["red"])]
     well(test.file_uploader(key="tag_files").set_value(files).run())
-    assert "No apparel" in texts(test) and "0.03" in texts(test)
+    assert "No apparel" in texts(test) and "screen 0.00" in texts(test)
 
 
 def test_the_catalogue_is_filtered_and_paged(opened: Callable[..., AppTest], shop: Shop) -> None:

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import COLOURS, save_bands
 
-from fftag.app.heat import can_explain, heat_pictures
 from fftag.app.scoring import Scored, Tagger, as_csv, as_parquet, tags_of
 from fftag.app.uploads import Caps, Upload, laid_down, take
 from fftag.bundle import Bundle
@@ -179,10 +178,3 @@ def test_results_come_as_csv_without_formulas_and_as_parquet() -> None:
     assert table["tags"].to_pylist()[0][0]["label"] == "=cmd()"
     assert table["tags"].to_pylist()[1] is None and table["scores"].to_pylist()[1] is None
     assert table["apparel"].to_pylist() == ["review", None]
-
-
-def test_heat_maps_say_where_they_are_missing(session_bundle: Bundle, tmp_path: Path) -> None:
-    if can_explain():
-        pytest.skip("this fftag explains its labels")
-    with pytest.raises(FftagError, match="heat maps"):
-        heat_pictures(session_bundle, tmp_path / "x.jpg", ["red"])

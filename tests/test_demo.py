@@ -2,13 +2,17 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fftag.report import run_report
 
 REPOSITORY = Path(__file__).parents[1]
+sys.path.append(str(REPOSITORY / "benchmarks"))
+from pointing import play  # noqa: E402
 
 
 @pytest.mark.slow
@@ -33,4 +37,6 @@ def test_the_demo_finds_the_planted_trends_and_beats_chance(tmp_path: Path) -> N
     verdict = trend.set_index("label")["verdict"]
     for direction, labels in planted.items():
         assert (verdict[sorted(labels)] == direction).all()
+    for hits, chance in play(demo / "model", demo, 150).values():
+        assert len(hits) > 50 and np.mean(hits) > 2 * np.mean(chance)
     assert (demo / "trend.png").read_bytes().startswith(b"\x89PNG")

@@ -9,12 +9,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from fftag import __version__
-from fftag.cli import catalogue, data, looking, merging, tagging, training
+from fftag.cli import catalogue, data, explaining, looking, merging, tagging, training
 from fftag.cli.base import app
 from fftag.errors import INTERRUPTED, FftagError
 from fftag.progress import say
 
-__all__ = ["app", "catalogue", "data", "looking", "main", "merging", "tagging", "training"]
+__all__ = [
+    "app",
+    "catalogue",
+    "data",
+    "explaining",
+    "looking",
+    "main",
+    "merging",
+    "tagging",
+    "training",
+]
 
 
 def main() -> NoReturn:

@@ -9,7 +9,6 @@ import streamlit as st
 
 from fftag.app import shared
 from fftag.app.charts import score_bars
-from fftag.app.heat import can_explain, heat_pictures
 from fftag.app.model_choice import model_folders, names_of
 from fftag.app.parts import missing, page, plain
 from fftag.app.scoring import Scored, Tagger, as_csv, as_parquet, tags_of
@@ -204,14 +203,14 @@ def show_heat(tagger: Tagger, upload: Upload, tags: list[str], at: int) -> None:
         st.caption("No label reaches its threshold.")
         return
     with st.expander("Why this label?"):
-        if not can_explain():
-            st.info("Heat maps are not part of this version of fftag.")
-            return
         label = st.selectbox("Label", tags, key=f"tag_why_{at}")
         if st.button("Show the heat map", key=f"tag_heat_{at}"):
             with laid_down([upload], tagger.spool) as (entry,):
                 path = Path(tagger.spool) / entry["image"]
-                found = heat_pictures(tagger.bundle, path, [label])
+                from fftag.explain import heat_maps  # loads what draws
+
+                # The guarded decoders have read it without harm: it is decoded here once more.
+                found = heat_maps(tagger.bundle, path, [label])
             st.image(found[label], alt=f"Where {label} was seen")
 
 

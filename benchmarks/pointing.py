@@ -1,0 +1,72 @@
+"""The pointing game: how often the peak of a heat map lies on the thing.
+
+    python benchmarks/pointing.py demo/model demo --photos 300
+
+Of each label that a drawn photo truly shows and that the model gives it, the map's peak is a hit if
+it lies in a box around the label (Zhang et al. 2018). Chance is the share of the photo that the
+boxes cover: where a peak anywhere would hit.
+"""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
+
+from fftag.bundle import load_bundle
+from fftag.explain import Explainer
+
+PARTS = ("garment parts", "closures", "decorations")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("example", type=Path, help="what examples/make_catalogue.py wrote")
+    parser.add_argument("--photos", type=int, default=300)
+    parser.add_argument("--folder", default="catalogue", help="or train")
+    given = parser.parse_args()
+    for kind, (hits, chance) in play(
+        given.model, given.example, given.photos, given.folder
+    ).items():
+        hit, by_chance = np.mean(hits), np.mean(chance)
+        print(f"{kind:10} {hit:.1%} of {len(hits):,} peaks on the thing; {by_chance:.1%} by chance")
+
+
+def play(
+    model: Path, example: Path, photos: int, folder: str = "catalogue"
+) -> dict[str, tuple[list[bool], list[float]]]:
+    """Kind of label -> whether each peak was a hit, and how likely that was by chance."""
+    explainer = Explainer(load_bundle(model), "cpu")
+    labels = explainer.bundle.config.labels
+    groups = dict(zip(labels.names, labels.groups, strict=True))
+    rows = pq.read_table(example / "truth.parquet").to_pylist()
+    rows = [row for row in rows if row["folder"] == folder and row["boxes"] and not row["defect"]]
+    order = np.random.default_rng(0).permutation(len(rows))[:photos]
+    found: dict[str, tuple[list[bool], list[float]]] = defaultdict(lambda: ([], []))
+    for row in (rows[place] for place in order):
+        path = example / row["folder"] / row["image"]
+        given = set(explainer(path.read_bytes()).maps) & set(row["labels"])
+        if not given:
+            continue
+        with Image.open(path) as photo:
+            size = photo.size
+        explained = explainer(path.read_bytes(), sorted(given))
+        for label, heat in explained.maps.items():
+            inside = np.zeros(heat.shape, bool)
+            down, across = heat.shape[0] / size[1], heat.shape[1] / size[0]
+            for box in (box for box in row["boxes"] if box["label"] == label):
+                top, bottom = int(box["top"] * down), int(np.ceil(box["bottom"] * down))
+                left, right = int(box["left"] * across), int(np.ceil(box["right"] * across))
+                inside[top:bottom, left:right] = True
+            if inside.any():
+                kind = "parts" if groups[label] in PARTS else "garments"
+                found[kind][0].append(bool(inside[np.unravel_index(heat.argmax(), heat.shape)]))
+                found[kind][1].append(float(inside.mean()))
+    return dict(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What in a network's input speaks for a label, at the resolution that the network keeps."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from fftag.errors import FftagError
+from fftag.models import Classifier
+
+WITHOUT_MAPS = ("swin",)  # their features lie in windows, channels last
+
+
+def heat(
+    model: Classifier, architecture: str, pixels: Tensor, places: Sequence[int]
+) -> list[np.ndarray]:
+    """A map per label.
+
+    Convolutional networks: Grad-CAM (Selvaraju et al. 2017) of the last feature map before it is
+    pooled. Vision transformers: attention weighted by its gradient, gathered over the layers
+    (Chefer, Gur and Wolf 2021, for self-attention).
+
+    Args:
+        model: in evaluation mode.
+        architecture: its name.
+        pixels: float [1, 3, height, width], normalised.
+        places: of the labels.
+
+    Returns:
+        float32 [rows, columns] for each, not negative.
+
+    Raises:
+        FftagError: such networks have no maps, or captum is not installed.
+    """
+    if architecture.startswith(WITHOUT_MAPS):
+        raise FftagError(
+            f"there are no heat maps of {architecture}: they are made of convolutional networks "
+            "and of vision transformers (vit_...)"
+        )
+    if any(isinstance(module, nn.MultiheadAttention) for module in model.backbone.modules()):
+        return [_attention_map(model, pixels, place) for place in places]
+    return _grad_cam(model, architecture, pixels, places)
+
+
+def _grad_cam(
+    model: Classifier, architecture: str, pixels: Tensor, places: Sequence[int]
+) -> list[np.ndarray]:
+    try:
+        from captum.attr import LayerGradCam
+    except ImportError as error:
+        raise FftagError(
+            "heat maps of convolutional networks need captum: pip install 'fftag[explain]'"
+        ) from error
+    layer = _last_map(model, architecture, pixels)
+    cam = LayerGradCam(lambda photos: model(photos).logits, layer)
+    found = []
+    for place in places:
+        values = cam.attribute(pixels, target=place, relu_attributions=True)
+        found.append(values[0, 0].detach().float().cpu().numpy())
+    return found
+
+
+def _last_map(model: Classifier, architecture: str, pixels: Tensor) -> nn.Module:
+    """The layer whose output is the last feature map after the last convolution, unpooled."""
+    fired: list[tuple[nn.Module, tuple[int, ...]]] = []
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4:
+            fired.append((module, tuple(output.shape[-2:])))
+
+    hooks = [module.register_forward_hook(note) for module in model.backbone.modules()]
+    try:
+        with torch.no_grad():
+            model(pixels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    times = Counter(id(module) for module, _ in fired)
+    last = max(
+        (at for at, (module, _) in enumerate(fired) if isinstance(module, nn.Conv2d)), default=None
+    )
+    height, width = pixels.shape[-2:]
+    after = [
+        (rows * columns, at, module)
+        for at, (module, (rows, columns)) in enumerate(fired)
+        # Channels may stand last within a block: those are no rows and columns.
+        if last is not None
+        and at >= last
+        and times[id(module)] == 1
+        and rows * columns > 1
+        and rows <= height
+        and columns <= width
+    ]
+    if not after:
+        raise FftagError(f"there are no heat maps of {architecture}: it keeps no feature map")
+    return max(after, key=lambda one: one[:2])[2]
+
+
+def _attention_map(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
+    with _attention_kept(model.backbone) as kept, torch.enable_grad():
+        logit = model(pixels).logits[0, place]
+        gradients = torch.autograd.grad(logit, kept)
+    tokens = kept[0].shape[-1]
+    relevance = torch.eye(tokens, device=pixels.device)
+    for attention, gradient in zip(kept, gradients, strict=True):
+        weighted = (attention * gradient)[0].detach().clamp(min=0).mean(dim=0)
+        relevance = relevance + weighted @ relevance
+    side = int(model.backbone.patch_size)  # type: ignore[arg-type]
+    rows, columns = pixels.shape[-2] // side, pixels.shape[-1] // side
+    # Of what the class token has gathered; the token itself comes first.
+    found: np.ndarray = relevance[0, 1:].reshape(rows, columns).float().cpu().numpy()
+    return found
+
+
+@contextmanager
+def _attention_kept(backbone: nn.Module) -> Iterator[list[Tensor]]:
+    """Within the block, a list of each layer's attention, [batch, heads, tokens, tokens].
+
+    PyTorch's own attention does not give the weights that its output is computed of.
+    """
+    kept: list[Tensor] = []
+    layers = [module for module in backbone.modules() if isinstance(module, nn.MultiheadAttention)]
+
+    def forward(layer: nn.MultiheadAttention, tokens: Tensor) -> tuple[Tensor, None]:
+        batch, count, width = tokens.shape
+        size = width // layer.num_heads
+        parts = linear(tokens, layer.in_proj_weight, layer.in_proj_bias)
+        split = parts.view(batch, count, 3, layer.num_heads, size).permute(2, 0, 3, 1, 4)
+        query, key, value = split.unbind()
+        weights = (query @ key.transpose(-2, -1) / math.sqrt(size)).softmax(dim=-1)
+        kept.append(weights)
+        mixed = (weights @ value).transpose(1, 2).reshape(batch, count, width)
+        return layer.out_proj(mixed), None
+
+    for layer in layers:
+        layer.forward = lambda query, *_, of=layer, **__: forward(of, query)  # type: ignore[method-assign]
+    try:
+        yield kept
+    finally:
+        for layer in layers:
+            del layer.forward

@@ -1,0 +1,165 @@
+"""Heat maps: where they point, whose coordinates they have, and that they depend on the weights."""
+
+import io
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SPEC, save_bands
+from PIL import Image
+from scipy.stats import spearmanr
+from torch import nn
+from typer.testing import CliRunner
+
+from fftag import models
+from fftag.bundle import Bundle, save_bundle
+from fftag.cli import app
+from fftag.decode import InputSpec
+from fftag.errors import FftagError
+from fftag.explain import Explainer, draw, heat_maps
+from fftag.heat import _attention_kept, heat
+
+BANDS = {"red": 0, "green": 1, "blue": 2}  # from the top
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, session_bundle: Bundle) -> Bundle:
+    """A network that has learned the bands, in a few steps."""
+    folder = tmp_path_factory.mktemp("bands")
+    torch.manual_seed(3)
+    model = models.build("cnn", 3, SPEC)
+    photos, targets = [], []
+    for number in range(64):
+        names = [name for bit, name in enumerate(BANDS) if number >> bit & 1]
+        save_bands(folder / "x.jpg", names, seed=number, size=(SPEC.width, SPEC.height))
+        with Image.open(folder / "x.jpg") as photo:
+            photos.append(np.asarray(photo))
+        targets.append([float(name in names) for name in BANDS])
+    pixels = torch.tensor(np.stack(photos)).permute(0, 3, 1, 2) / 255
+    mean, std = torch.tensor(SPEC.mean)[:, None, None], torch.tensor(SPEC.std)[:, None, None]
+    pixels, wanted = (pixels - mean) / std, torch.tensor(targets)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(model(pixels).logits, wanted).backward()
+        optimizer.step()
+    return save_bundle(folder / "model", session_bundle.config, model.eval().state_dict())
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> bytes:
+    save_bands(tmp_path / "all.jpg", list(BANDS), seed=500, size=(240, 320))
+    return (tmp_path / "all.jpg").read_bytes()
+
+
+def test_the_peak_lies_on_what_the_label_names(trained: Bundle, tmp_path: Path) -> None:
+    explainer, hits = Explainer(trained), 0
+    for seed in range(10):
+        save_bands(tmp_path / "one.jpg", list(BANDS), seed=600 + seed, size=(240, 320))
+        explained = explainer((tmp_path / "one.jpg").read_bytes(), list(BANDS))
+        for label, band in BANDS.items():
+            found = explained.maps[label]
+            assert found.shape == (320, 240) and found.dtype == np.float32
+            assert found.min() >= 0 and found.max() == pytest.approx(1, abs=1e-5)
+            row = np.unravel_index(found.argmax(), found.shape)[0]
+            hits += int(row * 3 // 320 == band)
+    assert hits >= 25  # of 30; a third of them by chance
+
+
+def test_a_map_is_over_the_photo_without_its_padding(
+    trained: Bundle, photo: bytes, tmp_path: Path
+) -> None:
+    padded = replace(trained.config, input=replace(SPEC, resize="pad"))
+    bundle = save_bundle(tmp_path / "padded", padded, trained.build().state_dict())
+    with Image.open(io.BytesIO(photo)) as image:
+        wide = image.resize((1280, 320))
+    wide.save(tmp_path / "wide.png")
+    explained = Explainer(bundle)((tmp_path / "wide.png").read_bytes(), ["red"])
+    assert explained.photo.shape == (160, 640, 3) and explained.maps["red"].shape == (160, 640)
+
+
+def test_other_weights_give_another_map(trained: Bundle, photo: bytes) -> None:
+    """The check of Adebayo et al. 2018: what does not depend on the weights explains nothing."""
+    explainer = Explainer(trained)
+    before = explainer(photo, ["red"]).maps["red"]
+    np.testing.assert_array_equal(explainer(photo, ["red"]).maps["red"], before)
+    alike = []
+    for seed in range(5):
+        torch.manual_seed(seed)
+        explainer.model = models.build("cnn", 3, SPEC).eval()
+        alike.append(spearmanr(before.ravel(), explainer(photo, ["red"]).maps["red"].ravel())[0])
+    assert np.nanmean(np.abs(alike)) < 0.7
+
+
+@pytest.mark.parametrize(
+    "name", ["hog_cnn", "resnet10", "resnet18", "vit_b_32", "convnext_tiny", "mobilenet_v3_small"]
+)
+def test_every_kind_of_network_has_maps(name: str) -> None:
+    spec = InputSpec(64, 64)
+    torch.manual_seed(0)
+    model = models.build(name, 8, spec).eval()
+    nn.init.normal_(model.head.weight, 0, 0.5)
+    pixels = torch.randn(1, 3, 64, 64)
+    before = model(pixels).logits
+    maps = heat(model, name, pixels, range(8))
+    assert all(one.ndim == 2 and min(one.shape) > 1 for one in maps)
+    assert all((one >= 0).all() and np.isfinite(one).all() for one in maps)
+    assert len({one.tobytes() for one in maps if one.any()}) > 1
+    torch.testing.assert_close(model(pixels).logits, before)  # it is as it was
+
+
+def test_the_attention_that_is_gathered_is_the_networks_own() -> None:
+    torch.manual_seed(0)
+    model = models.build("vit_b_32", 3, InputSpec(64, 64)).eval()
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        own = model(pixels).logits
+        with _attention_kept(model.backbone) as kept:
+            torch.testing.assert_close(model(pixels).logits, own, rtol=1e-3, atol=1e-4)
+    assert len(kept) == 12 and kept[0].shape == (1, 12, 5, 5)
+    torch.testing.assert_close(kept[0].sum(-1), torch.ones(1, 12, 5))
+
+
+def test_what_has_no_maps_says_so() -> None:
+    model = models.build("swin_t", 3, InputSpec(64, 64)).eval()
+    with pytest.raises(FftagError, match="no heat maps of swin_t"):
+        heat(model, "swin_t", torch.zeros(1, 3, 64, 64), [0])
+
+
+def test_bad_input_is_one_line(trained: Bundle, photo: bytes, tmp_path: Path) -> None:
+    explainer = Explainer(trained)
+    with pytest.raises(FftagError, match="did you mean 'green'"):
+        explainer(photo, ["gren"])
+    with pytest.raises(FftagError, match="it is unsupported"):
+        explainer(b"no photo")
+    with pytest.raises(FftagError, match="cannot read"):
+        heat_maps(trained, tmp_path / "none.jpg", ["red"])
+
+
+def test_pictures_and_a_page_come_from_the_command_line(
+    trained: Bundle, photo: bytes, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "<script>.jpg").write_bytes(photo)
+    (folder / "broken.jpg").write_bytes(photo[:200])
+    shutil.copy(folder / "<script>.jpg", tmp_path / "one.jpg")
+    runner, model = CliRunner(), str(trained.path)
+    out = tmp_path / "heat.png"
+    done = runner.invoke(
+        app, ["explain", model, str(tmp_path / "one.jpg"), "--label", "red", "--out", str(out)]
+    )
+    assert done.exit_code == 0 and Image.open(out).size[0] > Image.open(out).size[1]
+    done = runner.invoke(app, ["explain", model, str(folder), "--html", str(tmp_path / "site")])
+    assert done.exit_code == 0
+    text = (tmp_path / "site/index.html").read_text()
+    assert "&lt;script&gt;.jpg" in text and "<script>.jpg" not in text
+    assert "1 could not be explained" in text and "truncated" in text and "http" not in text
+    assert text.count("data:image/png;base64") == 1
+    assert runner.invoke(app, ["explain", model, str(folder)]).exit_code == 2
+    pictures = heat_maps(trained, tmp_path / "one.jpg", ["red", "blue"])
+    assert pictures["red"] != pictures["blue"] and pictures["red"].startswith(b"\x89PNG")
+    assert draw(Explainer(trained)(photo)).startswith(b"\x89PNG")
