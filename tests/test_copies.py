@@ -139,7 +139,7 @@ def test_beyond_its_room_photos_are_scored() -> None:
             "height": 5,
             "taken_at": None,
         }
-        photo |= {"format": "jpeg", "error": None}
+        photo |= {"format": "jpeg", "error": None, "apparel_score": None}
         assert copies.is_first(photo) is first
         if first:
             copies.keep(photo, scores)

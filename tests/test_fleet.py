@@ -56,7 +56,13 @@ class Slow:
 def made(count: int) -> Iterator[Batch]:
     for number in range(count):
         photos: list[dict[str, Any]] = [
-            {"status": "ok", "known": False, "content_sha256": f"{number}-{place}", "file_size": 1}
+            {
+                "status": "ok",
+                "known": False,
+                "content_sha256": f"{number}-{place}",
+                "file_size": 1,
+                "apparel_score": None,
+            }
             | dict.fromkeys(("width", "height", "format", "taken_at", "error"))
             for place in range(2)
         ]
