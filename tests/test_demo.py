@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fftag.report import run_report
@@ -13,6 +14,49 @@ from fftag.report import run_report
 REPOSITORY = Path(__file__).parents[1]
 sys.path.append(str(REPOSITORY / "benchmarks"))
 from pointing import play  # noqa: E402
+
+
+def rows(db: Path, name: str, **given: str) -> pd.DataFrame:
+    return run_report(db, name, given).table
+
+
+def finds_what_needs_no_model(db: Path, facts: dict) -> None:
+    """Damaged files are counted exactly; copies too, but for those that the screen turned down."""
+    defects = facts["defects"]
+    copies = (rows(db, "duplicates")["files"] - 1).sum()
+    assert 0.8 * defects["duplicate"] <= copies <= defects["duplicate"]
+    failures = rows(db, "failures").set_index("status")["files"]
+    assert failures["unsupported"] == defects["not_an_image"]
+    assert failures.sum() == sum(defects[name] for name in ("not_an_image", "corrupt", "truncated"))
+    (coverage,) = rows(db, "coverage").to_dict("records")
+    assert coverage["without_apparel"] < 0.04 * coverage["files"]
+    assert 0.97 * facts["products"] < coverage["products_with_photo"] <= facts["products"]
+
+
+def finds_weakly_what_is_planted_strongly(db: Path, facts: dict) -> None:
+    """Brand, pair and seasons are there, fainter than in truth."""
+    brand, label = facts["brand"]["brand"], facts["brand"]["label"]
+    strong = rows(db, "brands")
+    own = strong[strong["brand"] == brand].iloc[0]
+    assert own["label"] == label and own["low"] > 1
+    assert (
+        own["share"] - own["others"] < facts["brand"]["share"] - facts["brand"]["share_of_others"]
+    )
+    assert rows(db, "gaps", ours=brand).set_index("label").loc[label, "verdict"] == "lead"
+
+    pairs = rows(db, "pairs").set_index(["label_a", "label_b"])
+    lift = pairs.loc[tuple(sorted(facts["pair"]["labels"]))]
+    assert lift["low"] > 1.5 and lift["high"] < facts["pair"]["lift"]
+
+    seasons = rows(db, "seasonality").set_index("label")
+    for fact in facts["seasonal"]:
+        months = {f"{pd.Timestamp(2001, month, 1):%b}" for month in fact["peak_months"]}
+        season = seasons.loc[fact["label"]]
+        assert set(season["peak"].split(" to ")) & months
+        assert season["low"] > 0
+        assert season["difference"] < fact["share_in_peak"] - fact["share_elsewhere"]
+    prices = rows(db, "prices").set_index("label")
+    assert prices.loc["coat", "ratio"] > 1.5 and prices["ratio"].idxmax() == "coat"
 
 
 @pytest.mark.slow
@@ -39,4 +83,6 @@ def test_the_demo_finds_the_planted_trends_and_beats_chance(tmp_path: Path) -> N
         assert (verdict[sorted(labels)] == direction).all()
     for hits, chance in play(demo / "model", demo, 150).values():
         assert len(hits) > 50 and np.mean(hits) > 2 * np.mean(chance)
+    finds_what_needs_no_model(demo / "catalog.duckdb", facts)
+    finds_weakly_what_is_planted_strongly(demo / "catalog.duckdb", facts)
     assert (demo / "trend.png").read_bytes().startswith(b"\x89PNG")
