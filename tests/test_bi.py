@@ -62,7 +62,7 @@ def test_the_models_run_without_dbt(db: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_dbt_builds_the_project(db: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
-    pip_install("dbt-core<2", "dbt-duckdb", python=tmp_path / "venv/bin/python")
+    pip_install("dbt-core<1.11", "dbt-duckdb", python=tmp_path / "venv/bin/python")
     paths = {"FFTAG_DB": str(db), "FFTAG_MARTS": str(tmp_path / "marts.duckdb")}
     paths |= {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
     command = [str(tmp_path / "venv/bin/dbt"), "build", "--profiles-dir", str(DBT)]
