@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import save_bands
 from PIL import Image
 from typer.testing import CliRunner
@@ -18,18 +19,22 @@ from fftag.cli import app
 from fftag.datasets.manifest import Manifest, make_manifest, write_manifest
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
-from fftag.predict import Predictions
+from fftag.predict import Predictions, Predictor
 from fftag.report import run_report
 from fftag.screen import FILE, Screen
-from fftag.screen_methods import METHODS
+from fftag.screen_methods import METHODS, Tensors
 from fftag.sources import Folder
 from fftag.tag import retag, tag
 from fftag.tag_options import TagOptions
-from fftag.training.screen_fit import Known, curve, fit_screen, recalibrated
+from fftag.training import screen_evaluation
+from fftag.training.evaluate import score_photos
+from fftag.training.photos import Photos
+from fftag.training.screen_fit import Known, curve, fit_method, fit_screen, recalibrated
 from fftag.training.settings import ScreenSettings
 from fftag.validate import validate
 from fftag.warehouse import load
 
+CPU = torch.device("cpu")
 OPTIONS = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8, max_removal_rate=1)
 
 
@@ -283,8 +288,30 @@ def test_evaluation_measures_it_beside_other_scores(screened: Bundle, tmp_path: 
     for one in content["measured"]:
         value, low, high = one["figures"]["auroc"]
         assert 0 <= low <= value <= high <= 1
-    auroc = content["measured"][0]["figures"]["auroc"][0]
+    own, again = content["measured"][:2]
+    assert own["figures"] == again["figures"]  # the same clusters, of the same splits
+    auroc = own["figures"]["auroc"][0]
     assert auroc > 0.9
     folder = screened.path / "evaluation-test"
     assert json.loads((folder / "screen.json").read_text()) == content
     assert (folder / "screen.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_measured_does_not_choose_the_clusters(
+    screened: Bundle, photos: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Known] = []
+
+    def noted(method: str, known: Known) -> Tensors:
+        given.append(known)
+        return fit_method(method, known)
+
+    monkeypatch.setattr(screen_evaluation, "fit_method", noted)
+    save_bands(tmp_path / "other/0.jpg", ["red"])
+    screen_evaluation.evaluate_screen(
+        screened, photos, "test", tmp_path / "other", tmp_path / "out", "cpu", 0
+    )
+    spec = screened.config.input
+    deciding = Photos(photos.of_split("val"), spec, None)
+    wanted = score_photos(Predictor(screened.build(), spec, CPU), deciding, 16, 0)
+    np.testing.assert_allclose(given[0].held_out.embeddings, wanted.embeddings, atol=1e-5)

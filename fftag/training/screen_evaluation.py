@@ -56,7 +56,8 @@ def evaluate_screen(
 
     Args:
         bundle: the model.
-        manifest: its training split fits the scores that need photos.
+        manifest: its training split fits the scores that need photos, its validation split
+            (where that is measured, the training split) sets the number of clusters.
         split: of the apparel photos; not `train`.
         non_apparel: folder of photos without apparel.
         out: folder to write to.
@@ -81,7 +82,9 @@ def evaluate_screen(
         return score_photos(predictor, photos, BATCH_SIZE, workers)
 
     apparel, others = scored(split, MOST_PHOTOS), score_folder(predictor, non_apparel, workers)
-    known = Known(scored("train", MOST_PHOTOS), apparel)
+    # What is measured decides nothing, not even the number of clusters.
+    deciding = "val" if split != "val" and manifest.has_split("val") else "train"
+    known = Known(scored("train", MOST_PHOTOS), scored(deciding, MOST_PHOTOS))
     distances = {}
     if bundle.screen is not None:
         title = f"this model's screen ({bundle.screen.method})"
