@@ -273,7 +273,7 @@ def test_a_cluster_writes_what_one_machine_writes(
     assert set(clean) == set(poisoned)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_either_engine_goes_on_where_the_other_stopped_and_with_what_it_published(
     cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -335,7 +335,7 @@ def slow_photos(make: Make, count: int) -> Path:
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -370,7 +370,7 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
     assert_same(here, out)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_job_whose_driver_is_killed_goes_on_when_started_again(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -396,7 +396,7 @@ def test_a_job_whose_driver_is_killed_goes_on_when_started_again(
     assert not out.with_name("out.parquet.parts").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_job_that_is_interrupted_says_so_and_goes_on(
     cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -435,7 +435,7 @@ def memory_of_children() -> int:
     return total
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_does_not_grow_with_the_photos(session_bundle: Bundle, tmp_path: Path) -> None:
     """4,000 photos of 224 x 224 are 600 MB of pixels, far more than both machines' stores hold."""
