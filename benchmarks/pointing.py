@@ -39,7 +39,7 @@ def play(
     model: Path, example: Path, photos: int, folder: str = "catalogue"
 ) -> dict[str, tuple[list[bool], list[float]]]:
     """Kind of label -> whether each peak was a hit, and how likely that was by chance."""
-    explainer = Explainer(load_bundle(model), "cpu")
+    explainer = Explainer(load_bundle(model), example, "cpu")
     labels = explainer.bundle.config.labels
     groups = dict(zip(labels.names, labels.groups, strict=True))
     rows = pq.read_table(example / "truth.parquet").to_pylist()
@@ -47,13 +47,13 @@ def play(
     order = np.random.default_rng(0).permutation(len(rows))[:photos]
     found: dict[str, tuple[list[bool], list[float]]] = defaultdict(lambda: ([], []))
     for row in (rows[place] for place in order):
-        path = example / row["folder"] / row["image"]
-        given = set(explainer(path.read_bytes()).maps) & set(row["labels"])
+        image = f"{row['folder']}/{row['image']}"
+        given = set(explainer(image).maps) & set(row["labels"])
         if not given:
             continue
-        with Image.open(path) as photo:
+        with Image.open(example / image) as photo:
             size = photo.size
-        explained = explainer(path.read_bytes(), sorted(given))
+        explained = explainer(image, sorted(given))
         for label, heat in explained.maps.items():
             inside = np.zeros(heat.shape, bool)
             down, across = heat.shape[0] / size[1], heat.shape[1] / size[0]
@@ -65,6 +65,7 @@ def play(
                 kind = "parts" if groups[label] in PARTS else "garments"
                 found[kind][0].append(bool(inside[np.unravel_index(heat.argmax(), heat.shape)]))
                 found[kind][1].append(float(inside.mean()))
+    explainer.close()
     return dict(found)
 
 

@@ -2,23 +2,28 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from fftag.bundle import Bundle
-from fftag.decode import Failure, InputSpec, Limits, decode, fitted_size
+from fftag.decode import InputSpec, fitted_size
+from fftag.decoders import Decoders
 from fftag.errors import FftagError
 from fftag.heat import heat
+from fftag.listing import escape
 from fftag.plots import figure, to_png
 from fftag.predict import Normalise, choose_device
+from fftag.reader import ReadOptions
+from fftag.sources import Folder
 
-LARGEST = 640  # pixels of the longer side of a picture
+PICTURE = InputSpec(640, 640, "pad")  # what a photo is shown in
+READ = ReadOptions(batch_size=1, workers=1, timeout=20, exact=True)
 MOST_LABELS = 4  # that are explained where none is named
 STRONGEST = 0.7  # of the colour over the photo, where the map is 1
 
@@ -49,13 +54,14 @@ class Explained:
 
 
 class Explainer:
-    """A model that can be asked why."""
+    """A model that can be asked why, of the photos of a folder."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+    def __init__(self, bundle: Bundle, folder: Path, device: str = "auto") -> None:
         """Loads a model.
 
         Args:
             bundle: the model.
+            folder: that photos are below.
             device: see `fftag.predict.choose_device`.
 
         Raises:
@@ -66,12 +72,14 @@ class Explainer:
         self.model = bundle.build().to(self.device)
         self.spec = bundle.config.input
         self._normalise = Normalise(self.spec).to(self.device)
+        self._input = Decoders(Folder(folder), self.spec, READ)
+        self._picture = Decoders(Folder(folder), PICTURE, READ)
 
-    def __call__(self, data: bytes, labels: Sequence[str] = ()) -> Explained:
+    def __call__(self, image: str, labels: Sequence[str] = ()) -> Explained:
         """Explains labels of a photo.
 
         Args:
-            data: of its file.
+            image: path of the photo below the folder, as a listing has it.
             labels: by default its tags, best first, at most four; the best label if it has none.
 
         Raises:
@@ -80,25 +88,37 @@ class Explainer:
         """
         names = list(self.bundle.config.labels.names)
         wanted = [_place(label, names) for label in labels]
-        photo = _decoded(data, self.spec)
-        pixels = self._normalise(torch.tensor(photo.pixels[None]).to(self.device))
+        size, input_pixels = self._decoded(self._input, image)
+        _, picture = self._decoded(self._picture, image)
+        pixels = self._normalise(torch.as_tensor(input_pixels[None]).to(self.device))
         with torch.no_grad():
             scores = self.model(pixels).logits[0].float().sigmoid().cpu().numpy()
         wanted = wanted or self._tags(scores)
-        scale = min(1, LARGEST / max(photo.width, photo.height))
-        width, height = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
-        shown = _decoded(data, InputSpec(height, width))
+        left, top, right, bottom = _within(size, PICTURE)
+        photo = picture[top:bottom, left:right]
         found = heat(self.model, self.bundle.config.architecture, pixels, wanted)
         return Explained(
-            shown.pixels,
+            photo,
             {names[place]: float(scores[place]) for place in wanted},
             {
-                names[place]: _over_photo(
-                    one, (photo.width, photo.height), (width, height), self.spec
-                )
+                names[place]: _over_photo(one, size, photo.shape[:2], self.spec)
                 for place, one in zip(wanted, found, strict=True)
             },
         )
+
+    def close(self) -> None:
+        """Ends the decoding processes."""
+        self._input.close()
+        self._picture.close()
+
+    def _decoded(self, decode: Decoders, image: str) -> tuple[tuple[int, int], np.ndarray]:
+        """Width and height of a photo as it is stored, and its pixels."""
+        ((record, pixels),) = decode([{"image": image, "size": None, "modified_ns": None}])
+        if pixels is None:
+            raise FftagError(
+                f"{image} cannot be explained, as it is {record['status']}: {record['error']}"
+            )
+        return (record["width"], record["height"]), pixels
 
     def _tags(self, scores: np.ndarray) -> list[int]:
         order = np.argsort(-scores, kind="stable")
@@ -112,7 +132,8 @@ def heat_maps(bundle: Bundle, photo: Path, labels: Sequence[str]) -> dict[str, b
     Raises:
         FftagError: see `Explainer`.
     """
-    explained = Explainer(bundle)(read(photo), labels)
+    with closing(Explainer(bundle, photo.parent)) as explainer:
+        explained = explainer(escape(photo.name), labels)
     return {label: _png(explained.picture(label)) for label in explained.maps}
 
 
@@ -131,20 +152,6 @@ def draw(explained: Explained) -> bytes:
     return to_png(drawing)
 
 
-def read(path: Path) -> bytes:
-    """The bytes of a photo.
-
-    Raises:
-        FftagError: it cannot be read, or is too large.
-    """
-    try:
-        if path.stat().st_size > Limits().file_bytes:
-            raise FftagError(f"{path} is larger than any photo that is decoded: make a small copy")
-        return path.read_bytes()
-    except OSError as error:
-        raise FftagError(f"cannot read {path}: {error.strerror}") from error
-
-
 def _place(label: str, names: list[str]) -> int:
     if label in names:
         return names.index(label)
@@ -153,30 +160,28 @@ def _place(label: str, names: list[str]) -> int:
     raise FftagError(f"the model has no label {label!r}: {hint}")
 
 
-def _decoded(data: bytes, spec: InputSpec) -> Any:
-    photo = decode(data, spec, exact=True)
-    if isinstance(photo, Failure):
-        raise FftagError(f"the photo cannot be explained, as it is {photo.status}: {photo.error}")
-    return photo
+def _within(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a photo, width and height, in an input with its padding."""
+    width, height = fitted_size(size, spec)
+    left, top = round((spec.width - width) / 2), round((spec.height - height) / 2)
+    return left, top, left + width, top + height
 
 
 def _over_photo(
-    found: np.ndarray, photo: tuple[int, int], shown: tuple[int, int], spec: InputSpec
+    found: np.ndarray, size: tuple[int, int], shape: tuple[int, ...], spec: InputSpec
 ) -> np.ndarray:
     """A map over the model's input, float [rows, columns] -> over the photo, without its padding.
 
     Args:
         found: of any resolution.
-        photo: width and height of the photo.
-        shown: width and height that it is wanted in.
+        size: width and height of the photo.
+        shape: height and width that it is wanted in.
         spec: the input.
     """
     whole = Image.fromarray(found.astype(np.float32))
     whole = whole.resize((spec.width, spec.height), Image.Resampling.BILINEAR)
-    width, height = fitted_size(photo, spec)
-    left, top = round((spec.width - width) / 2), round((spec.height - height) / 2)
-    cut = whole.crop((left, top, left + width, top + height))
-    over = np.asarray(cut.resize(shown, Image.Resampling.BILINEAR), np.float32)
+    cut = whole.crop(_within(size, spec))
+    over = np.asarray(cut.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), np.float32)
     most = over.max()
     return over / most if most > 0 else np.zeros_like(over)
 

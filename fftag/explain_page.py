@@ -5,52 +5,48 @@ from pathlib import Path
 
 from fftag.atomic import replacing
 from fftag.errors import FftagError
-from fftag.explain import Explainer, draw, read
+from fftag.explain import Explainer, draw
 from fftag.page import Section, write_page
 from fftag.progress import progress
-from fftag.sources import Folder, list_source
 
 
-def write_picture(explainer: Explainer, photo: Path, labels: Sequence[str], out: Path) -> None:
+def write_picture(explainer: Explainer, image: str, labels: Sequence[str], out: Path) -> None:
     """Writes the heat maps of one photo as a PNG.
 
     Raises:
         FftagError: see `fftag.explain.Explainer`.
     """
-    picture = draw(explainer(read(photo), labels))
+    picture = draw(explainer(image, labels))
     with replacing(out) as temporary:
         temporary.write_bytes(picture)
 
 
-def write_folder(explainer: Explainer, photos: Path, labels: Sequence[str], folder: Path) -> Path:
-    """Writes one page with the heat maps of every photo; returns its path.
+def write_page_of(
+    explainer: Explainer, images: Sequence[str], labels: Sequence[str], folder: Path
+) -> Path:
+    """Writes one page with the heat maps of photos; returns its path.
 
     A photo that cannot be explained stands there with its reason.
 
     Raises:
         FftagError: there is no photo, no such label, or networks of this kind have no maps.
     """
-    if photos.is_dir():
-        entries = list_source(Folder(photos)).files.to_pylist()
-        files = {entry["image"]: photos / entry["image"] for entry in entries}
-    else:
-        files = {photos.name: photos}
     sections, failed, last = [], 0, None
-    with progress(len(files), "explaining", "photo") as bar:
-        for name, path in files.items():
+    with progress(len(images), "explaining", "photo") as bar:
+        for image in images:
             try:
-                explained = explainer(read(path), labels)
+                explained = explainer(image, labels)
                 said = ", ".join(
                     f"{label} {score:.2f}" for label, score in explained.scores.items()
                 )
-                sections.append(Section(name, [said], [(draw(explained), "")]))
+                sections.append(Section(image, [said], [(draw(explained), "")]))
             except FftagError as error:
                 failed, last = failed + 1, error
-                sections.append(Section(name, [str(error)]))
+                sections.append(Section(image, [str(error)]))
             bar.update(1)
-    if last is not None and failed == len(files):
+    if last is not None and failed == len(images):
         raise last
-    lead = f"{len(files) - failed:,} photos by {explainer.bundle.path.name}."
+    lead = f"{len(images) - failed:,} photos by {explainer.bundle.path.name}."
     if failed:
         lead += f" {failed:,} could not be explained."
     folder.mkdir(parents=True, exist_ok=True)

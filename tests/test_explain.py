@@ -1,7 +1,8 @@
 """Heat maps: where they point, whose coordinates they have, and that they depend on the weights."""
 
-import io
 import shutil
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SPEC, save_bands
+from faults import SITE, afflict, install
 from PIL import Image
 from scipy.stats import spearmanr
 from torch import nn
@@ -19,7 +21,7 @@ from fftag.bundle import Bundle, save_bundle
 from fftag.cli import app
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
-from fftag.explain import Explainer, draw, heat_maps
+from fftag.explain import Explainer, heat_maps
 from fftag.heat import _attention_kept, heat
 
 BANDS = {"red": 0, "green": 1, "blue": 2}  # from the top
@@ -50,47 +52,55 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session_bundle: Bundle) ->
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> bytes:
-    save_bands(tmp_path / "all.jpg", list(BANDS), seed=500, size=(240, 320))
-    return (tmp_path / "all.jpg").read_bytes()
+def photo(tmp_path: Path) -> Path:
+    save_bands(tmp_path / "all.jpg", list(BANDS), seed=500, size=(480, 640))
+    return tmp_path / "all.jpg"
 
 
-def test_the_peak_lies_on_what_the_label_names(trained: Bundle, tmp_path: Path) -> None:
-    explainer, hits = Explainer(trained), 0
+@pytest.fixture
+def explainer(trained: Bundle, tmp_path: Path) -> Iterator[Explainer]:
+    with closing(Explainer(trained, tmp_path)) as made:
+        yield made
+
+
+def test_the_peak_lies_on_what_the_label_names(explainer: Explainer, tmp_path: Path) -> None:
+    hits = 0
     for seed in range(10):
-        save_bands(tmp_path / "one.jpg", list(BANDS), seed=600 + seed, size=(240, 320))
-        explained = explainer((tmp_path / "one.jpg").read_bytes(), list(BANDS))
+        save_bands(tmp_path / "one.jpg", list(BANDS), seed=600 + seed, size=(480, 640))
+        explained = explainer("one.jpg", list(BANDS))
         for label, band in BANDS.items():
             found = explained.maps[label]
-            assert found.shape == (320, 240) and found.dtype == np.float32
+            assert found.shape == (640, 480) and found.dtype == np.float32
             assert found.min() >= 0 and found.max() == pytest.approx(1, abs=1e-5)
             row = np.unravel_index(found.argmax(), found.shape)[0]
-            hits += int(row * 3 // 320 == band)
+            hits += int(row * 3 // 640 == band)
     assert hits >= 25  # of 30; a third of them by chance
 
 
 def test_a_map_is_over_the_photo_without_its_padding(
-    trained: Bundle, photo: bytes, tmp_path: Path
+    trained: Bundle, photo: Path, tmp_path: Path
 ) -> None:
     padded = replace(trained.config, input=replace(SPEC, resize="pad"))
     bundle = save_bundle(tmp_path / "padded", padded, trained.build().state_dict())
-    with Image.open(io.BytesIO(photo)) as image:
+    with Image.open(photo) as image:
         wide = image.resize((1280, 320))
     wide.save(tmp_path / "wide.png")
-    explained = Explainer(bundle)((tmp_path / "wide.png").read_bytes(), ["red"])
+    with closing(Explainer(bundle, tmp_path)) as explainer:
+        explained = explainer("wide.png", ["red"])
     assert explained.photo.shape == (160, 640, 3) and explained.maps["red"].shape == (160, 640)
 
 
-def test_other_weights_give_another_map(trained: Bundle, photo: bytes) -> None:
+def test_other_weights_give_another_map(explainer: Explainer, photo: Path) -> None:
     """The check of Adebayo et al. 2018: what does not depend on the weights explains nothing."""
-    explainer = Explainer(trained)
-    before = explainer(photo, ["red"]).maps["red"]
-    np.testing.assert_array_equal(explainer(photo, ["red"]).maps["red"], before)
+    before = explainer(photo.name, ["red"]).maps["red"]
+    np.testing.assert_array_equal(explainer(photo.name, ["red"]).maps["red"], before)
     alike = []
     for seed in range(5):
         torch.manual_seed(seed)
         explainer.model = models.build("cnn", 3, SPEC).eval()
-        alike.append(spearmanr(before.ravel(), explainer(photo, ["red"]).maps["red"].ravel())[0])
+        alike.append(
+            spearmanr(before.ravel(), explainer(photo.name, ["red"]).maps["red"].ravel())[0]
+        )
     assert np.nanmean(np.abs(alike)) < 0.7
 
 
@@ -129,23 +139,34 @@ def test_what_has_no_maps_says_so() -> None:
         heat(model, "swin_t", torch.zeros(1, 3, 64, 64), [0])
 
 
-def test_bad_input_is_one_line(trained: Bundle, photo: bytes, tmp_path: Path) -> None:
-    explainer = Explainer(trained)
+def test_bad_input_is_one_line(explainer: Explainer, photo: Path, tmp_path: Path) -> None:
     with pytest.raises(FftagError, match="did you mean 'green'"):
-        explainer(photo, ["gren"])
-    with pytest.raises(FftagError, match="it is unsupported"):
-        explainer(b"no photo")
-    with pytest.raises(FftagError, match="cannot read"):
-        heat_maps(trained, tmp_path / "none.jpg", ["red"])
+        explainer(photo.name, ["gren"])
+    (tmp_path / "none.jpg").write_bytes(b"no photo")
+    with pytest.raises(FftagError, match="none.jpg cannot be explained, as it is unsupported"):
+        explainer("none.jpg")
+    with pytest.raises(FftagError, match="it is vanished"):
+        heat_maps(explainer.bundle, tmp_path / "gone.jpg", ["red"])
+
+
+def test_a_photo_that_kills_its_decoder_costs_itself_alone(
+    explainer: Explainer, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", SITE))
+    shutil.copy(photo, tmp_path / "bad.jpg")
+    afflict(tmp_path / "bad.jpg", "segfault")
+    with pytest.raises(FftagError, match="it is crashed"):
+        explainer("bad.jpg")
+    assert explainer(photo.name, ["red"]).maps["red"].any()
 
 
 def test_pictures_and_a_page_come_from_the_command_line(
-    trained: Bundle, photo: bytes, tmp_path: Path
+    trained: Bundle, photo: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    (folder / "<script>.jpg").write_bytes(photo)
-    (folder / "broken.jpg").write_bytes(photo[:200])
+    shutil.copy(photo, folder / "<script>.jpg")
+    (folder / "broken.jpg").write_bytes(photo.read_bytes()[:200])
     shutil.copy(folder / "<script>.jpg", tmp_path / "one.jpg")
     runner, model = CliRunner(), str(trained.path)
     out = tmp_path / "heat.png"
@@ -162,4 +183,3 @@ def test_pictures_and_a_page_come_from_the_command_line(
     assert runner.invoke(app, ["explain", model, str(folder)]).exit_code == 2
     pictures = heat_maps(trained, tmp_path / "one.jpg", ["red", "blue"])
     assert pictures["red"] != pictures["blue"] and pictures["red"].startswith(b"\x89PNG")
-    assert draw(Explainer(trained)(photo)).startswith(b"\x89PNG")

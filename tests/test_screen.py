@@ -315,3 +315,13 @@ def test_what_is_measured_does_not_choose_the_clusters(
     deciding = Photos(photos.of_split("val"), spec, None)
     wanted = score_photos(Predictor(screened.build(), spec, CPU), deciding, 16, 0)
     np.testing.assert_allclose(given[0].held_out.embeddings, wanted.embeddings, atol=1e-5)
+
+
+def test_the_screen_is_not_measured_on_what_it_was_fitted_to(
+    screened: Bundle, tmp_path: Path
+) -> None:
+    for split in ("train", "all"):
+        command = ["evaluate", str(screened.path), "--data", str(tmp_path / "data.parquet")]
+        command += ["--split", split, "--non-apparel", str(tmp_path)]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 2 and "not trained on" in result.output

@@ -26,15 +26,24 @@ def explain(
 
     Example: fftag explain runs/cnn photo.jpg --label dress --out heat.png
     """
+    from contextlib import closing
+
     from fftag.bundle import load_bundle
     from fftag.explain import Explainer
-    from fftag.explain_page import write_folder, write_picture
+    from fftag.explain_page import write_page_of, write_picture
+    from fftag.listing import escape
+    from fftag.sources import Folder, list_source
 
     if html is None and photo.is_dir():
         raise typer.BadParameter("of a folder, a page is made: give --html DIR")
-    explainer = Explainer(load_bundle(model), device)
-    if html is None:
-        write_picture(explainer, photo, label or [], out)
-        print(out)
+    if photo.is_dir():
+        folder = photo
+        images = list_source(Folder(photo)).files["image"].to_pylist()
     else:
-        print(write_folder(explainer, photo, label or [], html))
+        folder, images = photo.parent, [escape(photo.name)]
+    with closing(Explainer(load_bundle(model), folder, device)) as explainer:
+        if html is None:
+            write_picture(explainer, images[0], label or [], out)
+            print(out)
+        else:
+            print(write_page_of(explainer, images, label or [], html))

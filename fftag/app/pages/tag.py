@@ -209,7 +209,6 @@ def show_heat(tagger: Tagger, upload: Upload, tags: list[str], at: int) -> None:
                 path = Path(tagger.spool) / entry["image"]
                 from fftag.explain import heat_maps  # loads what draws
 
-                # The guarded decoders have read it without harm: it is decoded here once more.
                 found = heat_maps(tagger.bundle, path, [label])
             st.image(found[label], alt=f"Where {label} was seen")
 
