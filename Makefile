@@ -36,7 +36,7 @@ $(DEMO)/catalog.duckdb: $(DEMO)/model/SHA256SUMS
 	$(BIN)/fftag tag $(DEMO)/catalogue --model $(DEMO)/model --out $(DEMO)/tags.parquet \
 		--db $@ --products $(DEMO)/products.csv
 
-app: demo ## open the example catalogue in the browser
+app: setup $(DEMO)/catalog.duckdb ## open the example catalogue in the browser
 	$(BIN)/fftag app --model $(DEMO)/model --db $(DEMO)/catalog.duckdb \
 		--data $(DEMO)/dataset.parquet
 

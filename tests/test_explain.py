@@ -98,9 +98,8 @@ def test_other_weights_give_another_map(explainer: Explainer, photo: Path) -> No
     for seed in range(5):
         torch.manual_seed(seed)
         explainer.model = models.build("cnn", 3, SPEC).eval()
-        alike.append(
-            spearmanr(before.ravel(), explainer(photo.name, ["red"]).maps["red"].ravel())[0]
-        )
+        other = explainer(photo.name, ["red"]).maps["red"]
+        alike.append(spearmanr(before.ravel(), other.ravel())[0])
     assert np.nanmean(np.abs(alike)) < 0.7
 
 
@@ -143,7 +142,7 @@ def test_bad_input_is_one_line(explainer: Explainer, photo: Path, tmp_path: Path
     with pytest.raises(FftagError, match="did you mean 'green'"):
         explainer(photo.name, ["gren"])
     (tmp_path / "none.jpg").write_bytes(b"no photo")
-    with pytest.raises(FftagError, match="none.jpg cannot be explained, as it is unsupported"):
+    with pytest.raises(FftagError, match="cannot be explained, as it is unsupported"):
         explainer("none.jpg")
     with pytest.raises(FftagError, match="it is vanished"):
         heat_maps(explainer.bundle, tmp_path / "gone.jpg", ["red"])

@@ -166,6 +166,8 @@ def evaluate(
     from fftag.datasets.manifest import read_manifest
     from fftag.training.evaluate import evaluate_model, summary_lines
 
+    if non_apparel is not None and split in ("train", "all"):
+        raise typer.BadParameter("--non-apparel measures on photos not trained on: --split test")
     folder = out or model / f"evaluation-{split}"
     bundle = load_bundle(model)
     manifest = read_manifest(data)
