@@ -6,6 +6,7 @@ Scores every photo of a folder with a model of fftag's, for comparison: the same
 labels out. A photo that cannot be read ends it.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -38,10 +39,11 @@ def main() -> None:
     bundle = load_bundle(model)
     spec = bundle.config.input
     photos = Photos(folder, (spec.height, spec.width), spec.mean, spec.std)
-    network, rows = bundle.build(), []
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network, rows = bundle.build().to(device), []
     with torch.no_grad():
-        for paths, pixels in DataLoader(photos, batch_size=32, num_workers=2):
-            scores = network(pixels).logits.sigmoid().numpy()
+        for paths, pixels in DataLoader(photos, batch_size=32, num_workers=os.cpu_count()):
+            scores = network(pixels.to(device)).logits.sigmoid().cpu().numpy()
             for path, row in zip(paths, scores, strict=True):
                 rows.append(
                     {"path": path, **dict(zip(bundle.config.labels.names, row, strict=True))}

@@ -5,6 +5,7 @@
 For the architectures whose weights bear the same names in timm and in torchvision (ResNets).
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,24 +27,25 @@ def main() -> None:
         key.replace("backbone.", "").replace("head.", "fc."): value for key, value in state.items()
     }
     network.load_state_dict(renamed)
-    network.eval()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device).eval()
     dataset = ImageDataset(str(folder))
     loader = create_loader(
         dataset,
         input_size=(3, spec.height, spec.width),
         batch_size=32,
-        num_workers=2,
+        num_workers=os.cpu_count(),
         mean=spec.mean,
         std=spec.std,
         interpolation="bilinear",
         crop_pct=1.0,
         crop_mode="squash",
-        device=torch.device("cpu"),
+        device=device,
     )
     scores = []
     with torch.inference_mode():
         for pixels, _ in loader:
-            scores.append(network(pixels).sigmoid())
+            scores.append(network(pixels).sigmoid().cpu())
     paths = dataset.filenames(absolute=True)
     frame = pd.DataFrame(torch.cat(scores).numpy(), columns=labels)
     frame.insert(0, "path", paths)

@@ -3,11 +3,14 @@
     python benchmarks/throughput.py FOLDER --models cnn:224 resnet101:224 vit_b_16:224
 
 Every way runs in turn, round by round, on the same photos with the same random weights, and writes
-the same scores; medians are told. `steady` leaves out what a run on one photo takes (the start of
-Python, torch and the model). Memory is the peak of the processes together (proportional set size:
-what they share counts once). Of the peers, those that are installed and know the network run:
+the same scores; medians are told. `steady` leaves out what a run on one photo takes the second time
+(the start of Python, torch and the model). Memory is the peak of the processes together: what they
+share counts once (proportional set size). Of the peers, those that are installed and know the
+network run:
 
     pip install timm==1.0.31 transformers==5.23.0 'ray[data]==2.60.0'
+
+Where there is a GPU, all of them use it.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
+import torch
 from untrained import give_int8, make_model, make_vit_twins
 
 from fftag.decode import InputSpec
@@ -110,6 +114,14 @@ def ways(architecture: str) -> list[Way]:
         found.append(Way("transformers pipeline", peer("peer_transformers.py")))
     if find_spec("ray"):
         found.append(Way("Ray Data", peer("peer_ray.py")))
+    if torch.cuda.is_available():
+        fast = [
+            Way("fftag, fast", fftag()),
+            Way("fftag, fast, compiled", fftag("--compile")),
+        ]
+        if find_spec("torchcodec"):
+            fast.append(Way("fftag, fast, decoded on the GPU", fftag("--decoder", "cuda")))
+        return [*found, Way("fftag, exact", fftag("--exact")), *fast]
     return [
         *found,
         Way("fftag, exact", fftag("--exact")),
@@ -138,10 +150,10 @@ def main() -> None:
             folder = Path(name)
             (folder / "photos").mkdir()
             for number in range(count):
+                data = found[number % len(found)].read_bytes()
+                comment = b"\xff\xfe\x00\x06" + number.to_bytes(4, "little")  # no two are the same
                 copy = folder / "photos" / f"{number:06d}.jpg"
-                shutil.copy(found[number % len(found)], copy)
-                with copy.open("ab") as file:  # no two files are the same
-                    file.write(number.to_bytes(4, "little"))
+                copy.write_bytes(data[:2] + comment + data[2:])
             spec = InputSpec(int(side), int(side))
             twins = architecture == "vit_b_16" and find_spec("transformers")
             make = make_vit_twins if twins else lambda a, b: make_model(a, architecture, b)  # noqa: B023
@@ -163,8 +175,8 @@ def compared(
     one = folder / "one"
     one.mkdir()
     shutil.copy(min((folder / "photos").iterdir()), one / "0.jpg")
-    for way in ways:
-        way.start = way.run(model, one, folder / "start.parquet")
+    for way in ways:  # the second start: the first keeps what makes the next ones short
+        way.start = min(way.run(model, one, folder / "start.parquet") for _ in range(2))
     others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() * busy)]
     try:
         for _ in range(rounds):

@@ -128,12 +128,13 @@ def _open_scorer(
     if arithmetic.backend == "torch":
         model = rounded(fused(bundle.build()), arithmetic.precision)
         return Predictor(model, spec, device, arithmetic.precision, compile_for)
-    from fftag.openvino_backend import OpenVinoPredictor, convert, read_graph
+    from fftag.openvino_backend import OpenVinoPredictor, read_graph
+    from fftag.openvino_cache import graph_of
 
     if arithmetic.precision == "int8":
         graph = read_graph(load_quantized(bundle).graph)
         return OpenVinoPredictor(graph, spec, _openvino_half())
-    return OpenVinoPredictor(convert(bundle.build(), spec), spec, arithmetic.precision)
+    return OpenVinoPredictor(graph_of(bundle), spec, arithmetic.precision)
 
 
 def scores_id(bundle: Bundle, precision: str) -> str:

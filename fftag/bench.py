@@ -8,30 +8,30 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from fftag.backends import Arithmetic, Scorer
 from fftag.bundle import Bundle
 from fftag.copies import Copies
 from fftag.decode import Failure
+from fftag.decoding import decoded_batches
 from fftag.errors import FftagError
 from fftag.listing import Listing
 from fftag.machine import cores
 from fftag.parts import PartStore, locked
 from fftag.plan import plan_all
 from fftag.progress import progress
-from fftag.replicas import batches_held, one_thread_each, replica_count, scored, threads_of
+from fftag.replicas import one_thread_each, replica_count, scored, threads_of
+from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
-from fftag.store import SAME_AS, RunInfo, rows
+from fftag.store import SAME_AS, RunInfo
 from fftag.tag import entries_of
-from fftag.tag_options import TagOptions, arithmetic, run_info, scorer_for
-from fftag.workers import Batch, batches
+from fftag.tag_options import TagOptions, arithmetic, decoder_of, run_info, scorer_for
+from fftag.workers import Batch
 
 WARM_UP = 8  # batches: those that were decoded ahead, while processes started
 
@@ -46,11 +46,12 @@ class Rates:
         kilobytes: mean size of a file of the sample.
         read: reading alone, in one thread, the first time; what a slow disk or network shows in.
         decode: reading, hashing and decoding, by all workers.
-        copy: of pixels to the device; None on a CPU, where there is nothing to copy.
+        copy: of pixels to the device; None where they are made.
         forward: the model alone, all replicas at once, on pixels at hand.
         write: rows to part files.
         together: all of it.
         device: what computed.
+        decoder: `cpu` or `cuda`.
         arithmetic: backend and precision.
         batch_size, workers: as they were.
     """
@@ -65,6 +66,7 @@ class Rates:
     write: float
     together: float
     device: str
+    decoder: str
     arithmetic: Arithmetic
     batch_size: int
     workers: int
@@ -85,6 +87,9 @@ class Rates:
         mostly_reading = self.read * max(1, self.workers) < 1.5 * self.decode
         return "reading" if slowest == "decoding" and mostly_reading else slowest
 
+    def _decoding(self) -> str:
+        return f"read, hash and decode, all workers{' and the GPU' * (self.decoder == 'cuda')}"
+
     def advice(self) -> str:
         """What would change the pace most."""
         if self.bottleneck == "reading":
@@ -94,6 +99,8 @@ class Rates:
         if self.bottleneck == "decoding":
             if self.workers < cores():
                 return f"add --workers (there are {cores()} cores)"
+            if self.device == "cuda" and self.decoder == "cpu":
+                return "measure it again with --decoder cuda, which leaves JPEGs to the GPU"
             if self.kilobytes > 500:
                 return "the photos are large: store smaller ones, or take a machine with more cores"
             return "take a machine with more cores"
@@ -121,7 +128,7 @@ class Rates:
         )
         steps = (
             ("read", self.read, "one thread, the first time"),
-            ("decode", self.decode, "read, hash and decode, all workers"),
+            ("decode", self.decode, self._decoding()),
             ("copy", self.copy, "to the device"),
             ("forward", self.forward, "the model alone"),
             ("write", self.write, "rows to disk"),
@@ -169,7 +176,7 @@ def bench(
         "write": work.write,
         "together": work.together,
     }
-    if device.type != "cpu":
+    if isinstance(pixels, np.ndarray) and device.type != "cpu":
         steps["copy"] = lambda seconds: work.copy(pixels, seconds)
     found: dict[str, list[float]] = {step: [] for step in steps}
     with progress(rounds * len(steps), "measuring", "step") as bar:
@@ -185,6 +192,7 @@ def bench(
         read=read,
         **{"copy": None, **medians},
         device=device.type,
+        decoder=decoder_of(options),
         arithmetic=arithmetic(options),
         batch_size=options.batch_size,
         workers=options.workers,
@@ -294,14 +302,15 @@ class _Work:
         else:
             starts = range(0, len(self.entries), size)
             plan = ((start, self.entries[start : start + size]) for start in starts)
-        held = batches_held(self.scorer)
-        return batches(self.source, plan, self.scorer.spec, self.options, held)
+        return decoded_batches(
+            self.source, plan, self.scorer.spec, self.options, replica_count(self.scorer)
+        )
 
     @contextmanager
     def _store(self) -> Iterator[Callable[[Batch, np.ndarray], None]]:
         """Takes batches as a run does, into parts of a temporary folder."""
         per_part = max(1, self.options.shard_size // self.options.batch_size)
-        made: list[pa.Table] = []
+        made = ScoredRows()
         with tempfile.TemporaryDirectory(prefix="fftag-bench-") as name:
             out = Path(name) / "tags.parquet"
             with locked(out):
@@ -309,12 +318,12 @@ class _Work:
                 store.take_up()
 
                 def write(batch: Batch, scores: np.ndarray) -> None:
-                    photos = [record | {SAME_AS: None} for record in batch.photos]
-                    made.append(rows(photos, scores, self.run, datetime.now(UTC)))
-                    if len(made) == per_part:
+                    nonlocal made
+                    made.add([record | {SAME_AS: None} for record in batch.photos], scores)
+                    if made.batches == per_part:
                         first = len(store.finished) * per_part
-                        store.write(first, first + per_part, pa.concat_tables(made))
-                        made.clear()
+                        store.write(first, first + per_part, made.table(self.run))
+                        made = ScoredRows()
 
                 yield write
 

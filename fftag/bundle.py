@@ -176,11 +176,11 @@ class Bundle:
         """
         config = self.config
         file = self.path / WEIGHTS
-        with torch.device("meta"):  # shapes, and nothing allocated before they are found to fit
-            planned = models.build(config.architecture, len(config.labels), config.input)
+        model = self._planned()
+        expected = model.state_dict()
         try:
             there = _shapes(file)
-            wrong = {(key, tuple(value.shape)) for key, value in planned.state_dict().items()}
+            wrong = {(key, tuple(value.shape)) for key, value in expected.items()}
             wrong ^= set(there.items())
             if wrong:
                 names = {key for key, _ in wrong}
@@ -191,10 +191,32 @@ class Bundle:
             state = load_file(file)
         except SafetensorError as error:
             raise FftagError(f"{file} is no safetensors file: {error}") from error
-        model = models.build(config.architecture, len(config.labels), config.input)
+        # Copies: the file may be replaced while they are in use.
+        own = {key: value.to(expected[key].dtype, copy=True) for key, value in state.items()}
+        model.load_state_dict(own, assign=True)
         hf_vit.set_norm_eps(model.backbone, config.norm_eps)
-        model.load_state_dict(state)
         return model.eval()
+
+    def _planned(self) -> models.Classifier:
+        """The network without weights, where it can be had so; else with random ones."""
+        config = self.config
+
+        def build() -> models.Classifier:
+            return models.build(config.architecture, len(config.labels), config.input)
+
+        try:
+            # Shapes, and nothing allocated before they are found to fit; nor drawn in vain.
+            with torch.device("meta"):
+                model = build()
+        except NotImplementedError:  # RegNets compute with tensors while they are built
+            return build()
+        # What a network computes when it is built is in no file.
+        return build() if _left_out(model) else model
+
+
+def _left_out(model: torch.nn.Module) -> bool:
+    """Whether a module has buffers that its state dict leaves out."""
+    return len(list(model.buffers())) + len(list(model.parameters())) > len(model.state_dict())
 
 
 def save_bundle(

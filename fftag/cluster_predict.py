@@ -2,7 +2,6 @@
 
 import socket
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +13,8 @@ from fftag.errors import FftagError
 from fftag.fleet import Fleet
 from fftag.parts import PartStore
 from fftag.replicas import scored
-from fftag.store import RunInfo, rows
+from fftag.scored_rows import ScoredRows
+from fftag.store import RunInfo
 from fftag.tag_options import TagOptions, run_info, scorer_for
 
 ALIKE = ("device", "backend", "precision")
@@ -58,18 +58,15 @@ class PartWriter:
             FftagError: the run is over, the part cannot be written, or a score is not finite.
         """
         copies = Copies(len(self.run.labels))
-        found = [
-            (rows(batch.photos, scores, self.run, datetime.now(UTC)), batch.photos)
-            for batch, scores in scored(
-                batches_of(table, self.scorer.spec, self.batch_size), self.scorer, copies
-            )
-        ]
+        made, known = ScoredRows(), 0
+        decoded = batches_of(table, self.scorer.spec, self.batch_size)
+        for batch, scores in scored(decoded, self.scorer, copies):
+            made.add(batch.photos, scores)
+            known += sum(photo["known"] for photo in batch.photos)
         self.store.join()
         first, stop = table["first"][0].as_py(), table["stop"][0].as_py()
-        self.store.write(first, stop, pa.concat_tables([made for made, _ in found]))
-        photos = [photo for _, some in found for photo in some]
-        known = sum(photo["known"] for photo in photos)
-        written = [first, stop, self.store.finished.pop().digest, len(photos), known]
+        self.store.write(first, stop, made.table(self.run))
+        written = [first, stop, self.store.finished.pop().digest, len(made), known]
         return pa.Table.from_arrays([pa.array([value]) for value in written], schema=WRITTEN)
 
 

@@ -243,7 +243,7 @@ class Predictor:
         count = len(photos)
         if self._fixed and count < self._fixed:
             photos = torch.cat([photos, photos.new_zeros(self._fixed - count, *photos.shape[1:])])
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and photos.device.type == "cpu":
             photos = photos.pin_memory()  # what is pinned is copied while the device computes
         found = self._forward(photos.to(self.device, non_blocking=True))
         return tuple(array[:count] for array in found)

@@ -12,6 +12,7 @@ import torch
 from fftag.backends import Scorer
 from fftag.copies import Copies
 from fftag.fleet import Fleet
+from fftag.heap import keep_freed_memory
 from fftag.machine import cores
 from fftag.predict import Predictions
 from fftag.workers import Batch
@@ -36,9 +37,12 @@ def replicas_on(device: torch.device) -> int:
     return cores()
 
 
-def batches_held(scorer: Scorer) -> int:
-    """How many batches have to stay valid at once (see `fftag.workers.batches`)."""
-    return replica_count(scorer) + WAITING + 1
+def batches_held(count: int) -> int:
+    """How many batches have to stay valid while so many are scored at once.
+
+    See `fftag.workers.batches`.
+    """
+    return count + WAITING + 1
 
 
 def scored(
@@ -93,8 +97,12 @@ def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions
     """Of the photos wanted; None where none is."""
     if not wanted:
         return None
-    everything = len(wanted) == len(batch.pixels)
-    return scorer(batch.pixels if everything else batch.pixels[wanted])
+    if len(wanted) == len(batch.pixels):
+        return scorer(batch.pixels)
+    chosen = batch.pixels[wanted]
+    if scorer.device.type == "cuda" and isinstance(chosen, torch.Tensor):
+        torch.cuda.current_stream(chosen.device).synchronize()  # the scorer has its own
+    return scorer(chosen)
 
 
 def _settled(
@@ -123,6 +131,8 @@ def threads_of(device: torch.device) -> tuple[int]:
 @contextmanager
 def one_thread_each(device: torch.device) -> Iterator[None]:
     """Sets the number of threads of one batch, which is the process's, and sets it back."""
+    if device.type == "cpu":
+        keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(*threads_of(device))
     try:

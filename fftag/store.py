@@ -102,9 +102,12 @@ def part_schema(run: RunInfo) -> pa.Schema:
 
 
 def rows(
-    photos: Sequence[dict[str, Any]], scores: np.ndarray, run: RunInfo, tagged_at: datetime
+    photos: Sequence[dict[str, Any]],
+    scores: np.ndarray,
+    run: RunInfo,
+    tagged_at: Sequence[datetime],
 ) -> pa.Table:
-    """One batch as a table of `part_schema(run)`.
+    """Photos as a table of `part_schema(run)`.
 
     Args:
         photos: per photo the columns `image`, `status`, `error`, `width`, `height`, `format`,
@@ -113,7 +116,7 @@ def rows(
         scores: float32 [photos, labels]; ignored where the status is not `ok`, and where
             `same_as` is there.
         run: what made them.
-        tagged_at: when.
+        tagged_at: when, of each.
     """
     schema = part_schema(run)
     failed = np.array(
@@ -132,7 +135,7 @@ def rows(
         given = [photo.get("apparel_score") for photo in photos]
         columns["is_apparel"] = is_apparel_of(pa.array(given, pa.float32()), run)
     columns["model_id"] = [run.model_id] * len(photos)
-    columns["tagged_at"] = [tagged_at] * len(photos)
+    columns["tagged_at"] = tagged_at
     arrays = [
         _as_array(columns.get(field.name, [None] * len(photos)), field.type) for field in schema
     ]

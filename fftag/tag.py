@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -19,6 +19,7 @@ from fftag.atomic import replacing
 from fftag.backends import scores_id
 from fftag.bundle import Bundle
 from fftag.copies import Copies
+from fftag.decoding import decoded_batches
 from fftag.errors import INTERRUPTED, TOO_MANY_FAILED, FftagError
 from fftag.interrupt import deferred
 from fftag.listing import Listing
@@ -28,13 +29,13 @@ from fftag.plan import Plan, plan_all, plan_changes
 from fftag.predict import choose_devices
 from fftag.previous import Previous, open_previous, published_run
 from fftag.progress import progress, say
-from fftag.replicas import batches_held, scored
+from fftag.replicas import scored
+from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
-from fftag.store import SAME_AS, RunInfo, rows, tags_schema
-from fftag.tag_options import TagOptions, info_of, run_info, scorer_for
+from fftag.store import SAME_AS, RunInfo, tags_schema
+from fftag.tag_options import TagOptions, batches_at_once, info_of, run_info, scorer_for
 from fftag.tag_summary import TagSummary
 from fftag.work import Engine, Work
-from fftag.workers import batches
 
 P = ParamSpec("P")
 
@@ -142,29 +143,39 @@ def _read(work: Work) -> None:
     total, done, missing = work.left()
     if not missing:
         return
-    scorer = scorer_for(work.bundle, options, len(plan.pending))
     copies = Copies(len(run.labels))
     for part in store.finished:
         copies.load(store.read(part))
     per_part = work.batches_per_part
-    made: list[pa.Table] = []
+    made = ScoredRows()
+
+    def write_part(first: int, stop: int, scored_rows: ScoredRows) -> None:
+        store.write(first, stop, scored_rows.table(run))
+
     planned = ((n, entries_of(listing, plan, copies, work.pending(n, n + 1))) for n in missing)
     with (
         progress(len(plan.pending), "tagging", "photo", initial=summary.resumed) as bar,
         deferred() as interruption,
-        _one_at_a_time(store.write) as write,
+        ThreadPoolExecutor(1, "opening") as opening,
+        _one_at_a_time(write_part) as write,
     ):
-        decoded = batches(work.source, planned, scorer.spec, options, batches_held(scorer))
-        for batch, scores in scored(decoded, scorer, copies):
+        decoded = decoded_batches(
+            work.source, planned, work.bundle.config.input, options, batches_at_once(options)
+        )
+        # The model is opened while the processes start and decode their first photos.
+        opened = opening.submit(scorer_for, work.bundle, options, len(plan.pending))
+        first = next(decoded)
+        scorer = opened.result()
+        for batch, scores in scored(chain([first], decoded), scorer, copies):
             photos = [_settled(record, plan) for record in batch.photos]
-            made.append(rows(photos, scores, run, datetime.now(UTC)))
+            made.add(photos, scores)
             summary.recognised += sum(record["known"] for record in batch.photos)
             bar.update(len(photos))
             after = batch.number + 1
             whole = after % per_part == 0 or after == total or after in done
             if whole or interruption.asked:
-                write(after - len(made), after, pa.concat_tables(made))
-                made = []
+                write(after - made.batches, after, made)
+                made = ScoredRows()
             if interruption.asked and after < total:
                 raise FftagError(
                     f"interrupted: {bar.n:,} of {len(plan.pending):,} files are done and kept; "

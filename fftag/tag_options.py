@@ -12,6 +12,7 @@ from fftag.bundle import Bundle
 from fftag.compiled import pays
 from fftag.errors import FftagError
 from fftag.fleet import Fleet
+from fftag.gpu_decode import choose_decoder
 from fftag.predict import choose_devices, photos_per_pass
 from fftag.progress import say
 from fftag.reader import ReadOptions
@@ -19,6 +20,8 @@ from fftag.replicas import replicas_on
 from fftag.shards import SETTING
 from fftag.sources import Selection
 from fftag.store import RunInfo
+
+DECODED = {"cpu": "scaled", "cuda": "cuda"}  # as a tags file has it; `full` where it is exact
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class TagOptions(ReadOptions):
         device: see `fftag.predict.choose_devices`.
         tier: see `fftag.backends.choose_arithmetic`.
         backend: see there.
+        decoder: see `fftag.gpu_decode.choose_decoder`.
         compiled: whether torch's network is compiled first; None where it pays.
         shard_size: photos per part file; what an interruption can cost.
         selection: which files of the source.
@@ -42,6 +46,7 @@ class TagOptions(ReadOptions):
     device: str = "auto"
     tier: str = "fast"
     backend: str = "auto"
+    decoder: str = "auto"
     compiled: bool | None = None
     shard_size: int = 1024
     selection: Selection = field(default_factory=Selection)
@@ -57,6 +62,15 @@ def arithmetic(options: TagOptions) -> Arithmetic:
     return choose_arithmetic(options.tier, options.backend, choose_devices(options.device)[0])
 
 
+def decoder_of(options: TagOptions) -> str:
+    """What decodes JPEGs with these options: `cpu` or `cuda`.
+
+    Raises:
+        FftagError: see `fftag.gpu_decode.choose_decoder`.
+    """
+    return choose_decoder(options.decoder, choose_devices(options.device)[0], options.exact)
+
+
 def scorer_for(bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
     """A model ready to score so many photos with these options, on each of the devices.
 
@@ -68,6 +82,12 @@ def scorer_for(bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
         return _scorer_on(devices[0], bundle, options, photos)
     scorers = [_scorer_on(device, bundle, options, photos) for device in devices]
     return Fleet(scorers, replicas_on(devices[0]))
+
+
+def batches_at_once(options: TagOptions) -> int:
+    """How many batches the scorer of these options scores at once."""
+    devices = choose_devices(options.device)
+    return len(devices) * replicas_on(devices[0])
 
 
 def _scorer_on(device: torch.device, bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
@@ -94,7 +114,7 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         **chosen.to_json(),
         "batch_size": options.batch_size,
         "limits": asdict(options.limits),
-        "decoder": "full" if options.exact else "scaled",
+        "decoder": "full" if options.exact else DECODED[decoder_of(options)],
         "timeout": options.timeout,
     }
     if options.selection.shard is not None:

@@ -1,5 +1,6 @@
 """A decoding process: tasks come by a pipe, records go back by it, pixels by shared memory."""
 
+import math
 import mmap
 import resource
 import signal
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from fftag.decode import InputSpec, Limits
+from fftag.heap import keep_freed_memory
 from fftag.reader import read_photo
 from fftag.sources.base import Source
 
 READY = "ready"
+Shape = tuple[int, int, int, int, int]
+AT = np.dtype(np.uint32)
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,22 @@ class Setup:
         source: where the photos are.
         spec: the input size to decode to.
         limits: what is too large.
-        shape: of the shared memory: uint8 [slots, batch, height, width, 3].
+        workers: how many such processes there are.
+        shape: of the slots: uint8 [slots, batch, height, width, 3].
         memory: bytes of address space that it may use.
-        exact: see `fftag.decode.decode`.
+        exact, pass_on_jpegs: see `fftag.reader.read_photo`.
+        number: which of the processes this is.
     """
 
     source: Source
     spec: InputSpec
     limits: Limits
-    shape: tuple[int, int, int, int, int]
+    workers: int
+    shape: Shape
     memory: int
     exact: bool
+    pass_on_jpegs: bool
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,27 +61,47 @@ class Task:
     photos: list[tuple[int, dict[str, Any]]]
 
 
+def size_of_shared(workers: int, shape: Shape) -> int:
+    """Bytes of what the processes share: see `shared`."""
+    return workers * AT.itemsize + math.prod(shape)
+
+
+def shared(memory: mmap.mmap, workers: int, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """What the processes share.
+
+    Returns:
+        uint32 [workers], the number within its task of the photo that each is at; and the slots
+        for pixels: uint8 of the shape given.
+    """
+    at = np.frombuffer(memory, AT, workers)
+    return at, np.frombuffer(memory, np.uint8, offset=at.nbytes).reshape(shape)
+
+
 def serve(connection: Connection, memory: int) -> None:
     """Works off tasks until the other end of the pipe is closed.
 
     Args:
-        connection: gives a `Setup`, then `Task`s; takes `READY`, and one record per photo, in
-            their order.
+        connection: gives a `Setup`, then `Task`s; takes `READY`, and for each task the records of
+            its photos, in their order.
         memory: descriptor of the shared memory.
     """
     setup: Setup = connection.recv()
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (setup.memory, setup.memory))
-    shared = mmap.mmap(memory, 0)
-    slots: np.ndarray = np.frombuffer(shared, dtype=np.uint8).reshape(setup.shape)
+    at, slots = shared(mmap.mmap(memory, 0), setup.workers, setup.shape)
     with closing(setup.source.reader()) as reader:
         connection.send(READY)
         while True:
             task: Task = connection.recv()
-            for place, entry in task.photos:
-                record, pixels = read_photo(reader, entry, setup.spec, setup.limits, setup.exact)
+            records = []
+            for number, (place, entry) in enumerate(task.photos):
+                at[setup.number] = number  # who replaces this process looks here for the culprit
+                record, pixels = read_photo(
+                    reader, entry, setup.spec, setup.limits, setup.exact, setup.pass_on_jpegs
+                )
                 slots[task.slot, place] = 0 if pixels is None else pixels
-                connection.send(record)
+                records.append(record)
+            connection.send(records)
 
 
 def main() -> None:
@@ -81,6 +110,7 @@ def main() -> None:
     # first, and closes the pipe then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    keep_freed_memory()
     try:
         serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
     except (EOFError, ConnectionError):

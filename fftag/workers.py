@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -21,7 +21,7 @@ from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.reader import ReadOptions, blank_record, read_photo
 from fftag.sources.base import Source
-from fftag.worker import READY, Setup, Task
+from fftag.worker import READY, Setup, Task, shared, size_of_shared
 
 SLOTS_PER_WORKER = 2
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -35,12 +35,13 @@ class Batch:
     Attributes:
         number: of the batch, as planned.
         pixels: uint8 [batch size, height, width, 3]; zero where a photo failed or is known, and
-            behind the last one. Valid for as long as `batches` was told to hold it.
+            behind the last one. Valid for as long as `batches` was told to hold it. Decoded on a
+            device, a tensor on it.
         photos: one record per photo, in the same order (see `fftag.reader.read_photo`).
     """
 
     number: int
-    pixels: np.ndarray
+    pixels: Any
     photos: list[dict[str, Any]]
 
 
@@ -89,7 +90,9 @@ def _in_this_process(
             pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), dtype=np.uint8)
             photos = []
             for place, entry in enumerate(entries):
-                record, decoded = read_photo(reader, entry, spec, options.limits, options.exact)
+                record, decoded = read_photo(
+                    reader, entry, spec, options.limits, options.exact, options.pass_on_jpegs
+                )
                 if decoded is not None:
                     pixels[place] = decoded
                 photos.append(record)
@@ -115,14 +118,21 @@ class _Job:
     """Places of a batch that one process is to decode; `again` after a crash, one place alone."""
 
     batch: _Open
-    places: deque[int]
+    places: list[int]
     again: bool = False
 
 
 class _Worker:
     """A decoding process and what it is at."""
 
-    def __init__(self, setup: Setup, memory: int) -> None:
+    def __init__(self, setup: Setup, memory: int, at: np.ndarray) -> None:
+        """Starts it.
+
+        Args:
+            setup: what it is told first.
+            memory: descriptor of what it shares with this process.
+            at: uint32 [1] of that: the number, within its job, of the photo that it is at.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 (itself)
@@ -136,30 +146,44 @@ class _Worker:
         self.job: _Job | None = None
         self.ready = False
         self.since = time.monotonic()
+        self._at = at
+        self._seen_at = 0
         self.connection.send(setup)
+
+    @property
+    def at(self) -> int:
+        """The number, within its job, of the photo that it is at or died at."""
+        return int(self._at[0])
 
     def give(self, job: _Job) -> None:
         self.job = job
         self.since = time.monotonic()
+        self._at[0] = self._seen_at = 0
         photos = [(place, job.batch.entries[place]) for place in job.places]
         self.connection.send(Task(job.batch.slot, photos))
 
     def take(self) -> None:
-        """Takes what has come.
+        """Takes a message that has come.
 
         Raises:
             EOFError, OSError: the process is dead.
         """
-        while self.connection.poll():
-            message = self.connection.recv()
-            self.since = time.monotonic()
-            if message == READY:
-                self.ready = True
-                continue
-            assert self.job is not None
-            self.job.batch.records[self.job.places.popleft()] = message
-            if not self.job.places:
-                self.job = None
+        message = self.connection.recv()
+        self.since = time.monotonic()
+        if message == READY:
+            self.ready = True
+            return
+        assert self.job is not None
+        self.job.batch.records.update(zip(self.job.places, message, strict=True))
+        self.job = None
+
+    def is_late(self, timeout: float) -> bool:
+        """Whether it has been at the same photo for more than so many seconds."""
+        if self.job is None:
+            return False
+        if self.at != self._seen_at:
+            self._seen_at, self.since = self.at, time.monotonic()
+        return time.monotonic() - self.since > timeout + (0 if self.ready else SECONDS_TO_START)
 
     def end(self) -> str:
         """Kills the process where it still runs; returns how it ended, in a word.
@@ -186,19 +210,31 @@ class Crew:
         self.held = held
         self.yielded: deque[int] = deque()
         shape = (count, options.batch_size, spec.height, spec.width, 3)
-        self.memory = _shared_memory(int(np.prod(shape)))
+        self.memory = _shared_memory(size_of_shared(options.workers, shape))
         self.setup = Setup(
-            source, spec, options.limits, shape, options.worker_memory, options.exact
+            source,
+            spec,
+            options.limits,
+            options.workers,
+            shape,
+            options.worker_memory,
+            options.exact,
+            options.pass_on_jpegs,
         )
-        self.slots: np.ndarray = np.frombuffer(mmap.mmap(self.memory, 0), np.uint8).reshape(shape)
+        self.at, self.slots = shared(mmap.mmap(self.memory, 0), options.workers, shape)
         self.options = options
         self.free = deque(range(count))
         self.open: deque[_Open] = deque()
         self.jobs: deque[_Job] = deque()
         self.failed_starts = 0
         self.workers: list[_Worker] = []
-        for _ in range(options.workers):
-            self.workers.append(_Worker(self.setup, self.memory))
+        for number in range(options.workers):
+            self.workers.append(self._start(number))
+
+    def _start(self, number: int) -> _Worker:
+        return _Worker(
+            replace(self.setup, number=number), self.memory, self.at[number : number + 1]
+        )
 
     def dismiss(self) -> None:
         """Ends all processes."""
@@ -214,7 +250,7 @@ class Crew:
                 batch = _Open(number, self.free.popleft(), entries)
                 self.slots[batch.slot, len(entries) :] = 0
                 self.open.append(batch)
-                self.jobs.append(_Job(batch, deque(range(len(entries)))))
+                self.jobs.append(_Job(batch, list(range(len(entries)))))
             if not self.open:
                 return
             self._hand_out()
@@ -240,15 +276,15 @@ class Crew:
 
     def _look_after(self) -> None:
         """Waits for news of the workers, and replaces those that died or hang."""
-        wait([worker.connection for worker in self.workers], SECONDS_BETWEEN_LOOKS)
+        connections = [worker.connection for worker in self.workers]
+        spoke = wait(connections, SECONDS_BETWEEN_LOOKS)
         for worker in list(self.workers):
-            try:
-                worker.take()
-            except (EOFError, OSError):
-                self._replace(worker)
-                continue
-            allowed = self.options.timeout + (0 if worker.ready else SECONDS_TO_START)
-            if worker.job is not None and time.monotonic() - worker.since > allowed:
+            if worker.connection in spoke:
+                try:
+                    worker.take()
+                except (EOFError, OSError):
+                    self._replace(worker)
+            elif worker.is_late(self.options.timeout):
                 self._replace(worker, hung=True)
 
     def _replace(self, worker: _Worker, hung: bool = False) -> None:
@@ -261,13 +297,15 @@ class Crew:
                 f"decoding processes end as soon as they start ({ended}): `fftag doctor` looks "
                 "for the reason; --workers 0 decodes without them"
             )
-        self.workers[self.workers.index(worker)] = _Worker(self.setup, self.memory)
+        number = self.workers.index(worker)
+        at = worker.at
+        self.workers[number] = self._start(number)
         if job is None:
             return
         if not worker.ready:  # it never got to its photos
             self.jobs.appendleft(job)
             return
-        culprit = job.places.popleft()
+        culprit = job.places.pop(at)
         if job.places:
             self.jobs.appendleft(_Job(job.batch, job.places))
         if hung:
@@ -275,7 +313,7 @@ class Crew:
         elif job.again:
             self._fail(job.batch, culprit, "crashed", f"the decoding process died ({ended})")
         else:
-            self.jobs.appendleft(_Job(job.batch, deque([culprit]), again=True))
+            self.jobs.appendleft(_Job(job.batch, [culprit], again=True))
 
     def _fail(self, batch: _Open, place: int, status: str, error: str) -> None:
         self.slots[batch.slot, place] = 0

@@ -87,7 +87,7 @@ class Catalog:
                 }
             )
         if photos:
-            table = rows(photos, np.array(scores, np.float32), run, self.tagged_at)
+            table = rows(photos, np.array(scores, np.float32), run, [self.tagged_at] * len(photos))
             table = table.drop_columns([SAME_AS])
         else:
             table = tags_schema(run).empty_table()

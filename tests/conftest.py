@@ -1,5 +1,6 @@
 """Fixtures that more than one test module uses: photos, a small model, a manifest."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def save_bands(
 @pytest.fixture
 def label_set() -> LabelSet:
     return LabelSet.of(COLOURS, GROUPS.values())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing that an earlier version kept is taken for what this one makes."""
+    os.environ["FFTAG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

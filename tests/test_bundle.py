@@ -2,6 +2,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,24 @@ def test_no_model_needs_more_than_shapes_to_be_planned(tmp_path: Path) -> None:
         with torch.device("meta"):
             planned = models.build(architecture, 3, spec)
         assert all(value.is_meta for value in planned.state_dict().values())
+
+
+@pytest.mark.parametrize("architecture", ["regnet_y_400mf", "swin_v2_t", "vit_b_32"])
+def test_every_kind_of_network_comes_back_the_same(
+    architecture: str, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    spec = models.input_spec(architecture)
+    config = replace(session_bundle.config, architecture=architecture, input=spec)
+    network = models.build(architecture, len(config.labels), spec).eval()
+    again = save_bundle(tmp_path / architecture, config, network.state_dict()).build()
+    assert not any(value.is_meta for value in [*again.parameters(), *again.buffers()])
+    pixels = torch.rand(1, 3, spec.height, spec.width)
+    with torch.no_grad():
+        assert torch.equal(again(pixels).logits, network(pixels).logits)
+
+
+def test_a_model_in_use_outlives_its_file(session_bundle: Bundle, folder: Path) -> None:
+    network = load_bundle(folder).build()
+    (folder / "model.safetensors").write_bytes(b"")
+    pixels = torch.rand(2, 3, 32, 24)
+    assert torch.equal(network(pixels).logits, session_bundle.build()(pixels).logits)

@@ -368,7 +368,7 @@ def test_a_clock_set_back_between_two_runs_does_not_matter(
 
     root, out, fresh = folder_of_photos(12), tmp_path / "t.parquet", tmp_path / "f.parquet"
     tag(Folder(root), out, session_bundle, HERE)
-    monkeypatch.setattr("fftag.tag.datetime", Yesterday)
+    monkeypatch.setattr("fftag.scored_rows.datetime", Yesterday)
     path = images(root)[3]
     path.write_bytes(images(root)[4].read_bytes())
     summary = tag(Folder(root), out, session_bundle, HERE)

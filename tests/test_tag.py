@@ -303,14 +303,14 @@ def test_two_runs_into_one_output_do_not_mix(
 def test_rows_of_other_files_are_never_published(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fftag.tag
+    import fftag.scored_rows
 
     out = tmp_path / "t.parquet"
 
     def swapped(photos: list[dict[str, Any]], *rest: Any) -> pa.Table:
         return rows(photos[::-1], *rest)
 
-    monkeypatch.setattr(fftag.tag, "rows", swapped)
+    monkeypatch.setattr(fftag.scored_rows, "rows", swapped)
     with pytest.raises(FftagError, match="not those of the files listed"):
         tag(Folder(folder_of_photos(5)), out, session_bundle, QUICK)
     assert not out.exists()
