@@ -6,14 +6,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import save_bands
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from fftag import models
 from fftag.bundle import Bundle, load_bundle, save_screen
 from fftag.cli import app
 from fftag.datasets.manifest import Manifest, make_manifest, write_manifest
@@ -192,6 +195,10 @@ def test_tagging_writes_the_screens_word_and_reports_leave_photos_out(
     assert any(f"{down:,} show none" in line for line in summary.lines())
 
     load(out, tmp_path / "c.duckdb")
+    with duckdb.connect(tmp_path / "c.duckdb", read_only=True) as db:
+        (kept,) = db.sql("select screen_method, screen_reject, screen_review from runs").fetchall()
+    screen = screened.screen
+    assert screen is not None and kept == ("kmeans", screen.reject, screen.review)
     answer = run_report(tmp_path / "c.duckdb", "share")
     assert f"{down:,} photos without apparel" in answer.basis
     assert set(answer.table["of_items"]) == {len(good) - down}
@@ -256,14 +263,22 @@ def test_a_screen_that_does_not_fit_is_refused(screened: Bundle, tmp_path: Path)
         load_bundle(screened.path)
 
 
-def test_evaluation_measures_it_beside_other_scores(screened: Bundle, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """Photos without apparel, and a file that is none."""
+    folder = tmp_path / "other"
+    folder.mkdir()
     for number in range(12):
         Image.new("RGB", (60, 80), (number * 20, 255 - number * 20, 0)).save(
-            other / f"{number}.png"
+            folder / f"{number}.png"
         )
-    (other / "readme.txt").write_text("no photo")
+    (folder / "readme.txt").write_text("no photo")
+    return folder
+
+
+def test_evaluation_measures_it_beside_other_scores(
+    screened: Bundle, other: Path, tmp_path: Path
+) -> None:
     result = CliRunner().invoke(
         app,
         [
@@ -295,6 +310,39 @@ def test_evaluation_measures_it_beside_other_scores(screened: Bundle, tmp_path: 
     folder = screened.path / "evaluation-test"
     assert json.loads((folder / "screen.json").read_text()) == content
     assert (folder / "screen.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "evaluation.html").read_text()
+    assert "Apparel or not" in page and "Mahalanobis" in page
+    assert f"{100 * auroc:.1f} (" in page
+
+
+def test_a_general_backbone_is_measured_beside_the_model(
+    screened: Bundle, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features: list[int] = []
+
+    def noted(method: str, known: Known) -> Tensors:
+        features.append(known.train.embeddings.shape[1])
+        return fit_method(method, known)
+
+    monkeypatch.setattr(screen_evaluation, "fit_method", noted)
+    spec = models.input_spec("resnet18")
+    weights = tmp_path / "general.safetensors"
+    save_file(models.build("resnet18", 1, spec).state_dict(), weights)
+    given = ["evaluate", str(screened.path), "--data", str(tmp_path / "data.parquet"), "--json"]
+    given += ["--workers", "0", "--resamples", "2", "--non-apparel", str(other)]
+    command = [*given, "--backbone", "resnet18", "--backbone-weights", str(weights)]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    measured = [one["title"] for one in json.loads(result.stdout)["screen"]["measured"]]
+    assert measured[-2:] == ["nearest neighbour (resnet18)", "Mahalanobis (resnet18)"]
+    assert features[-2:] == [512, 512] and 512 not in features[:-2]
+    page = (screened.path / "evaluation-test" / "evaluation.html").read_text()
+    assert "Mahalanobis (resnet18)" in page
+    for wrong in (["--backbone", "resnet19"], [*command[-4:-1], str(tmp_path / "gone.pth")]):
+        result = CliRunner().invoke(app, [*given, *wrong])
+        assert isinstance(result.exception, FftagError), wrong
+    alone = [*given[:4], "--backbone", "resnet18"]
+    result = CliRunner().invoke(app, alone)
+    assert result.exit_code == 2 and "--non-apparel" in result.output
 
 
 def test_what_is_measured_does_not_choose_the_clusters(

@@ -153,6 +153,13 @@ def evaluate(
         typer.Option(min=1, help="For the intervals; 1,000, or 200 for over 20,000 photos."),
     ] = None,
     non_apparel: NonApparel = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="With --non-apparel: measure this network's features beside, too."),
+    ] = None,
+    backbone_weights: Annotated[
+        str, typer.Option(help="Of --backbone: imagenet, torchvision's name of others, or a file.")
+    ] = "imagenet",
     device: Device = "auto",
     tier: Tier = "fast",
     workers: Workers = cores(),
@@ -168,18 +175,32 @@ def evaluate(
 
     if non_apparel is not None and split in ("train", "all"):
         raise typer.BadParameter("--non-apparel measures on photos not trained on: --split test")
+    if backbone is not None and non_apparel is None:
+        raise typer.BadParameter("--backbone is measured on photos of --non-apparel: give those")
     folder = out or model / f"evaluation-{split}"
     bundle = load_bundle(model)
     manifest = read_manifest(data)
-    content = evaluate_model(bundle, manifest, split, folder, device, workers, resamples, tier)
-    lines = summary_lines(content, folder)
+    screen, more = None, []
     if non_apparel is not None:
-        from fftag.training.screen_evaluation import evaluate_screen, screen_lines
-
-        content["screen"] = evaluate_screen(
-            bundle, manifest, split, non_apparel, folder, device, workers
+        from fftag.training.screen_evaluation import (
+            Backbone,
+            evaluate_screen,
+            screen_lines,
+            screen_section,
         )
-        lines += screen_lines(content["screen"])
+
+        beside = Backbone(backbone, backbone_weights) if backbone else None
+        screen = evaluate_screen(
+            bundle, manifest, split, non_apparel, folder, device, workers, beside
+        )
+        more = [screen_section(screen, folder)]
+    content = evaluate_model(
+        bundle, manifest, split, folder, device, workers, resamples, tier, more
+    )
+    lines = summary_lines(content, folder)
+    if screen is not None:
+        content["screen"] = screen
+        lines += screen_lines(screen)
     emit(content, lines, json_)
 
 

@@ -13,6 +13,7 @@ from fftag.backends import Scorer, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle, ModelConfig
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.errors import FftagError
+from fftag.page import Section
 from fftag.predict import Predictions, choose_device
 from fftag.progress import progress
 from fftag.training import evaluation_page
@@ -76,6 +77,7 @@ def evaluate_model(
     workers: int = 2,
     resamples: int | None = None,
     tier: str = "fast",
+    more: Sequence[Section] = (),
 ) -> dict[str, Any]:
     """Scores one split of a manifest and writes the evaluation: see `write_evaluation`.
 
@@ -88,6 +90,7 @@ def evaluate_model(
         workers: decoding processes.
         resamples: for the intervals; see `fftag.training.intervals.bootstrap`.
         tier: see `fftag.backends.choose_arithmetic`.
+        more: sections for the end of the page.
 
     Raises:
         FftagError: the manifest has labels that the model does not know, or no such split, or
@@ -113,7 +116,7 @@ def evaluate_model(
         data_fingerprint=manifest.fingerprint,
     )
     targets = photos.targets.numpy().astype(np.uint8)
-    return write_evaluation(out, config, targets, scores, split, of, resamples)
+    return write_evaluation(out, config, targets, scores, split, of, resamples, more)
 
 
 def write_evaluation(
@@ -124,6 +127,7 @@ def write_evaluation(
     split: str,
     of: Evaluated | None = None,
     resamples: int | None = None,
+    more: Sequence[Section] = (),
 ) -> dict[str, Any]:
     """Writes `metrics.json`, `evaluation.html` and its figures, and `predictions.parquet`.
 
@@ -135,6 +139,7 @@ def write_evaluation(
         split: its name, for the page.
         of: names the photos, for `predictions.parquet` and the thumbnails; None leaves both out.
         resamples: for the intervals.
+        more: sections for the end of the page.
 
     Returns:
         The content of `metrics.json`.
@@ -145,7 +150,7 @@ def write_evaluation(
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / "metrics.json", text + "\n")
     title = f"{config.architecture}: evaluation on split {split}"
-    evaluation_page.write(out, title, results)
+    evaluation_page.write(out, title, results, more)
     if of is not None:
         about = About.of(config, of.model_id, split, of.data_fingerprint)
         # Last: where it stands, the rest of the evaluation stands too.

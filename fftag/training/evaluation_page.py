@@ -1,6 +1,6 @@
 """The page of an evaluation: the model beside its baselines, by label, and by threshold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ TABLE_METRICS = {
 }
 
 
-def write(out: Path, title: str, results: Results) -> list[Path]:
+def write(out: Path, title: str, results: Results, more: Sequence[Section] = ()) -> list[Path]:
     """Writes `evaluation.html`, which holds its plots, and each plot as a PNG beside it.
 
     The thumbnails of mistakes are in the page alone.
@@ -57,6 +57,7 @@ def write(out: Path, title: str, results: Results) -> list[Path]:
         out: the folder; made if it is not there.
         title: of the page, such as the model's name and the split.
         results: of the evaluation.
+        more: sections for the end.
 
     Returns:
         The files written, the page first.
@@ -81,6 +82,7 @@ def write(out: Path, title: str, results: Results) -> list[Path]:
         _reliability(plots["reliability.png"]),
         instead_section(results, plots.get("missed.png")),
         *surest_sections(results),
+        *more,
     ]
     write_page(out / PAGE, title, sections, _lead(results))
     return [out / name for name in (PAGE, *plots)]

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from fftag import models
 from fftag.atomic import replacing, write_text
 from fftag.bundle import Bundle
 from fftag.datasets.manifest import Manifest, check_files
+from fftag.page import Section
 from fftag.plots import ACCENT, COLOURS, figure, to_png
 from fftag.predict import Predictions, Predictor, choose_device, choose_precision
 from fftag.screen_methods import METHODS
@@ -20,9 +24,29 @@ from fftag.training.screen_fit import Known, fit_method
 from fftag.training.screening import MOST_PHOTOS, count_verdicts, score_folder
 
 KEPT = 0.95
+PLOT = "screen.png"
 RESAMPLES = 1000
 FIGURES = ("auroc", "average_precision", "fpr_at_95")
 UNFITTED = ("contrast",)  # it learns from photos without apparel, which here are for measuring
+OF_A_BACKBONE = ("neighbour", "mahalanobis")  # that need nothing but embeddings
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network of general features, to be compared with the model's own.
+
+    Attributes:
+        architecture, weights: see `fftag.models.build`.
+    """
+
+    architecture: str
+    weights: str = "imagenet"
+
+    def predictor(self, device: torch.device) -> Predictor:
+        """Raises FftagError where there is no such network, or its weights cannot be had."""
+        spec = models.input_spec(self.architecture, self.weights)
+        network = models.build(self.architecture, 1, spec, self.weights)
+        return Predictor(network, spec, device, choose_precision("auto", device))
 
 
 @dataclass(frozen=True)
@@ -48,6 +72,7 @@ def evaluate_screen(
     out: Path,
     device: str = "auto",
     workers: int = 2,
+    backbone: Backbone | None = None,
 ) -> dict[str, Any]:
     """Measures the model's screen beside other scores on the same photos.
 
@@ -63,40 +88,44 @@ def evaluate_screen(
         out: folder to write to.
         device: see `fftag.predict.choose_device`.
         workers: decoding processes.
+        backbone: measured beside the model, by the methods that need embeddings alone.
 
     Returns:
         The content of `screen.json`.
 
     Raises:
-        FftagError: a split is missing, or photos cannot be read.
+        FftagError: a split is missing, photos cannot be read, or the backbone's weights cannot be
+            had.
     """
     config = bundle.config
     on = choose_device(device)
+    general = backbone.predictor(on) if backbone else None
     predictor = Predictor(bundle.build(), config.input, on, choose_precision("auto", on))
     known_labels = replace(manifest, labels=config.labels)
 
-    def scored(name: str, most: int) -> Predictions:
+    def scored(name: str, by: Predictor) -> Predictions:
         chosen = known_labels.of_split(name)
         check_files(chosen)
-        photos = Photos(chosen, config.input, None).drawn(most)
-        return score_photos(predictor, photos, BATCH_SIZE, workers)
+        photos = Photos(chosen, by.spec, None).drawn(MOST_PHOTOS)
+        return score_photos(by, photos, BATCH_SIZE, workers)
 
-    apparel, others = scored(split, MOST_PHOTOS), score_folder(predictor, non_apparel, workers)
+    apparel, others = scored(split, predictor), score_folder(predictor, non_apparel, workers)
     # What is measured decides nothing, not even the number of clusters.
     deciding = "val" if split != "val" and manifest.has_split("val") else "train"
-    known = Known(scored("train", MOST_PHOTOS), scored(deciding, MOST_PHOTOS))
+    known = Known(scored("train", predictor), scored(deciding, predictor))
     distances = {}
     if bundle.screen is not None:
         title = f"this model's screen ({bundle.screen.method})"
         distances[title] = _both(bundle.screen.distances, apparel, others)
     for name, method in METHODS.items():
         if name not in UNFITTED:
-            tensors = fit_method(name, known)
-            distances[method.title] = _both(
-                lambda points, logits: method.distance(tensors, points, logits),  # noqa: B023
-                apparel,
-                others,
-            )
+            distances[method.title] = _fitted(name, known, apparel, others)
+    if general is not None and backbone is not None:
+        sides = scored(split, general), score_folder(general, non_apparel, workers)
+        train = scored("train", general)
+        for name in OF_A_BACKBONE:
+            title = f"{METHODS[name].title} ({backbone.architecture})"
+            distances[title] = _fitted(name, Known(train, train), *sides)
     measured = [Measured(title, _figures(*sides)) for title, sides in distances.items()]
     content = {
         "split": split,
@@ -107,7 +136,7 @@ def evaluate_screen(
     }
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "screen.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    with replacing(out / "screen.png") as temporary:
+    with replacing(out / PLOT) as temporary:
         temporary.write_bytes(_plot(distances))
     return content
 
@@ -117,15 +146,36 @@ def screen_lines(content: dict[str, Any]) -> list[str]:
     lines = [
         f"apparel or not: {content['apparel_photos']:,} photos of split {content['split']} against "
         f"{content['photos_without_apparel']:,} without apparel",
-        f"{'':32}{'AUROC (95 %)':>24}{'average precision':>24}{'let through at 95 %':>24}",
+        f"{'':36}{'AUROC (95 %)':>24}{'average precision':>24}{'let through at 95 %':>24}",
     ]
     for one in content["measured"]:
         cells = "".join(_cell(*one["figures"][name]) for name in FIGURES)
-        lines.append(f"{one['title']:32}{cells}")
+        lines.append(f"{one['title']:36}{cells}")
     for name, counts in (content["verdicts"] or {}).items():
         said = ", ".join(f"{verdict} {count:,}" for verdict, count in counts.items())
-        lines.append(f"{name:32}{said}")
+        lines.append(f"{name:36}{said}")
     return lines
+
+
+def screen_section(content: dict[str, Any], folder: Path) -> Section:
+    """It for a page, with the plot that `evaluate_screen` left in the folder."""
+    rows = [
+        [one["title"], *(_cell(*one["figures"][name]).strip() for name in FIGURES)]
+        for one in content["measured"]
+    ]
+    titles = ["by", "AUROC, %", "average precision, %", "let through at 95 %"]
+    text = [
+        f"{content['apparel_photos']:,} photos of the split against "
+        f"{content['photos_without_apparel']:,} that show no apparel, in %, with 95 % intervals. "
+        "Average precision is that of finding the latter; let through is the share of them that "
+        "passes where 95 % of the apparel photos do."
+    ]
+    for name, counts in (content["verdicts"] or {}).items():
+        said = ", ".join(f"{verdict} {count:,}" for verdict, count in counts.items())
+        text.append(f"Of the photos {name}, the screen's verdict: {said}.")
+    plot = (folder / PLOT).read_bytes()
+    table = pd.DataFrame(rows, columns=titles)
+    return Section("Apparel or not", text, [(plot, "")], table, right=frozenset(titles[1:]))
 
 
 def _cell(value: float, low: float, high: float) -> str:
@@ -137,6 +187,15 @@ def _both(
 ) -> tuple[np.ndarray, np.ndarray]:
     near, far = (distance(one.embeddings, one.logits) for one in (apparel, others))
     return near, far
+
+
+def _fitted(
+    name: str, known: Known, apparel: Predictions, others: Predictions
+) -> tuple[np.ndarray, np.ndarray]:
+    tensors = fit_method(name, known)
+    return _both(
+        lambda points, logits: METHODS[name].distance(tensors, points, logits), apparel, others
+    )
 
 
 def _verdicts(
