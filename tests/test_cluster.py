@@ -24,13 +24,14 @@ from test_faults import assert_same
 from test_incremental import aged
 from test_tag import spoil
 
-from fftag import models
+from fftag import cluster_watch, models
 from fftag.bundle import Bundle, save_bundle
 from fftag.cluster import absolute, on_ray
 from fftag.cluster_decode import crews, decode_part
 from fftag.cluster_parts import DECODED, batches_of, files_of, ranges
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
+from fftag.interrupt import deferred
 from fftag.parts import NAME, PartStore, locked
 from fftag.plan import plan_all
 from fftag.reader import ReadOptions
@@ -58,6 +59,7 @@ OPTIONS = TagOptions(
 )
 STORE = 80 * 2**20  # bytes of shared memory for objects on each machine
 MEMORY = 4 * 2**30  # bytes that each machine says it has
+SECONDS = 240  # for each test
 
 
 @contextmanager
@@ -88,6 +90,20 @@ def machines(faults: Path) -> Iterator[Any]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with machines(tmp_path_factory.mktemp("cluster") / "faults") as two:
         yield two
+
+
+@pytest.fixture(autouse=True)
+def in_time() -> Iterator[None]:
+    """Fails a test that hangs: Ray has no limits for its waits."""
+
+    def end(number: int, frame: Any) -> None:
+        pytest.fail(f"not done after {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def parts_of(out: Path) -> list[Path]:
@@ -273,7 +289,7 @@ def test_a_cluster_writes_what_one_machine_writes(
     assert set(clean) == set(poisoned)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_either_engine_goes_on_where_the_other_stopped_and_with_what_it_published(
     cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -325,6 +341,35 @@ def test_an_error_in_a_worker_ends_the_run_with_its_line(
     assert not (tmp_path / "t.parquet").exists()
 
 
+def test_whoever_waits_for_rows_can_stop_and_leaves_nothing_running(
+    cluster: Any, tmp_path: Path
+) -> None:
+    note = tmp_path / "process"
+
+    class Stuck:  # as Ray is after a row, where a machine was lost
+        def iter_rows(self) -> Iterator[dict[str, int]]:
+            yield {"first": 7}
+            note.write_text(str(os.getpid()))
+            time.sleep(3600)
+
+    def interrupt_twice() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    with on_ray(cluster.address), deferred() as interruption:
+        rows = cluster_watch.watched(lambda: [1], lambda parts: Stuck(), interruption)
+        assert next(rows) == {"first": 7}
+        threading.Timer(2, interrupt_twice).start()
+        with pytest.raises(KeyboardInterrupt):
+            next(rows)
+        process, deadline = int(note.read_text()), time.monotonic() + 20
+        while Path(f"/proc/{process}").exists():
+            assert time.monotonic() < deadline, "it still runs"
+            time.sleep(0.1)
+    assert interruption.asked
+
+
 # Faults of machines
 
 
@@ -335,7 +380,7 @@ def slow_photos(make: Make, count: int) -> Path:
     return root
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -348,6 +393,7 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
         def lose() -> None:
             wait_for_parts(out, 4)
             finished.update(path.name for path in parts_of(out))
+            wait_for_parts(out, 7)  # the driver knows of those by now
             (lost,) = [node for node in cluster.list_all_nodes() if node != cluster.head_node]
             cluster.remove_node(lost, allow_graceful=False)
 
@@ -361,6 +407,8 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
             clear(store)
 
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cluster_watch, "SECONDS_OF_PATIENCE", 10)
+            patch.setattr(cluster_watch, "LONGEST_WAITS", 1)
             patch.setattr(PartStore, "clear", noted)
             summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
         thread.join()
@@ -370,7 +418,7 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
     assert_same(here, out)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_a_job_whose_driver_is_killed_goes_on_when_started_again(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -396,7 +444,7 @@ def test_a_job_whose_driver_is_killed_goes_on_when_started_again(
     assert not out.with_name("out.parquet.parts").exists()
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_a_job_that_is_interrupted_says_so_and_goes_on(
     cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -435,7 +483,7 @@ def memory_of_children() -> int:
     return total
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_does_not_grow_with_the_photos(session_bundle: Bundle, tmp_path: Path) -> None:
     """4,000 photos of 224 x 224 are 600 MB of pixels, far more than both machines' stores hold."""
