@@ -1,8 +1,9 @@
 """What a data set of Ray gives; begun again where a lost machine would make Ray wait for ever.
 
-Until Ray knows that a machine is lost, it asks it for workers, and a request that is not answered
-keeps its task waiting for good (ray-project/ray#63405). A predictor waits likewise for a machine
-such as it had, where none is left. From outside, only its length tells such a wait from work.
+What Ray sends to a machine before it knows that it is lost may never be answered, and keeps its
+task waiting for good (seen with 2.60; it looks like ray-project/ray#63405). A predictor waits
+likewise for a machine such as it had, where none is left. From outside, only its length tells such
+a wait from work.
 """
 
 import time
