@@ -466,7 +466,8 @@ def test_a_job_that_is_interrupted_says_so_and_goes_on(
 
 
 def memory_of_children() -> int:
-    """Bytes that the processes below this one hold, each page once."""
+    """Bytes that the processes below this one hold, each page once; without files, as libraries
+    are, which count for less while others on this computer have them open."""
     parents = {}
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
@@ -479,7 +480,8 @@ def memory_of_children() -> int:
     for process in own - {os.getpid()}:
         with suppress(OSError):  # it has ended since
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+            kinds = ("Pss_Anon:", "Pss_Shmem:")
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(kinds))
     return total
 
 
