@@ -60,7 +60,7 @@ OPTIONS = TagOptions(
 )
 STORE = 80 * 2**20  # bytes of shared memory for objects on each machine
 MEMORY = 4 * 2**30  # bytes that each machine says it has
-SECONDS = 240  # for each test
+SECONDS = 300  # for each test
 
 
 @contextmanager
