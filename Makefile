@@ -5,7 +5,7 @@ DEMO := demo
 PHOTOS ?= 6000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app test test-slow test-browser test-cluster lint types clean
+.PHONY: help setup demo app test test-slow test-browser lint types clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -48,9 +48,6 @@ test-slow: setup ## run the tests marked slow
 
 test-browser: setup ## run the tests in a real browser: Chromium, from your system's packages
 	$(BIN)/python -m pytest -q -m browser
-
-test-cluster: setup ## run the tests in which machines of a Ray cluster are lost
-	$(BIN)/python -m pytest -q -m cluster
 
 lint: setup ## check style and format
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from fftag.bundle import Bundle
 from fftag.cluster_decode import decode_part
 from fftag.cluster_parts import files_of, ranges
 from fftag.cluster_predict import PartWriter, describe
+from fftag.cluster_watch import KEPT, raised_by_us, watched
 from fftag.errors import INTERRUPTED, FftagError
 from fftag.interrupt import deferred
 from fftag.parts import Part
@@ -83,16 +84,6 @@ class Cluster:
     """The cluster that this process is connected to: see `fftag.work.Engine`."""
 
     def __init__(self, predictors: int | None = None) -> None:
-        import ray
-
-        self._resources: dict[str, float] = ray.cluster_resources()
-        # Ray fills one machine after the other, each up to a half of what it has of anything. A
-        # predictor asks for so much memory that this is reached with one for each of its CPUs.
-        self._memory_share = min(
-            int(machine["Resources"].get("memory", 0) // (2 * machine["Resources"]["CPU"]))
-            for machine in ray.nodes()
-            if machine["Alive"] and machine["Resources"].get("CPU")
-        )
         self._predictors = predictors
 
     def device(self, name: str) -> torch.device:
@@ -101,7 +92,7 @@ class Cluster:
         Raises:
             FftagError: devices by number, which Ray gives out itself, or ones that are not there.
         """
-        gpus = self._resources.get("GPU", 0)
+        gpus = _count("GPU")
         if name not in ("auto", "cpu", "cuda", "all"):
             raise FftagError(f"--device {name}: a cluster takes auto, cpu or cuda")
         if name in ("cuda", "all") and not gpus:
@@ -112,38 +103,47 @@ class Cluster:
         """See `fftag.work.Engine`; a machine that will score is asked."""
         import ray
 
-        task = ray.remote(describe).options(**self._needs(options))
+        there = self._there(options)
+        task = ray.remote(describe).options(**_needs(there))
         model = bundle.path.absolute()
-        run: RunInfo = _answer(lambda: ray.get(task.remote(source, model, self._there(options))))
+        run: RunInfo = _answer(lambda: ray.get(task.remote(source, model, there)))
         if run.model_id != bundle.model_id:
             raise FftagError(f"the cluster has another model under {model} than this machine")
         return run
 
     def read(self, work: Work) -> None:
         """See `fftag.work.Engine`."""
-        _, _, missing = work.left()
-        if not missing:
+        if not work.left().missing:
             return
-        parts = [files_of(work, *place) for place in ranges(missing, work.batches_per_part)]
         total = len(work.plan.pending)
+        options = self._there(work.options)
+        self._check_predictors(options)
+
+        def missing() -> list[tuple[int, int]]:
+            return list(ranges(work.missing(), work.batches_per_part))
+
+        def begin(parts: Sequence[tuple[int, int]]) -> Any:
+            return self._written(work, options, parts)
+
         with (
             progress(total, "tagging", "photo", initial=work.summary.resumed) as bar,
             deferred() as interruption,
-            closing(iter(self._written(work, parts).iter_rows())) as written,
+            closing(watched(missing, begin, interruption)) as written,
         ):
-            del parts  # Ray holds them now
             while (row := _answer(lambda: next(written, None))) is not None:
                 work.store.finished.append(Part(row["first"], row["stop"], row["digest"]))
                 work.summary.recognised += row["recognised"]
                 bar.update(row["photos"])
-                if interruption.asked and bar.n < total:
-                    raise FftagError(
-                        f"interrupted: {bar.n:,} of {total:,} files are done and kept; the same "
-                        "command goes on",
-                        INTERRUPTED,
-                    )
+                if interruption.asked:
+                    break
+            if interruption.asked and bar.n < total:
+                raise FftagError(
+                    f"interrupted: {bar.n:,} of {total:,} files are done and kept; the same "
+                    "command goes on",
+                    INTERRUPTED,
+                )
 
-    def _written(self, work: Work, parts: list[Any]) -> Any:
+    def _written(self, work: Work, options: TagOptions, parts: Sequence[tuple[int, int]]) -> Any:
         """The data set of what became of each part; nothing is done before it is iterated over."""
         import ray.data as data
 
@@ -152,12 +152,11 @@ class Cluster:
         context.print_on_execution_start = False
         context.raise_original_map_exception = True  # wrapped, it would come as text only
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        options = self._there(work.options)
-        predictors = min(len(parts), self._predictor_count(options))
-        on_cpu = options.device == "cpu"
+        most = _most_predictors(options)
+        predictors = min(len(parts), self._predictors or most, most)
         decode: Any = decode_part
         return (
-            data.from_arrow(parts)
+            data.from_arrow([files_of(work, *place) for place in parts])
             .map_batches(
                 decode,
                 batch_size=1,
@@ -167,7 +166,7 @@ class Cluster:
                     "spec": work.bundle.config.input,
                     "options": _reading(options),
                 },
-                num_cpus=CPUS_OF_A_DECODER if on_cpu else 1,
+                num_cpus=CPUS_OF_A_DECODER if options.device == "cpu" else 1,
             )
             .map_batches(
                 PartWriter,
@@ -183,7 +182,7 @@ class Cluster:
                 compute=data.ActorPoolStrategy(
                     size=predictors, max_tasks_in_flight_per_actor=PARTS_WAITING
                 ),
-                **self._needs(options),
+                **_needs(options),
             )
         )
 
@@ -192,21 +191,40 @@ class Cluster:
         device = self.device(options.device).type
         return replace(options, device=device, workers=min(1, options.workers))
 
-    def _needs(self, options: TagOptions) -> dict[str, Any]:
-        """What a predictor takes of a machine."""
-        if self.device(options.device).type == "cpu":
-            return {"num_cpus": CPUS_OF_A_PREDICTOR, "memory": self._memory_share}
-        return {"num_gpus": 1, "num_cpus": 0}
-
-    def _predictor_count(self, options: TagOptions) -> int:
-        kind = "CPU" if options.device == "cpu" else "GPU"
-        most = max(1, int(self._resources.get(kind, 0)))
+    def _check_predictors(self, options: TagOptions) -> None:
+        most = _most_predictors(options)
         if self._predictors is not None and self._predictors > most:
             raise FftagError(
                 f"{self._predictors} predictors would leave nothing to decode with: --predictors "
-                f"takes at most {most}, as many as the cluster has {kind}s"
+                f"takes at most {most}, as many as the cluster has {options.device.upper()}s"
             )
-        return self._predictors or most
+
+
+def _count(kind: str) -> int:
+    """How many CPUs or GPUs the machines have that are there now."""
+    import ray
+
+    return int(ray.cluster_resources().get(kind, 0))
+
+
+def _most_predictors(options: TagOptions) -> int:
+    return max(1, _count("CPU" if options.device == "cpu" else "GPU"))
+
+
+def _needs(options: TagOptions) -> dict[str, Any]:
+    """What a predictor takes of a machine."""
+    import ray
+
+    if options.device != "cpu":
+        return {"num_gpus": 1, "num_cpus": 0}
+    # Ray fills one machine after the other, each up to a half of what it has of anything. A
+    # predictor asks for so much memory that this is reached with one for each of its CPUs.
+    shares = [
+        int(machine["Resources"].get("memory", 0) // (2 * machine["Resources"]["CPU"]))
+        for machine in ray.nodes()
+        if machine["Alive"] and machine["Resources"].get("CPU")
+    ]
+    return {"num_cpus": CPUS_OF_A_PREDICTOR, "memory": min(shares, default=0)}
 
 
 def absolute(source: Source) -> Source:
@@ -238,19 +256,11 @@ def _answer(ask: Any) -> Any:
     except FftagError:
         raise
     except Exception as error:
-        # Ray wraps what its processes raise in several ways.
-        chain: BaseException | None = error
-        while chain is not None:
-            for found in (chain, getattr(chain, "cause", None)):
-                if isinstance(found, FftagError):
-                    raise found from error
-            chain = chain.__cause__ or chain.__context__
+        if ours := raised_by_us(error):
+            raise ours from error
         if not isinstance(error, RayError):
             raise
         say(str(error))
         cause = getattr(error, "cause", None) or error
         first = next(iter(str(cause).strip().splitlines()), "")
-        raise FftagError(
-            f"the cluster failed ({type(cause).__name__}: {first}): finished parts are kept, and "
-            "the same command goes on"
-        ) from error
+        raise FftagError(f"the cluster failed ({type(cause).__name__}: {first}): {KEPT}") from error

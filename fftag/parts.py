@@ -119,7 +119,7 @@ class PartStore:
         record = self.folder / RECORD
         for path in self.folder.iterdir():
             if path != record:
-                path.unlink()
+                path.unlink(missing_ok=True)  # one of a machine that was given up may go by itself
         record.unlink(missing_ok=True)
 
     def _whole_parts(self) -> list[Part]:

@@ -64,17 +64,24 @@ class Work:
     def batches_per_part(self) -> int:
         return max(1, self.options.shard_size // self.options.batch_size)
 
-    def left(self) -> Left:
-        """What an interrupted process has left to do; says so, and counts what it did."""
+    def missing(self) -> list[int]:
+        """Numbers of the batches that are in no part yet, rising."""
         total = -(-len(self.plan.pending) // self.options.batch_size)
         done = {number for part in self.store.finished for number in range(part.first, part.stop)}
+        return [number for number in range(total) if number not in done]
+
+    def left(self) -> Left:
+        """What an interrupted process has left to do; says so, and counts what it did."""
+        missing = self.missing()
+        total = -(-len(self.plan.pending) // self.options.batch_size)
+        done = set(range(total)).difference(missing)
         self.summary.resumed = sum(len(self.pending(number, number + 1)) for number in done)
         if done:
             say(
                 f"going on with an interrupted run: {self.summary.resumed:,} of "
                 f"{len(self.plan.pending):,} files are done"
             )
-        return Left(total, done, [number for number in range(total) if number not in done])
+        return Left(total, done, missing)
 
 
 class Engine(Protocol):

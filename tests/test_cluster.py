@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -24,13 +25,14 @@ from test_faults import assert_same
 from test_incremental import aged
 from test_tag import spoil
 
-from fftag import models
+from fftag import cluster_watch, models
 from fftag.bundle import Bundle, save_bundle
 from fftag.cluster import absolute, on_ray
 from fftag.cluster_decode import crews, decode_part
 from fftag.cluster_parts import DECODED, batches_of, files_of, ranges
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
+from fftag.interrupt import deferred
 from fftag.parts import NAME, PartStore, locked
 from fftag.plan import plan_all
 from fftag.reader import ReadOptions
@@ -58,6 +60,7 @@ OPTIONS = TagOptions(
 )
 STORE = 80 * 2**20  # bytes of shared memory for objects on each machine
 MEMORY = 4 * 2**30  # bytes that each machine says it has
+SECONDS = 300  # for each test
 
 
 @contextmanager
@@ -88,6 +91,20 @@ def machines(faults: Path) -> Iterator[Any]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with machines(tmp_path_factory.mktemp("cluster") / "faults") as two:
         yield two
+
+
+@pytest.fixture(autouse=True)
+def in_time() -> Iterator[None]:
+    """Fails a test that hangs: Ray has no limits for its waits."""
+
+    def end(number: int, frame: Any) -> None:
+        pytest.fail(f"not done after {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def parts_of(out: Path) -> list[Path]:
@@ -273,7 +290,7 @@ def test_a_cluster_writes_what_one_machine_writes(
     assert set(clean) == set(poisoned)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_either_engine_goes_on_where_the_other_stopped_and_with_what_it_published(
     cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -325,6 +342,35 @@ def test_an_error_in_a_worker_ends_the_run_with_its_line(
     assert not (tmp_path / "t.parquet").exists()
 
 
+def test_whoever_waits_for_rows_can_stop_and_leaves_nothing_running(
+    cluster: Any, tmp_path: Path
+) -> None:
+    note = tmp_path / "process"
+
+    class Stuck:  # as Ray is after a row, where a machine was lost
+        def iter_rows(self) -> Iterator[dict[str, int]]:
+            yield {"first": 7}
+            note.write_text(str(os.getpid()))
+            time.sleep(3600)
+
+    def interrupt_twice() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    with on_ray(cluster.address), deferred() as interruption:
+        rows = cluster_watch.watched(lambda: [1], lambda parts: Stuck(), interruption)
+        assert next(rows) == {"first": 7}
+        threading.Timer(2, interrupt_twice).start()
+        with pytest.raises(KeyboardInterrupt):
+            next(rows)
+        process, deadline = int(note.read_text()), time.monotonic() + 20
+        while Path(f"/proc/{process}").exists():
+            assert time.monotonic() < deadline, "it still runs"
+            time.sleep(0.1)
+    assert interruption.asked
+
+
 # Faults of machines
 
 
@@ -335,7 +381,7 @@ def slow_photos(make: Make, count: int) -> Path:
     return root
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -348,6 +394,7 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
         def lose() -> None:
             wait_for_parts(out, 4)
             finished.update(path.name for path in parts_of(out))
+            wait_for_parts(out, 7)  # the driver knows of those by now
             (lost,) = [node for node in cluster.list_all_nodes() if node != cluster.head_node]
             cluster.remove_node(lost, allow_graceful=False)
 
@@ -361,6 +408,8 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
             clear(store)
 
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cluster_watch, "SECONDS_OF_PATIENCE", 10)
+            patch.setattr(cluster_watch, "LONGEST_WAITS", 1)
             patch.setattr(PartStore, "clear", noted)
             summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
         thread.join()
@@ -370,7 +419,7 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
     assert_same(here, out)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_a_job_whose_driver_is_killed_goes_on_when_started_again(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -396,7 +445,7 @@ def test_a_job_whose_driver_is_killed_goes_on_when_started_again(
     assert not out.with_name("out.parquet.parts").exists()
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_a_job_that_is_interrupted_says_so_and_goes_on(
     cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -418,7 +467,8 @@ def test_a_job_that_is_interrupted_says_so_and_goes_on(
 
 
 def memory_of_children() -> int:
-    """Bytes that the processes below this one hold, each page once."""
+    """Bytes that the processes below this one hold, each page once; without files, as libraries
+    are, which count for less while others on this computer have them open."""
     parents = {}
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
@@ -431,14 +481,15 @@ def memory_of_children() -> int:
     for process in own - {os.getpid()}:
         with suppress(OSError):  # it has ended since
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+            kinds = ("Pss_Anon:", "Pss_Shmem:")
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(kinds))
     return total
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_does_not_grow_with_the_photos(session_bundle: Bundle, tmp_path: Path) -> None:
-    """4,000 photos of 224 x 224 are 600 MB of pixels, far more than both machines' stores hold."""
+    """8,000 photos of 224 x 224 are 1.2 GB of pixels, far more than both machines' stores hold."""
     spec = InputSpec(224, 224)
     config = replace(session_bundle.config, input=spec)
     weights = models.build("cnn", len(config.labels), spec).state_dict()
@@ -446,7 +497,7 @@ def test_memory_does_not_grow_with_the_photos(session_bundle: Bundle, tmp_path: 
     save_bands(tmp_path / "one.jpg", ["red"])
     photo = (tmp_path / "one.jpg").read_bytes()
     (tmp_path / "photos").mkdir()
-    for number in range(4000):
+    for number in range(8000):
         (tmp_path / f"photos/{number}.jpg").write_bytes(photo + str(number).encode())
     out, done = tmp_path / "tags.parquet", threading.Event()
     seen: list[tuple[int, int]] = []
@@ -464,6 +515,7 @@ def test_memory_does_not_grow_with_the_photos(session_bundle: Bundle, tmp_path: 
         finally:
             done.set()
             thread.join()
-    early = max(memory for parts, memory in seen if parts < 32)
-    late = max(memory for parts, memory in seen if parts >= 32)
+    # Of 125 parts the second quarter and the last: the pixels of 62 parts, 600 MB, lie between.
+    early = statistics.median(memory for parts, memory in seen if 32 <= parts < 63)
+    late = statistics.median(memory for parts, memory in seen if parts >= 94)
     assert late < early + 150 * 2**20
