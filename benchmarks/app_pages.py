@@ -41,7 +41,7 @@ def make_catalogue(path: Path, images: int) -> None:
     connection.execute(
         """
         insert into runs values (
-            'run-1', 'shop', 'shop', 'model-1', '0', '{}', $n, $n, 0,
+            'run-1', 'shop', 'shop', 'model-1', '0', '{}', null, null, null, $n, $n, 0,
             '2026-01-01', '2026-01-01', now()::timestamp, true)
         """,
         {"n": images},

@@ -18,7 +18,18 @@ from PIL import Image
 from fftag.bundle import load_bundle
 from fftag.explain import Explainer
 
+GARMENTS = ("upperbody", "lowerbody", "wholebody")
 PARTS = ("garment parts", "closures", "decorations")
+# What is printed, and the kinds of label that it counts.
+ROWS = {
+    "garments": ("garments",),
+    "accessories": ("accessories",),
+    "garments and accessories": ("garments", "accessories"),
+    "parts, closures, decorations": ("parts",),
+    "all": ("garments", "accessories", "parts"),
+}
+
+Peaks = tuple[list[bool], list[float]]
 
 
 def main() -> None:
@@ -28,16 +39,28 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=300)
     parser.add_argument("--folder", default="catalogue", help="or train")
     given = parser.parse_args()
-    for kind, (hits, chance) in play(
-        given.model, given.example, given.photos, given.folder
-    ).items():
-        hit, by_chance = np.mean(hits), np.mean(chance)
-        print(f"{kind:10} {hit:.1%} of {len(hits):,} peaks on the thing; {by_chance:.1%} by chance")
+    print(table(play(given.model, given.example, given.photos, given.folder)))
 
 
-def play(
-    model: Path, example: Path, photos: int, folder: str = "catalogue"
-) -> dict[str, tuple[list[bool], list[float]]]:
+def table(found: dict[str, Peaks]) -> str:
+    """The shares of hits and those by chance, of each kind and of several together."""
+    lines = ["| | peaks on the thing | by chance |", "|---|---|---|"]
+    for name, kinds in ROWS.items():
+        hits = [hit for kind in kinds for hit in found.get(kind, ([], []))[0]]
+        chance = [one for kind in kinds for one in found.get(kind, ([], []))[1]]
+        shares = f"{np.mean(hits):.1%} | {np.mean(chance):.1%}" if hits else "- | -"
+        lines.append(f"| {name} ({len(hits):,}) | {shares.replace('%', ' %')} |")
+    return "\n".join(lines)
+
+
+def kind_of(group: str | None) -> str:
+    """Garments, accessories (all else that is worn or carried) or parts of a garment."""
+    if group in PARTS:
+        return "parts"
+    return "garments" if group in GARMENTS else "accessories"
+
+
+def play(model: Path, example: Path, photos: int, folder: str = "catalogue") -> dict[str, Peaks]:
     """Kind of label -> whether each peak was a hit, and how likely that was by chance."""
     explainer = Explainer(load_bundle(model), example, "cpu")
     labels = explainer.bundle.config.labels
@@ -45,7 +68,7 @@ def play(
     rows = pq.read_table(example / "truth.parquet").to_pylist()
     rows = [row for row in rows if row["folder"] == folder and row["boxes"] and not row["defect"]]
     order = np.random.default_rng(0).permutation(len(rows))[:photos]
-    found: dict[str, tuple[list[bool], list[float]]] = defaultdict(lambda: ([], []))
+    found: dict[str, Peaks] = defaultdict(lambda: ([], []))
     for row in (rows[place] for place in order):
         image = f"{row['folder']}/{row['image']}"
         given = set(explainer(image).maps) & set(row["labels"])
@@ -62,9 +85,9 @@ def play(
                 left, right = int(box["left"] * across), int(np.ceil(box["right"] * across))
                 inside[top:bottom, left:right] = True
             if inside.any():
-                kind = "parts" if groups[label] in PARTS else "garments"
-                found[kind][0].append(bool(inside[np.unravel_index(heat.argmax(), heat.shape)]))
-                found[kind][1].append(float(inside.mean()))
+                peaks = found[kind_of(groups[label])]
+                peaks[0].append(bool(inside[np.unravel_index(heat.argmax(), heat.shape)]))
+                peaks[1].append(float(inside.mean()))
     explainer.close()
     return dict(found)
 

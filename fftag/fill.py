@@ -141,13 +141,13 @@ def _load_tags(
 
 def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
     run = file.run
-    screen = run.get("screen") or {}
+    screen = run.get("screen") or {}  # the first files of this format version have no such key
     connection.execute(
         """
         insert into runs
         select
             $run_id, $source, $location, $model_id, $fftag_version, $settings,
-            $method, $reject, $review,
+            $screen_method, $screen_review, $screen_reject,
             count(*), count(*) filter (status = 'ok'), count(*) filter (status <> 'ok'),
             min(tagged_at), max(tagged_at), now()::timestamp, true
         from images
@@ -156,7 +156,7 @@ def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
         {key: run[key] for key in ("run_id", "model_id", "fftag_version")}
         | {"source": file.source, "location": run["source"]}
         | {"settings": json.dumps(run["settings"], ensure_ascii=False)}
-        | {name: screen.get(name) for name in ("method", "reject", "review")},
+        | {f"screen_{key}": screen.get(key) for key in ("method", "review", "reject")},
     )
 
 

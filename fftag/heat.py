@@ -14,17 +14,15 @@ from torch.nn.functional import linear
 from fftag.errors import FftagError
 from fftag.models import Classifier
 
-WITHOUT_MAPS = ("swin",)  # their features lie in windows, channels last
-
 
 def heat(
     model: Classifier, architecture: str, pixels: Tensor, places: Sequence[int]
 ) -> list[np.ndarray]:
     """A map per label.
 
-    Convolutional networks: Grad-CAM (Selvaraju et al. 2017) of the last feature map before it is
-    pooled. Vision transformers: attention weighted by its gradient, gathered over the layers
-    (Chefer, Gur and Wolf 2021, for self-attention).
+    Convolutional networks and Swin transformers: Grad-CAM (Selvaraju et al. 2017) of the last
+    feature map before it is pooled. Vision transformers: attention weighted by its gradient,
+    gathered over the layers (Chefer, Gur and Wolf 2021, for self-attention).
 
     Args:
         model: in evaluation mode.
@@ -36,13 +34,8 @@ def heat(
         float32 [rows, columns] for each, not negative.
 
     Raises:
-        FftagError: such networks have no maps, or captum is not installed.
+        FftagError: the network keeps no feature map, or captum is not installed.
     """
-    if architecture.startswith(WITHOUT_MAPS):
-        raise FftagError(
-            f"there are no heat maps of {architecture}: they are made of convolutional networks "
-            "and of vision transformers (vit_...)"
-        )
     if any(isinstance(module, nn.MultiheadAttention) for module in model.backbone.modules()):
         return [_attention_map(model, pixels, place) for place in places]
     return _grad_cam(model, architecture, pixels, places)
@@ -55,7 +48,7 @@ def _grad_cam(
         from captum.attr import LayerGradCam
     except ImportError as error:
         raise FftagError(
-            "heat maps of convolutional networks need captum: pip install 'fftag[explain]'"
+            f"heat maps of {architecture} need captum: pip install 'fftag[explain]'"
         ) from error
     layer = _last_map(model, architecture, pixels)
     cam = LayerGradCam(lambda photos: model(photos).logits, layer)
@@ -67,7 +60,11 @@ def _grad_cam(
 
 
 def _last_map(model: Classifier, architecture: str, pixels: Tensor) -> nn.Module:
-    """The layer whose output is the last feature map after the last convolution, unpooled."""
+    """The layer whose output is the last feature map after the last convolution, unpooled.
+
+    Where channels stand last to the end, as in Swin transformers, it is what brings them forward.
+    """
+    forward = getattr(model.backbone, "permute", None)
     fired: list[tuple[nn.Module, tuple[int, ...]]] = []
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
@@ -90,15 +87,19 @@ def _last_map(model: Classifier, architecture: str, pixels: Tensor) -> nn.Module
         (rows * columns, at, module)
         for at, (module, (rows, columns)) in enumerate(fired)
         # Channels may stand last within a block: those are no rows and columns.
-        if last is not None
-        and at >= last
+        if (
+            module is forward if isinstance(forward, nn.Module) else last is not None and at >= last
+        )
         and times[id(module)] == 1
         and rows * columns > 1
         and rows <= height
         and columns <= width
     ]
     if not after:
-        raise FftagError(f"there are no heat maps of {architecture}: it keeps no feature map")
+        raise FftagError(
+            f"there are no heat maps of {architecture} at {width} x {height} pixels, "
+            "as it keeps no feature map of them: train with a larger input_size"
+        )
     return max(after, key=lambda one: one[:2])[2]
 
 

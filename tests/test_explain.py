@@ -14,6 +14,7 @@ from faults import SITE, afflict, install
 from PIL import Image
 from scipy.stats import spearmanr
 from torch import nn
+from torchvision.models.swin_transformer import SwinTransformer
 from typer.testing import CliRunner
 
 from fftag import models
@@ -104,7 +105,17 @@ def test_other_weights_give_another_map(explainer: Explainer, photo: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["hog_cnn", "resnet10", "resnet18", "vit_b_32", "convnext_tiny", "mobilenet_v3_small"]
+    "name",
+    [
+        "hog_cnn",
+        "resnet10",
+        "resnet18",
+        "vit_b_32",
+        "convnext_tiny",
+        "mobilenet_v3_small",
+        "swin_t",
+        "swin_v2_t",
+    ],
 )
 def test_every_kind_of_network_has_maps(name: str) -> None:
     spec = InputSpec(64, 64)
@@ -132,10 +143,27 @@ def test_the_attention_that_is_gathered_is_the_networks_own() -> None:
     torch.testing.assert_close(kept[0].sum(-1), torch.ones(1, 12, 5))
 
 
+def test_a_swin_transformers_map_is_what_its_places_add_to_the_logit() -> None:
+    """Its head is linear in the mean of the last map, so that Grad-CAM of it is known."""
+    torch.manual_seed(0)
+    swin = SwinTransformer([4, 4], 8, [2, 2], [2, 4], [4, 4], num_classes=1)
+    swin.head = nn.Identity()  # type: ignore[assignment]
+    model = models.Classifier(swin, 16, 5).eval()
+    pixels = torch.randn(1, 3, 96, 64)
+    with torch.no_grad():
+        last = swin.norm(swin.features(pixels))[0]  # [rows, columns, channels]
+        places = last @ model.head.weight.T / last.shape[:2].numel()
+    maps = heat(model, "swin_small", pixels, range(5))
+    assert places.shape == (12, 8, 5) and any(one.any() for one in maps)
+    for label, one in enumerate(maps):
+        wanted = places[..., label].clamp(min=0).numpy()
+        np.testing.assert_allclose(one, wanted, rtol=1e-4, atol=1e-7)
+
+
 def test_what_has_no_maps_says_so() -> None:
-    model = models.build("swin_t", 3, InputSpec(64, 64)).eval()
-    with pytest.raises(FftagError, match="no heat maps of swin_t"):
-        heat(model, "swin_t", torch.zeros(1, 3, 64, 64), [0])
+    model = models.build("resnet18", 3, InputSpec(32, 32)).eval()
+    with pytest.raises(FftagError, match=r"no heat maps of resnet18 at 32 x 32 .* a larger input"):
+        heat(model, "resnet18", torch.zeros(1, 3, 32, 32), [0])
 
 
 def test_bad_input_is_one_line(explainer: Explainer, photo: Path, tmp_path: Path) -> None:

@@ -382,7 +382,8 @@ def test_reports_of_ones_own_stand_beside_the_shipped_ones(db: Path, tmp_path: P
 FAKE = """
 insert into settings values ('union', 'feed', false, null);
 insert into runs
-    values ('r', 's', 's', 'm', '0', '{}', 0, 0, 0, null, null, now()::timestamp, true);
+    values ('r', 's', 's', 'm', '0', '{}',
+        null, null, null, 0, 0, 0, null, null, now()::timestamp, true);
 insert into labels select i, 'label ' || i, null, 0.5, null, null, null, null, null, null
     from range(30) as t(i);
 insert into products (source, sku, listed_at)

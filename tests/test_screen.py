@@ -195,10 +195,11 @@ def test_tagging_writes_the_screens_word_and_reports_leave_photos_out(
     assert any(f"{down:,} show none" in line for line in summary.lines())
 
     load(out, tmp_path / "c.duckdb")
-    with duckdb.connect(tmp_path / "c.duckdb", read_only=True) as db:
-        (kept,) = db.sql("select screen_method, screen_reject, screen_review from runs").fetchall()
-    screen = screened.screen
-    assert screen is not None and kept == ("kmeans", screen.reject, screen.review)
+    with duckdb.connect(str(tmp_path / "c.duckdb"), read_only=True) as connection:
+        (said,) = connection.execute(
+            "select screen_method, screen_reject, screen_review from runs"
+        ).fetchall()
+    assert said == ("kmeans", screened.screen.reject, screened.screen.review)  # type: ignore[union-attr]
     answer = run_report(tmp_path / "c.duckdb", "share")
     assert f"{down:,} photos without apparel" in answer.basis
     assert set(answer.table["of_items"]) == {len(good) - down}

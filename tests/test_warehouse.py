@@ -16,7 +16,7 @@ from catalog_maker import MODIFIED_AT, TAGGED_AT, Catalog, with_metadata, write_
 
 from fftag import feed, warehouse
 from fftag.errors import FftagError
-from fftag.load_options import LoadOptions
+from fftag.load_options import LoadOptions, Named
 from fftag.report import Filters, run_report
 from fftag.warehouse import load
 
@@ -113,6 +113,29 @@ def test_failures_labels_and_the_run_are_there(tags: Path, db: Path) -> None:
     ]
     run = ask(db, "select run_id, model_id, source, settings, files, tagged, failed from runs")
     assert run == [("run-1", "ab" * 32, "photos", '{"precision": "bf16"}', 6, 5, 1)]
+
+
+def test_a_run_says_which_screen_it_had(tmp_path: Path, tags: Path, db: Path) -> None:
+    screen = {"id": "ef" * 32, "method": "kmeans", "reject": 0.01, "review": 0.8}
+    screened = with_metadata(tags, tmp_path / "s.parquet", screen=screen, run_id="run-2")
+    load([Named(tags, "plain"), Named(screened, "screened")], db)
+    columns = "screen_method, screen_review, screen_reject"
+    assert ask(db, f"select source, {columns} from runs order by source") == [
+        ("plain", None, None, None),
+        ("screened", "kmeans", 0.8, 0.01),
+    ]
+    without = with_metadata(tags, tmp_path / "w.parquet", screen=None, run_id="run-3")
+    load(without, db)
+    assert ask(db, f"select {columns} from runs") == [(None, None, None)]
+
+
+def test_the_documented_query_lists_photos_to_look_at(tmp_path: Path, tags: Path, db: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs/warehouse.md").read_text()
+    query = text[text.index("### runs") :].split("```sql\n")[1].split("```")[0]
+    for review, wanted in ((0.8, 4), (0.7, 0)):  # every score of the catalogue is 0.75
+        screen = {"id": "ef" * 32, "method": "kmeans", "reject": 0.01, "review": review}
+        load(with_metadata(tags, tmp_path / "s.parquet", screen=screen), db)
+        assert len(ask(db, query)) == wanted
 
 
 def test_labels_of_a_model_without_validation_have_no_counts(tmp_path: Path, db: Path) -> None:
