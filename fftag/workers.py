@@ -305,7 +305,8 @@ class Crew:
         if not worker.ready:  # it never got to its photos
             self.jobs.appendleft(job)
             return
-        culprit = job.places.pop(at)
+        # What crashed may have written anywhere.
+        culprit = job.places.pop(min(at, len(job.places) - 1))
         if job.places:
             self.jobs.appendleft(_Job(job.batch, job.places))
         if hung:
