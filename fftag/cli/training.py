@@ -153,6 +153,16 @@ def evaluate(
         typer.Option(min=1, help="For the intervals; 1,000, or 200 for over 20,000 photos."),
     ] = None,
     non_apparel: NonApparel = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="With --non-apparel: measure embeddings of this architecture too."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the backbone: imagenet (the default), torchvision's name, or a file."
+        ),
+    ] = None,
     device: Device = "auto",
     tier: Tier = "fast",
     workers: Workers = cores(),
@@ -168,18 +178,29 @@ def evaluate(
 
     if non_apparel is not None and split in ("train", "all"):
         raise typer.BadParameter("--non-apparel measures on photos not trained on: --split test")
+    if backbone is not None and non_apparel is None:
+        raise typer.BadParameter("--backbone tells photos apart: give --non-apparel DIR too")
+    if weights is not None and backbone is None:
+        raise typer.BadParameter("--weights are those of a backbone: give --backbone NAME too")
     folder = out or model / f"evaluation-{split}"
     bundle = load_bundle(model)
     manifest = read_manifest(data)
-    content = evaluate_model(bundle, manifest, split, folder, device, workers, resamples, tier)
-    lines = summary_lines(content, folder)
+    findings, further = None, []
     if non_apparel is not None:
-        from fftag.training.screen_evaluation import evaluate_screen, screen_lines
+        from fftag.training.screen_evaluation import Backbone, measure_screen
+        from fftag.training.screen_page import screen_section
 
-        content["screen"] = evaluate_screen(
-            bundle, manifest, split, non_apparel, folder, device, workers
-        )
-        lines += screen_lines(content["screen"])
+        general = Backbone(backbone, weights or "imagenet") if backbone else None
+        findings = measure_screen(bundle, manifest, split, non_apparel, general, device, workers)
+        findings.write(folder)
+        further = [screen_section(findings)]
+    content = evaluate_model(
+        bundle, manifest, split, folder, device, workers, resamples, tier, further
+    )
+    lines = summary_lines(content, folder)
+    if findings is not None:
+        content["screen"] = findings.content
+        lines += findings.lines()
     emit(content, lines, json_)
 
 

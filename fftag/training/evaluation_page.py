@@ -1,6 +1,6 @@
 """The page of an evaluation: the model beside its baselines, by label, and by threshold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ TABLE_METRICS = {
 }
 
 
-def write(out: Path, title: str, results: Results) -> list[Path]:
+def write(out: Path, title: str, results: Results, further: Sequence[Section] = ()) -> list[Path]:
     """Writes `evaluation.html`, which holds its plots, and each plot as a PNG beside it.
 
     The thumbnails of mistakes are in the page alone.
@@ -57,6 +57,7 @@ def write(out: Path, title: str, results: Results) -> list[Path]:
         out: the folder; made if it is not there.
         title: of the page, such as the model's name and the split.
         results: of the evaluation.
+        further: parts on what else was measured; they stand before the mistakes.
 
     Returns:
         The files written, the page first.
@@ -79,6 +80,7 @@ def write(out: Path, title: str, results: Results) -> list[Path]:
         _labels(results, plots["labels.png"]),
         _thresholds(plots["thresholds.png"]),
         _reliability(plots["reliability.png"]),
+        *further,
         instead_section(results, plots.get("missed.png")),
         *surest_sections(results),
     ]
