@@ -34,8 +34,8 @@ def screen_section(findings: ScreenFindings) -> Section:
     captions = {
         "screen.png": "ROC curves.",
         "screen_scores.png": "Where both kinds of photo lie. By distance, farther right is less "
-        "like apparel, and 95 % of the apparel photos lie left of the dotted line. The "
-        "apparel_score is drawn where the model has a screen: lower is less like apparel.",
+        "like apparel, and 95 % of the apparel photos lie left of the dotted line. Of the "
+        "model's own screen the apparel_score is drawn: farther left is less like apparel.",
     }
     images = [(findings.plots[name], caption) for name, caption in captions.items()]
     return Section("Apparel or not", text, images, table, right=frozenset(HEADINGS))

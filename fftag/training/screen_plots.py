@@ -44,30 +44,32 @@ def distributions(
 
     Args:
         distances: method -> distances; a line stands where 95 % of the apparel photos are nearer.
-        screen: the model's, with its thresholds.
-        scores: what it gives, which are drawn first.
+        screen: the model's, with its thresholds; the first method is its own.
+        scores: what it gives, which are drawn in the place of its distances.
     """
-    first = int(screen is not None)
-    panels = len(distances) + first
     with mpl.rc_context(STYLE):
-        rows = -(-panels // COLUMNS)
+        rows = -(-len(distances) // COLUMNS)
         drawing = figure(9.5, 0.4 + 2.1 * rows)
         grid = drawing.subplots(rows, COLUMNS, squeeze=False).ravel()
-        if screen is not None and scores is not None:
-            _scores(grid[0], screen, scores)
-        for axes, (title, sides) in zip(grid[first:], distances.items(), strict=False):
-            _distances(axes, title, sides)
-        for axes in grid[panels:]:
+        for number, (axes, (title, sides)) in enumerate(zip(grid, distances.items(), strict=False)):
+            if number == 0 and screen is not None and scores is not None:
+                _scores(axes, title, screen, scores)
+            else:
+                _distances(axes, title, sides)
+        for axes in grid[len(distances) :]:
             axes.set_axis_off()
         grid[0].legend(fontsize=8)
     return to_png(drawing)
 
 
-def _scores(axes: Axes, screen: Screen, scores: Sides) -> None:
+def _scores(axes: Axes, title: str, screen: Screen, scores: Sides) -> None:
     """On a logarithmic scale, as thresholds lie near zero."""
     bins = np.geomspace(LEAST_SCORE, 1, BINS + 1)
     _heaps(axes, scores, bins)
     axes.set_xscale("log")
+    ticks = [LEAST_SCORE * 10**power for power in range(5)]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
     for threshold, name in ((screen.reject, "reject"), (screen.review, "review")):
         if LEAST_SCORE <= threshold <= 1:
             axes.axvline(threshold, color=INK, lw=0.8, ls="--")
@@ -79,8 +81,8 @@ def _scores(axes: Axes, screen: Screen, scores: Sides) -> None:
                 textcoords="offset points",
                 fontsize=7,
             )
-    axes.set_title("apparel_score", fontsize=9)
-    axes.set_ylabel("% of photos")
+    axes.set_title(title, fontsize=9)
+    axes.set(xlabel="apparel_score", ylabel="% of photos")
 
 
 def _distances(axes: Axes, title: str, sides: Sides) -> None:
