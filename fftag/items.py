@@ -1,6 +1,8 @@
 """Items, and the labels on them: worked out once, for the views to read."""
 
 import duckdb
+import pandas as pd
+import pyarrow as pa
 
 from fftag.resources import sql_folder
 
@@ -22,18 +24,25 @@ def make_items(connection: duckdb.DuckDBPyConnection) -> None:
     run_script(connection, "views.sql")
 
 
-def correct_items(connection: duckdb.DuckDBPyConnection) -> None:
-    """Works out again the labels of items that there are corrections of photos of."""
+def correct_items(connection: duckdb.DuckDBPyConnection, photos: pa.Table | pd.DataFrame) -> None:
+    """Works out again the labels of the items of some photos.
+
+    Args:
+        connection: to a database that its corrections have been written to.
+        photos: those that a correction came or went of: `image` and `source`.
+    """
+    connection.register("corrected", photos)
     connection.execute(
         """
         create or replace temp table changed_items as
         select distinct item_id
         from images
-        semi join corrections
-            on corrections.image = images.image and corrections.source = images.source
+        semi join corrected
+            on corrected.image = images.image and corrected.source = images.source
         where item_id is not null
         """
     )
+    connection.unregister("corrected")
     run_script(connection, "item_labels.sql")
 
 

@@ -31,14 +31,14 @@ class Answered:
         source: of it.
         label: asked for.
         tagged: whether the model gave it.
-        shown: whether the photo shows it.
+        shown: whether the photo shows it; None withdraws what was said before.
     """
 
     image: str
     source: str
     label: str
     tagged: bool
-    shown: bool
+    shown: bool | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Imported:
     """What an import brought.
 
     Attributes:
-        answers: how many there were.
+        answers: how many there were, without those that withdraw one.
         unanswered: asked and left open.
         changed: answers that are not what the model said.
         measured: one row per label: `label`, `tp`, `fp`, `fn`, `precision`, `precision_low`,
@@ -181,6 +181,8 @@ def take_answers(
 ) -> Imported:
     """Takes answers into the database; see `import_answers`.
 
+    Where an answer is withdrawn, the model's tag stands again.
+
     Args:
         db: the catalogue.
         answers: of a photo's label, the last one counts.
@@ -194,6 +196,7 @@ def take_answers(
     """
     last = {(one.source, one.image, one.label): one for one in answers}
     frame = pd.DataFrame([vars(one) for one in last.values()])
+    frame["shown"] = frame["shown"].astype("boolean")
     frame["reviewed_at"], frame["reviewer"] = datetime.now(UTC).replace(tzinfo=None), reviewer
     with changing(db), replacing(db) as temporary:
         shutil.copyfile(db, temporary)
@@ -215,11 +218,12 @@ def take_answers(
                 """
                 insert into corrections by name
                 select image, source, label, shown, reviewed_at, reviewer from incoming
+                where shown is not null
                 """
             )
             measured = connection.execute(MEASURED).df()
             connection.unregister("incoming")
-            correct_items(connection)
+            correct_items(connection, frame)
             connection.execute("checkpoint")
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
@@ -229,8 +233,9 @@ def take_answers(
             temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
     plain = measured.astype(object).where(measured.notna(), None)
     records = [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
-    changed = sum(one.shown != one.tagged for one in last.values())
-    return Imported(len(last), unanswered, changed, records)
+    said = [one for one in last.values() if one.shown is not None]
+    changed = sum(one.shown != one.tagged for one in said)
+    return Imported(len(said), unanswered, changed, records)
 
 
 MEASURED = """
@@ -241,6 +246,7 @@ MEASURED = """
             count(*) filter (tagged and not shown) as fp,
             count(*) filter (shown and not tagged) as fn
         from incoming
+        where shown is not null
         group by label
     )
     select
@@ -262,7 +268,12 @@ def _refuse_unknown(connection: duckdb.DuckDBPyConnection, where: str, fix: str)
             "image",
             "select image, count(*) over () from incoming anti join images using (image, source)",
         ),
-        ("label", "select label, count(*) over () from incoming anti join labels using (label)"),
+        (
+            "label",
+            # What was said of a label that another model had can still be withdrawn.
+            "select label, count(*) over () from incoming anti join labels using (label) "
+            "where shown is not null",
+        ),
     ):
         missing = connection.execute(query).fetchall()
         if missing:

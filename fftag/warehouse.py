@@ -197,7 +197,7 @@ def _carry_over(connection: duckdb.DuckDBPyConnection, corrections: pa.Table) ->
     connection.register("incoming", corrections)
     connection.execute("insert into corrections by name select * from incoming")
     connection.unregister("incoming")
-    correct_items(connection)
+    correct_items(connection, corrections)
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, db: Path) -> LoadSummary:

@@ -214,6 +214,45 @@ def test_a_label_is_corrected_and_stands_in_the_database(
     assert "Nothing to save" in texts(test)
 
 
+def test_a_correction_is_withdrawn_and_the_models_word_stands_again(
+    opened: Callable[..., AppTest], tmp_path: Path
+) -> None:
+    shop = make_shop(tmp_path, 8)
+    one = next(one for one in catalogue.find(shop.db, Search()).photos if one.tagged)
+    wrong, new = one.labels[0], next(name for name in HOSTILE if name not in one.labels)
+    key = f"{one.source}/{one.image}"
+    test = opened("catalogue", {"source": one.source, "image": one.image}, db=shop.db)
+
+    def save() -> dict[str, bool]:
+        well(test.button[[b.label for b in test.button].index("Save")].click().run())
+        found = catalogue.photo(shop.db, one.source, one.image)
+        assert found is not None and found.facts == one.facts
+        return found.said
+
+    assert "withdraw" not in test.radio(key=f"review {key} {wrong}").options
+    test.radio(key=f"review {key} {wrong}").set_value("wrong")
+    test.multiselect(key=f"add {key}").set_value([new])
+    assert save() == {wrong: False, new: True}
+    assert test.radio(key=f"said {key} {wrong}").value == "wrong"
+
+    test.radio(key=f"said {key} {wrong}").set_value("withdraw")
+    assert save() == {new: True}
+    assert "1 correction withdrawn" in texts(test)
+    assert test.radio(key=f"review {key} {wrong}").value == "open"  # it is asked again
+
+    # The last word counts: said anew, said otherwise, and withdrawn with the other.
+    test.radio(key=f"review {key} {wrong}").set_value("right")
+    assert save() == {wrong: True, new: True}
+    test.radio(key=f"said {key} {wrong}").set_value("wrong")
+    assert save() == {wrong: False, new: True}
+    for label in (wrong, new):
+        test.radio(key=f"said {key} {label}").set_value("withdraw")
+    assert save() == {}
+    assert "2 corrections withdrawn" in texts(test)
+    again = catalogue.photo(shop.db, one.source, one.image)
+    assert again is not None and again.labels == one.labels
+
+
 def test_a_photo_that_went_away_is_told(opened: Callable[..., AppTest], shop: Shop) -> None:
     test = opened("catalogue", {"source": "x", "image": "y"}, db=shop.db)
     assert "no such photo any more" in texts(test)

@@ -238,6 +238,36 @@ def test_a_correction_stands_above_the_tags_and_outlives_a_load(own_shop: Shop) 
     assert len(catalogue.find(own_shop.db, Search(labels=[label])).photos) == len(with_it)
 
 
+def test_what_is_withdrawn_leaves_no_trace_in_any_count(own_shop: Shop) -> None:
+    def counted() -> dict[str, list[tuple[Any, ...]]]:
+        connection = duckdb.connect(str(own_shop.db), read_only=True)
+        try:
+            return {
+                table: connection.execute(f"from {table} order by all").fetchall()
+                for table in ("all_item_labels", "label_totals", "corrections", "photo_labels")
+            }
+        finally:
+            connection.close()
+
+    before = counted()
+    label = HOSTILE[0]
+    first, second = answer(own_shop, 0, label, True), answer(own_shop, 1, "red", False)
+    take_answers(own_shop.db, [first, second], "Ana", "it", "")
+    assert counted()["all_item_labels"] != before["all_item_labels"]
+    done = take_answers(own_shop.db, [replace(first, shown=None)], "Bo", "it", "")
+    assert (done.answers, done.changed, done.measured) == (0, 0, [])
+    assert said(own_shop) == {(second.image, "red"): False}
+    own_shop.load()
+    assert said(own_shop) == {(second.image, "red"): False}  # a load does not bring it back
+    mixed = [replace(second, shown=None), first]
+    done = take_answers(own_shop.db, mixed, None, "it", "")
+    assert (done.answers, [row["label"] for row in done.measured]) == (1, [label])
+    take_answers(own_shop.db, [replace(first, shown=None)], None, "it", "")
+    assert counted() == before
+    take_answers(own_shop.db, [replace(first, shown=None)], None, "it", "")  # twice is as once
+    assert counted() == before
+
+
 def test_answers_of_what_is_not_there_change_nothing(own_shop: Shop) -> None:
     content = own_shop.db.read_bytes()
     for wrong in (

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from conftest import save_bands
 from typer.testing import CliRunner
 
 import fftag.training.quantize as module
@@ -17,7 +20,14 @@ from fftag.bundle import Bundle, load_bundle
 from fftag.cli import app
 from fftag.datasets.manifest import read_manifest
 from fftag.errors import FftagError
-from fftag.training.quantize import compare_scorers, quantize
+from fftag.predict import Predictions
+from fftag.training.quantize import compare_apparel, compare_scorers, quantize, report_lines
+from fftag.training.screen_fit import Known, fit_screen
+from fftag.training.screening import add_screen
+from fftag.training.settings import ScreenSettings
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import agreement
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +69,9 @@ def test_the_int8_form_agrees_and_says_how_much(
     assert report == stored
     assert (report["calibrated_on"], report["photos"]) == (40, 16)
     assert report["pairs_agreeing"] >= 0.9
+    assert 0.5 <= report["apparel_agreeing"] <= 1 and report["apparel_moved_most"] < 0.6
+    (said,) = [line for line in report_lines(model, report) if "same verdict" in line]
+    assert f"{report['apparel_agreeing']:.1%}" in said
     assert load_bundle(model.path).model_id == before
 
     manifest = read_manifest(bands_manifest)
@@ -67,6 +80,8 @@ def test_the_int8_form_agrees_and_says_how_much(
         for backend, precision in (("torch", "fp32"), ("openvino", "int8"))
     }
     again = compare_scorers(model, manifest.of_split("val"), scorers, 0)
+    for moved in ("apparel_moved", "apparel_moved_most"):  # it is not fused while it is quantised
+        assert again.pop(moved) == pytest.approx(report[moved], rel=1e-3)
     assert again == {key: report[key] for key in again}
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     one, other = (scorer(pixels).scores for scorer in scorers.values())
@@ -123,3 +138,45 @@ def test_without_its_packages_it_says_what_to_install(
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "nncf" else object())
     with pytest.raises(FftagError, match=r"nncf is not installed: pip install 'fftag\[openvino\]'"):
         quantize(model, read_manifest(bands_manifest))
+
+
+def embedded(count: int) -> Predictions:
+    points = np.random.default_rng(count).normal(0, 1, (count, 8)).astype(np.float32)
+    return Predictions(points[:, :3], points, points[:, :3])
+
+
+def test_verdicts_of_the_screen_are_compared_at_its_threshold(session_bundle: Bundle) -> None:
+    screen = fit_screen(ScreenSettings(keep=0.99), Known(embedded(100), embedded(50)))
+    screened = replace(session_bundle, screen=screen)
+    assert screen.reject == 0.01
+
+    def predicted(*scores: float) -> Predictions:
+        rows = np.zeros((len(scores), 3), np.float32)
+        return Predictions(rows, rows, rows, np.array(scores, np.float32))
+
+    one, other = predicted(0.9, 0.02, 0.005, 0.01), predicted(0.5, 0.005, 0.0, 0.01)
+    found = compare_apparel(screened, one, other)
+    assert found["apparel_agreeing"] == 0.75  # the second photo alone crosses the threshold
+    assert found["apparel_moved_most"] == pytest.approx(0.4)
+    assert found["apparel_moved"] == pytest.approx((0.4 + 0.015 + 0.005) / 4)
+    assert compare_apparel(session_bundle, one, other) == {}
+    assert compare_apparel(screened, one, other._replace(apparel=None)) == {}
+
+
+def test_the_benchmark_shows_the_screen_beside_the_tags(
+    session_bundle: Bundle, bands_manifest: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(bands_manifest)
+    save_bands(tmp_path / "other/0.jpg", ["red"])
+    bf16 = Arithmetic("torch", "bf16")
+    plain = agreement.row(session_bundle, manifest.of_split("test"), bf16, None)
+    assert plain.count("|") == len(agreement.HEADINGS) + 1 and plain.endswith("| - | - |")
+
+    settings = ScreenSettings(keep=0.9, accept=0.6)
+    model = shutil.copytree(session_bundle.path, tmp_path / "model")
+    fitted = add_screen(load_bundle(model), manifest, settings, device="cpu", workers=0)
+    row = agreement.row(fitted.bundle, manifest.of_split("test"), bf16, tmp_path / "other")
+    alike, moves = row.strip("| ").split(" | ")[-2:]
+    assert all(0.5 < float(one.rstrip("%")) / 100 <= 1 for one in alike.split(" / "))
+    assert len(alike.split(" / ")) == len(moves.split(" / ")) == 2
+    assert row.split(" | ")[1:6] == plain.split(" | ")[1:6]  # the screen changes no tag

@@ -1,19 +1,23 @@
 """The apparel screen: what it scores, what it keeps, and what tagging makes of it."""
 
+import base64
 import json
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import URLError
 
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from click.testing import Result
 from conftest import save_bands
+from markupsafe import escape
 from PIL import Image
-from safetensors.torch import save_file
+from torchvision import models as zoo
 from typer.testing import CliRunner
 
 from fftag import models
@@ -33,6 +37,7 @@ from fftag.training import screen_evaluation
 from fftag.training.evaluate import score_photos
 from fftag.training.photos import Photos
 from fftag.training.screen_fit import Known, curve, fit_method, fit_screen, recalibrated
+from fftag.training.screening import score_folder
 from fftag.training.settings import ScreenSettings
 from fftag.validate import validate
 from fftag.warehouse import load
@@ -265,38 +270,30 @@ def test_a_screen_that_does_not_fit_is_refused(screened: Bundle, tmp_path: Path)
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Path:
-    """Photos without apparel, and a file that is none."""
-    folder = tmp_path / "other"
-    folder.mkdir()
+def without_apparel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve pictures of one colour; intervals are by few resamples, which are quick."""
+    monkeypatch.setattr(screen_evaluation, "RESAMPLES", 20)
+    other = tmp_path / "other"
+    other.mkdir()
     for number in range(12):
         Image.new("RGB", (60, 80), (number * 20, 255 - number * 20, 0)).save(
-            folder / f"{number}.png"
+            other / f"{number}.png"
         )
-    (folder / "readme.txt").write_text("no photo")
-    return folder
+    (other / "readme.txt").write_text("no photo")
+    return other
+
+
+def evaluate(model: Path, tmp_path: Path, other: Path, *more: str) -> Result:
+    data = str(tmp_path / "data.parquet")
+    command = ["evaluate", str(model), "--data", data, "--non-apparel", str(other)]
+    command += ["--workers", "0", "--resamples", "2", *more]
+    return CliRunner().invoke(app, command, catch_exceptions=False)
 
 
 def test_evaluation_measures_it_beside_other_scores(
-    screened: Bundle, other: Path, tmp_path: Path
+    screened: Bundle, tmp_path: Path, without_apparel: Path
 ) -> None:
-    result = CliRunner().invoke(
-        app,
-        [
-            "evaluate",
-            str(screened.path),
-            "--data",
-            str(tmp_path / "data.parquet"),
-            "--json",
-            "--non-apparel",
-            str(other),
-            "--workers",
-            "0",
-            "--resamples",
-            "2",
-        ],
-        catch_exceptions=False,
-    )
+    result = evaluate(screened.path, tmp_path, without_apparel, "--json")
     content = json.loads(result.stdout)["screen"]
     assert (content["apparel_photos"], content["photos_without_apparel"]) == (25, 12)
     titles = [one["title"] for one in content["measured"]]
@@ -310,40 +307,88 @@ def test_evaluation_measures_it_beside_other_scores(
     assert auroc > 0.9
     folder = screened.path / "evaluation-test"
     assert json.loads((folder / "screen.json").read_text()) == content
-    assert (folder / "screen.png").read_bytes().startswith(b"\x89PNG")
-    page = (folder / "evaluation.html").read_text()
-    assert "Apparel or not" in page and "Mahalanobis" in page
-    assert f"{100 * auroc:.1f} (" in page
+    for name in ("screen.png", "screen_scores.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_general_backbone_is_measured_beside_the_model(
-    screened: Bundle, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_page_has_a_section_on_it(
+    screened: Bundle, session_bundle: Bundle, tmp_path: Path, without_apparel: Path
 ) -> None:
-    features: list[int] = []
+    evaluate(screened.path, tmp_path, without_apparel)
+    folder = screened.path / "evaluation-test"
+    page = (folder / "evaluation.html").read_text()
+    section = page[page.index("Apparel or not</h2>") :].split("<h2")[0]
+    content = json.loads((folder / "screen.json").read_text())
+    for one in content["measured"]:
+        (row,) = [row for row in section.split("<tr")[2:] if f">{escape(one['title'])}<" in row]
+        for value, low, high in one["figures"].values():
+            assert f"{100 * value:.1f} ({100 * low:.1f}-{100 * high:.1f})" in row
+    for name in ("screen.png", "screen_scores.png"):
+        assert base64.b64encode((folder / name).read_bytes()).decode() in section
+    counts = content["verdicts"]["without apparel"]
+    assert f"without apparel: accept {counts['accept']}" in section
 
-    def noted(method: str, known: Known) -> Tensors:
-        features.append(known.train.embeddings.shape[1])
-        return fit_method(method, known)
+    evaluate(session_bundle.path, tmp_path, without_apparel, "--out", str(folder))
+    assert "has no screen" in (folder / "evaluation.html").read_text()
+    # And without such photos there is no such section.
+    command = ["evaluate", str(screened.path), "--data", str(tmp_path / "data.parquet")]
+    done = CliRunner().invoke(app, [*command, "--workers", "0", "--resamples", "2"])
+    assert done.exit_code == 0
+    assert "Apparel or not" not in (folder / "evaluation.html").read_text()
 
-    monkeypatch.setattr(screen_evaluation, "fit_method", noted)
-    spec = models.input_spec("resnet18")
-    weights = tmp_path / "general.safetensors"
-    save_file(models.build("resnet18", 1, spec).state_dict(), weights)
-    given = ["evaluate", str(screened.path), "--data", str(tmp_path / "data.parquet"), "--json"]
-    given += ["--workers", "0", "--resamples", "2", "--non-apparel", str(other)]
-    command = [*given, "--backbone", "resnet18", "--backbone-weights", str(weights)]
-    result = CliRunner().invoke(app, command, catch_exceptions=False)
-    measured = [one["title"] for one in json.loads(result.stdout)["screen"]["measured"]]
-    assert measured[-2:] == ["nearest neighbour (resnet18)", "Mahalanobis (resnet18)"]
-    assert features[-2:] == [512, 512] and 512 not in features[:-2]
-    page = (screened.path / "evaluation-test" / "evaluation.html").read_text()
-    assert "Mahalanobis (resnet18)" in page
-    for wrong in (["--backbone", "resnet19"], [*command[-4:-1], str(tmp_path / "gone.pth")]):
-        result = CliRunner().invoke(app, [*given, *wrong])
-        assert isinstance(result.exception, FftagError), wrong
-    alone = [*given[:4], "--backbone", "resnet18"]
-    result = CliRunner().invoke(app, alone)
-    assert result.exit_code == 2 and "--non-apparel" in result.output
+
+def test_a_general_backbone_is_measured_on_the_same_photos(
+    screened: Bundle, photos: Manifest, tmp_path: Path, without_apparel: Path
+) -> None:
+    torch.manual_seed(5)
+    file = tmp_path / "general.pth"
+    torch.save(zoo.mobilenet_v3_small().state_dict(), file)
+    more = ("--backbone", "mobilenet_v3_small", "--weights", str(file))
+    result = evaluate(screened.path, tmp_path, without_apparel, *more)
+    folder = screened.path / "evaluation-test"
+    content = json.loads((folder / "screen.json").read_text())
+    assert content["backbone"] == {"architecture": "mobilenet_v3_small", "weights": str(file)}
+    measured = {one["title"]: one["figures"] for one in content["measured"]}
+    assert len(measured) == 8
+
+    spec = models.input_spec("mobilenet_v3_small", str(file))
+    network = Predictor(models.build("mobilenet_v3_small", 1, spec, str(file)), spec, CPU)
+    known = {
+        split: score_photos(network, Photos(photos.of_split(split), spec, None), 64, 0)
+        for split in ("train", "val", "test")
+    }
+    others = score_folder(network, without_apparel, 0)
+    for method in ("neighbour", "mahalanobis"):
+        tensors = fit_method(method, Known(known["train"], known["val"]))
+        near, far = (
+            METHODS[method].distance(tensors, one.embeddings * 7, one.logits)  # lengths are out
+            for one in (known["test"], others)
+        )
+        wanted = (far[:, None] > near).mean() + (far[:, None] == near).mean() / 2
+        title = f"{METHODS[method].title}, mobilenet_v3_small"
+        assert measured[title]["auroc"][0] == pytest.approx(wanted, abs=0.01)
+        assert title in result.stdout and title in (folder / "evaluation.html").read_text()
+
+
+def test_a_backbone_that_cannot_be_had_is_one_line(
+    screened: Bundle, tmp_path: Path, without_apparel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    backbone = ("--backbone", "resnet18")
+    for more, said in (
+        (backbone, "cannot download the weights IMAGENET1K_V1 of resnet18"),
+        ((*backbone, "--weights", "none"), "has learned nothing"),
+        ((*backbone, "--weights", "gone.pth"), "no weights 'gone.pth' for resnet18"),
+        (("--backbone", "resnet1"), "no architecture 'resnet1'"),
+    ):
+        with pytest.raises(FftagError, match=said):
+            evaluate(screened.path, tmp_path, without_apparel, *more)
+    assert evaluate(screened.path, tmp_path, without_apparel, "--weights", "x").exit_code == 2
+    command = ["evaluate", str(screened.path), "--data", "data.parquet", *backbone]
+    assert CliRunner().invoke(app, command).exit_code == 2
 
 
 def test_what_is_measured_does_not_choose_the_clusters(
@@ -357,8 +402,8 @@ def test_what_is_measured_does_not_choose_the_clusters(
 
     monkeypatch.setattr(screen_evaluation, "fit_method", noted)
     save_bands(tmp_path / "other/0.jpg", ["red"])
-    screen_evaluation.evaluate_screen(
-        screened, photos, "test", tmp_path / "other", tmp_path / "out", "cpu", 0
+    screen_evaluation.measure_screen(
+        screened, photos, "test", tmp_path / "other", device="cpu", workers=0
     )
     spec = screened.config.input
     deciding = Photos(photos.of_split("val"), spec, None)

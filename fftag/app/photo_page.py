@@ -13,7 +13,8 @@ from fftag.app.photos import Photo
 from fftag.app.thumbnails import LARGE
 from fftag.review_queue import Answered, take_answers
 
-OPEN, RIGHT, WRONG = "open", "right", "wrong"
+OPEN, RIGHT, WRONG, WITHDRAWN = "open", "right", "wrong", "withdraw"
+SHOWN = {RIGHT: True, WRONG: False, WITHDRAWN: None}
 SAID = {True: "shows it", False: "does not", None: ""}
 FACTS = ("source", "sku", "status", "error", "width", "height", "format", "dated", "taken_at")
 MORE_FACTS = ("apparel_score", "is_apparel", "file_size", "tagged_at", "model_id")
@@ -81,7 +82,10 @@ def show_pairs(pairs: Mapping[str, object]) -> None:
 
 
 def correct(db: Path, choices: Choices, one: Photo) -> None:
-    """A question per tag, and labels to add; saved together."""
+    """A question per tag, and labels to add; saved together.
+
+    What was said before can be said otherwise, or withdrawn: then the model's tag stands again.
+    """
     key = f"{one.source}/{one.image}"
     if saved := st.session_state.pop("review_saved", None):
         st.success(saved, icon=":material/check:")
@@ -95,10 +99,11 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
             shown = f"{label} ({score:.2f})" if score is not None else label
             answers[label] = st.radio(
                 plain(shown),
-                [OPEN, RIGHT, WRONG] if said is None else [RIGHT, WRONG],
+                [OPEN, RIGHT, WRONG] if said is None else [RIGHT, WRONG, WITHDRAWN],
                 index=1 if said is False else 0,
                 horizontal=True,
-                key=f"review {key} {label}",
+                # Another key where there are other answers: none is left over from before.
+                key=f"{'review' if said is None else 'said'} {key} {label}",
             )
         if not asked:
             st.caption("The model gave it no label.")
@@ -108,9 +113,9 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
         save = st.form_submit_button("Save", type="primary", icon=":material/save:")
     if save:
         given = [
-            Answered(one.image, one.source, label, label in one.tagged, answer == RIGHT)
+            Answered(one.image, one.source, label, label in one.tagged, SHOWN[answer])
             for label, answer in answers.items()
-            if answer != OPEN and one.said.get(label) is not (answer == RIGHT)
+            if answer != OPEN and one.said.get(label) is not SHOWN[answer]
         ]
         given += [
             Answered(one.image, one.source, label, label in one.tagged, True) for label in added
@@ -120,8 +125,13 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
             return
         fix = "a load has changed the catalogue: look at the photo again"
         take_answers(db, given, reviewer.strip() or None, "the app", fix)
-        what = "1 correction" if len(given) == 1 else f"{len(given)} corrections"
-        st.session_state["review_saved"] = f"{what} saved."
+        withdrawn = sum(answer.shown is None for answer in given)
+        done = {"saved": len(given) - withdrawn, "withdrawn": withdrawn}
+        st.session_state["review_saved"] = "; ".join(
+            f"{count} correction{'s' if count > 1 else ''} {what}"
+            for what, count in done.items()
+            if count
+        )
         st.rerun()
 
 

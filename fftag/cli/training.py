@@ -155,11 +155,14 @@ def evaluate(
     non_apparel: NonApparel = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="With --non-apparel: measure this network's features beside, too."),
+        typer.Option(help="With --non-apparel: measure embeddings of this architecture too."),
     ] = None,
-    backbone_weights: Annotated[
-        str, typer.Option(help="Of --backbone: imagenet, torchvision's name of others, or a file.")
-    ] = "imagenet",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the backbone: imagenet (the default), torchvision's name, or a file."
+        ),
+    ] = None,
     device: Device = "auto",
     tier: Tier = "fast",
     workers: Workers = cores(),
@@ -176,31 +179,28 @@ def evaluate(
     if non_apparel is not None and split in ("train", "all"):
         raise typer.BadParameter("--non-apparel measures on photos not trained on: --split test")
     if backbone is not None and non_apparel is None:
-        raise typer.BadParameter("--backbone is measured on photos of --non-apparel: give those")
+        raise typer.BadParameter("--backbone tells photos apart: give --non-apparel DIR too")
+    if weights is not None and backbone is None:
+        raise typer.BadParameter("--weights are those of a backbone: give --backbone NAME too")
     folder = out or model / f"evaluation-{split}"
     bundle = load_bundle(model)
     manifest = read_manifest(data)
-    screen, more = None, []
+    findings, further = None, []
     if non_apparel is not None:
-        from fftag.training.screen_evaluation import (
-            Backbone,
-            evaluate_screen,
-            screen_lines,
-            screen_section,
-        )
+        from fftag.training.screen_evaluation import Backbone, measure_screen
+        from fftag.training.screen_page import screen_section
 
-        beside = Backbone(backbone, backbone_weights) if backbone else None
-        screen = evaluate_screen(
-            bundle, manifest, split, non_apparel, folder, device, workers, beside
-        )
-        more = [screen_section(screen, folder)]
+        general = Backbone(backbone, weights or "imagenet") if backbone else None
+        findings = measure_screen(bundle, manifest, split, non_apparel, general, device, workers)
+        findings.write(folder)
+        further = [screen_section(findings)]
     content = evaluate_model(
-        bundle, manifest, split, folder, device, workers, resamples, tier, more
+        bundle, manifest, split, folder, device, workers, resamples, tier, further
     )
     lines = summary_lines(content, folder)
-    if screen is not None:
-        content["screen"] = screen
-        lines += screen_lines(screen)
+    if findings is not None:
+        content["screen"] = findings.content
+        lines += findings.lines()
     emit(content, lines, json_)
 
 

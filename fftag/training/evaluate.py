@@ -68,6 +68,16 @@ def score_photos(
     return Predictions.joined(parts)
 
 
+def check_labels(bundle: Bundle, manifest: Manifest) -> None:
+    """Raises FftagError where the manifest has labels that the model does not know."""
+    unknown = bundle.config.labels.unknown(manifest.labels.names)
+    if unknown:
+        raise FftagError(
+            f"the model does not know {len(unknown)} of the manifest's labels, such as "
+            f"{unknown[0]!r}: evaluate it on data with labels it was trained on"
+        )
+
+
 def evaluate_model(
     bundle: Bundle,
     manifest: Manifest,
@@ -77,7 +87,7 @@ def evaluate_model(
     workers: int = 2,
     resamples: int | None = None,
     tier: str = "fast",
-    more: Sequence[Section] = (),
+    further: Sequence[Section] = (),
 ) -> dict[str, Any]:
     """Scores one split of a manifest and writes the evaluation: see `write_evaluation`.
 
@@ -90,19 +100,14 @@ def evaluate_model(
         workers: decoding processes.
         resamples: for the intervals; see `fftag.training.intervals.bootstrap`.
         tier: see `fftag.backends.choose_arithmetic`.
-        more: sections for the end of the page.
+        further: parts of the page on what else was measured.
 
     Raises:
         FftagError: the manifest has labels that the model does not know, or no such split, or
             photos are missing or cannot be read.
     """
     config = bundle.config
-    unknown = config.labels.unknown(manifest.labels.names)
-    if unknown:
-        raise FftagError(
-            f"the model does not know {len(unknown)} of the manifest's labels, such as "
-            f"{unknown[0]!r}: evaluate it on data with labels it was trained on"
-        )
+    check_labels(bundle, manifest)
     chosen = manifest if split == "all" else manifest.of_split(split)
     check_files(chosen)
     photos = Photos(replace(chosen, labels=config.labels), config.input, None)
@@ -116,7 +121,7 @@ def evaluate_model(
         data_fingerprint=manifest.fingerprint,
     )
     targets = photos.targets.numpy().astype(np.uint8)
-    return write_evaluation(out, config, targets, scores, split, of, resamples, more)
+    return write_evaluation(out, config, targets, scores, split, of, resamples, further)
 
 
 def write_evaluation(
@@ -127,7 +132,7 @@ def write_evaluation(
     split: str,
     of: Evaluated | None = None,
     resamples: int | None = None,
-    more: Sequence[Section] = (),
+    further: Sequence[Section] = (),
 ) -> dict[str, Any]:
     """Writes `metrics.json`, `evaluation.html` and its figures, and `predictions.parquet`.
 
@@ -139,7 +144,7 @@ def write_evaluation(
         split: its name, for the page.
         of: names the photos, for `predictions.parquet` and the thumbnails; None leaves both out.
         resamples: for the intervals.
-        more: sections for the end of the page.
+        further: parts of the page on what else was measured.
 
     Returns:
         The content of `metrics.json`.
@@ -150,7 +155,7 @@ def write_evaluation(
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / "metrics.json", text + "\n")
     title = f"{config.architecture}: evaluation on split {split}"
-    evaluation_page.write(out, title, results, more)
+    evaluation_page.write(out, title, results, further)
     if of is not None:
         about = About.of(config, of.model_id, split, of.data_fingerprint)
         # Last: where it stands, the rest of the evaluation stands too.

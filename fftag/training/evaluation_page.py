@@ -48,7 +48,7 @@ TABLE_METRICS = {
 }
 
 
-def write(out: Path, title: str, results: Results, more: Sequence[Section] = ()) -> list[Path]:
+def write(out: Path, title: str, results: Results, further: Sequence[Section] = ()) -> list[Path]:
     """Writes `evaluation.html`, which holds its plots, and each plot as a PNG beside it.
 
     The thumbnails of mistakes are in the page alone.
@@ -57,7 +57,7 @@ def write(out: Path, title: str, results: Results, more: Sequence[Section] = ())
         out: the folder; made if it is not there.
         title: of the page, such as the model's name and the split.
         results: of the evaluation.
-        more: sections for the end.
+        further: parts on what else was measured; they stand before the mistakes.
 
     Returns:
         The files written, the page first.
@@ -80,9 +80,9 @@ def write(out: Path, title: str, results: Results, more: Sequence[Section] = ())
         _labels(results, plots["labels.png"]),
         _thresholds(plots["thresholds.png"]),
         _reliability(plots["reliability.png"]),
+        *further,
         instead_section(results, plots.get("missed.png")),
         *surest_sections(results),
-        *more,
     ]
     write_page(out / PAGE, title, sections, _lead(results))
     return [out / name for name in (PAGE, *plots)]

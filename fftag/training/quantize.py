@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from fftag.atomic import write_text
-from fftag.backends import Scorer
+from fftag.backends import Scorer, Screened
 from fftag.bundle import DIGESTS, Bundle, digest_line
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.errors import FftagError
-from fftag.predict import Predictor
+from fftag.predict import Predictions, Predictor
 from fftag.progress import say
 from fftag.quantized import CONSTANTS, FILES, FOLDER, GRAPH, REPORT
 from fftag.training.evaluate import BATCH_SIZE, score_photos
@@ -74,6 +74,8 @@ def quantize(
         "fp32": Predictor(model, config.input, CPU),
         "int8": OpenVinoPredictor(small, config.input, "bf16" if computes_in_bf16() else "fp32"),
     }
+    if bundle.screen is not None:
+        scorers = {name: Screened(scorer, bundle.screen) for name, scorer in scorers.items()}
     report = {
         "of": bundle.scores_id,
         "calibrated_on": len(calibrating),
@@ -100,14 +102,16 @@ def compare_scorers(
     Returns:
         `photos`; of all photo-label pairs, the share decided alike (`pairs_agreeing`); of all tags
         that either gives, the share that both give (`tags_agreeing`); the share of photos with the
-        same tags (`photos_agreeing`); and by name of the scorer `macro_f1`, `micro_f1`, `mAP`.
+        same tags (`photos_agreeing`); and by name of the scorer `macro_f1`, `micro_f1`, `mAP`. With
+        scorers that screen photos, also what `compare_apparel` gives.
     """
     photos = Photos(replace(manifest, labels=bundle.config.labels), bundle.config.input, None)
     targets = photos.targets.numpy().astype(np.uint8)
-    found = {
-        name: score_photos(scorer, photos, BATCH_SIZE, workers, show=True).scores
+    predicted = {
+        name: score_photos(scorer, photos, BATCH_SIZE, workers, show=True)
         for name, scorer in scorers.items()
     }
+    found = {name: one.scores for name, one in predicted.items()}
     one, other = (scores >= bundle.thresholds for scores in found.values())
     figures = {
         name: overall(targets, (scores >= bundle.thresholds).astype(np.uint8), scores)
@@ -123,6 +127,27 @@ def compare_scorers(
             metric: {name: figures[name][metric] for name in figures}
             for metric in ("macro_f1", "micro_f1", "mAP")
         },
+        **compare_apparel(bundle, *predicted.values()),
+    }
+
+
+def compare_apparel(bundle: Bundle, one: Predictions, other: Predictions) -> dict[str, float]:
+    """The screen's word on the same photos, by two scorers.
+
+    Returns:
+        The share of photos with the same `is_apparel` (`apparel_agreeing`), and how far the score
+        moves on average and at most (`apparel_moved`, `apparel_moved_most`); nothing where the
+        model has no screen, or the scorers do not use it.
+    """
+    screen = bundle.screen
+    if screen is None or one.apparel is None or other.apparel is None:
+        return {}
+    moved = np.abs(one.apparel.astype(np.float64) - other.apparel)
+    alike = screen.is_apparel(one.apparel) == screen.is_apparel(other.apparel)
+    return {
+        "apparel_agreeing": float(alike.mean()),
+        "apparel_moved": float(moved.mean()),
+        "apparel_moved_most": float(moved.max()),
     }
 
 
@@ -140,11 +165,16 @@ def report_lines(bundle: Bundle, report: dict[str, Any]) -> list[str]:
         f"{name} {report[metric]['fp32']:.1%} -> {report[metric]['int8']:.1%}"
         for metric, name in (("macro_f1", "macro-F1"), ("micro_f1", "micro-F1"), ("mAP", "mAP"))
     )
-    return [
+    lines = [
         f"int8 form: {bundle.path / FOLDER}, used by --tier int8",
         f"  beside fp32  {agreement_line(report)}",
         f"  fp32 -> int8 {figures}",
     ]
+    if "apparel_agreeing" in report:
+        lines.append(
+            f"  the screen gives {report['apparel_agreeing']:.1%} of photos the same verdict"
+        )
+    return lines
 
 
 def _drawn(manifest: Manifest, count: int, seed: int) -> Manifest:
