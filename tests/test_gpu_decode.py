@@ -181,13 +181,17 @@ def test_an_image_of_another_size_than_its_header_says_is_not_believed(
 
 
 def test_no_process_stays_when_the_run_is_left(tmp_path: Path) -> None:
-    source = folder(tmp_path / "photos")
+    def running() -> set[int]:
+        children = psutil.Process().children()
+        return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
+
+    source, before = folder(tmp_path / "photos"), running()
     stream = batches_on(CPU, source, plan(source, 2), InputSpec(64, 64), OPTIONS)
     next(stream)
-    assert psutil.Process().children()
+    assert running() - before
     stream.close()
     del stream
-    assert not [one for one in psutil.Process().children() if one.status() != "zombie"]
+    assert not running() - before
 
 
 def test_headers_that_cannot_be_trusted_are_left_to_the_processes() -> None:
