@@ -14,7 +14,7 @@ from fftag.fleet import Fleet
 from fftag.parts import PartStore
 from fftag.replicas import scored
 from fftag.scored_rows import ScoredRows
-from fftag.store import RunInfo
+from fftag.store import SAME_AS, RunInfo
 from fftag.tag_options import TagOptions, run_info, scorer_for
 
 ALIKE = ("device", "backend", "precision")
@@ -54,20 +54,31 @@ class PartWriter:
     def __call__(self, table: pa.Table) -> pa.Table:
         """One row of `fftag.cluster_parts.DECODED` -> one of `WRITTEN`.
 
+        A part that is there already stays: a machine may have written it, and been lost before
+        anyone heard of it.
+
         Raises:
             FftagError: the run is over, the part cannot be written, or a score is not finite.
         """
-        copies = Copies(len(self.run.labels))
-        made, known = ScoredRows(), 0
+        self.store.join()
+        first, stop = table["first"][0].as_py(), table["stop"][0].as_py()
+        if part := self.store.found(first, stop):
+            rows = self.store.read(part)
+        else:
+            rows = self._scored(table)
+            self.store.join()
+            self.store.write(first, stop, rows)
+            part = self.store.finished.pop()
+        known = len(rows) - rows[SAME_AS].null_count
+        written = [first, stop, part.digest, len(rows), known]
+        return pa.Table.from_arrays([pa.array([value]) for value in written], schema=WRITTEN)
+
+    def _scored(self, table: pa.Table) -> pa.Table:
+        made, copies = ScoredRows(), Copies(len(self.run.labels))
         decoded = batches_of(table, self.scorer.spec, self.batch_size)
         for batch, scores in scored(decoded, self.scorer, copies):
             made.add(batch.photos, scores)
-            known += sum(photo["known"] for photo in batch.photos)
-        self.store.join()
-        first, stop = table["first"][0].as_py(), table["stop"][0].as_py()
-        self.store.write(first, stop, made.table(self.run))
-        written = [first, stop, self.store.finished.pop().digest, len(made), known]
-        return pa.Table.from_arrays([pa.array([value]) for value in written], schema=WRITTEN)
+        return made.table(self.run)
 
 
 def _check_alike(bundle: Bundle, run: RunInfo, options: TagOptions) -> None:

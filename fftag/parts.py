@@ -141,6 +141,16 @@ class PartStore:
             path.unlink()
         return whole
 
+    def found(self, first: int, stop: int) -> Part | None:
+        """A whole part of the batches `first` to `stop - 1` that some process has published."""
+        for path in sorted(self.folder.iterdir()):
+            named = NAME.fullmatch(path.name)
+            if named and (int(named[1]), int(named[2])) == (first, stop):
+                with suppress(FileNotFoundError):
+                    if _digest(path.read_bytes()) == named[3]:
+                        return Part(first, stop, named[3])
+        return None
+
     def write(self, first: int, stop: int, table: pa.Table) -> None:
         """Publishes the rows of the batches `first` to `stop - 1`.
 

@@ -30,6 +30,7 @@ from fftag.bundle import Bundle, save_bundle
 from fftag.cluster import absolute, on_ray
 from fftag.cluster_decode import crews, decode_part
 from fftag.cluster_parts import DECODED, batches_of, files_of, ranges
+from fftag.cluster_predict import PartWriter
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.interrupt import deferred
@@ -193,6 +194,41 @@ def test_a_part_goes_into_its_own_run_only(tmp_path: Path) -> None:
         with pytest.raises(FftagError, match="storage that all machines share"):
             PartStore(tmp_path / "other.parquet", "a" * 32, {}).join()
         begun.clear()
+
+
+def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, model = tmp_path / "tags.parquet", session_bundle.path
+    work = work_of(folder_of_photos(12), session_bundle, out)
+    reading = ReadOptions(batch_size=4, workers=0)
+    decoded = [
+        decode_part(
+            files_of(work, first, first + 1), work.source, session_bundle.config.input, reading
+        )
+        for first in range(2)
+    ]
+    with locked(out):
+        work.store.take_up()
+        lost = PartWriter(model, out, work.run, OPTIONS, 12)(decoded[0])
+        asked: list[int] = []
+        score = PartWriter._scored
+        monkeypatch.setattr(
+            PartWriter,
+            "_scored",
+            lambda writer, table: asked.append(table["first"][0].as_py()) or score(writer, table),
+        )
+        other = PartWriter(model, out, work.run, OPTIONS, 12)
+        assert other(decoded[0]) == lost and asked == []
+        (part,) = parts_of(out)
+        part.write_bytes(part.read_bytes()[:-1])
+        (again,) = other(decoded[0]).to_pylist()
+        assert again["photos"] == 4 and asked == [0]
+        assert other(decoded[1])["first"].to_pylist() == [1] and asked == [0, 1]
+        work.store.clear()
 
 
 def test_a_part_that_two_machines_wrote_counts_once(tmp_path: Path) -> None:
@@ -394,7 +430,6 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
         def lose() -> None:
             wait_for_parts(out, 4)
             finished.update(path.name for path in parts_of(out))
-            wait_for_parts(out, 7)  # the driver knows of those by now
             (lost,) = [node for node in cluster.list_all_nodes() if node != cluster.head_node]
             cluster.remove_node(lost, allow_graceful=False)
 
@@ -516,6 +551,7 @@ def test_memory_does_not_grow_with_the_photos(session_bundle: Bundle, tmp_path: 
             done.set()
             thread.join()
     # Of 125 parts the second quarter and the last: the pixels of 62 parts, 600 MB, lie between.
-    early = statistics.median(memory for parts, memory in seen if 32 <= parts < 63)
-    late = statistics.median(memory for parts, memory in seen if parts >= 94)
-    assert late < early + 150 * 2**20
+    early = [memory for parts, memory in seen if 32 <= parts < 63]
+    late = [memory for parts, memory in seen if parts >= 94]
+    for level in (statistics.median, max):
+        assert level(late) < level(early) + 150 * 2**20

@@ -148,10 +148,19 @@ def test_large_photos_are_decoded_a_few_at_once(
 ) -> None:
     source, spec = folder(tmp_path / "photos"), InputSpec(64, 64)
     whole = list(batches_on(CPU, source, plan(source), spec, OPTIONS))
+    given: list[int] = []
+    decode = fftag.gpu_decode._decode
+
+    def noted(some: list[bytes], device: torch.device) -> Any:
+        given.append(len(some))
+        return decode(some, device)
+
+    monkeypatch.setattr(fftag.gpu_decode, "_decode", noted)
     monkeypatch.setattr(fftag.gpu_decode, "PIXELS_AT_ONCE", 1)
     one_by_one = list(batches_on(CPU, source, plan(source), spec, OPTIONS))
     for batch, other in zip(whole, one_by_one, strict=True):
         assert torch.equal(batch.pixels, other.pixels) and batch.photos == other.photos
+    assert len(given) > 5 and set(given) == {1}
 
 
 def test_the_processes_decode_what_the_device_cannot(
