@@ -15,10 +15,12 @@ from conftest import save_bands
 from typer.testing import CliRunner
 
 import fftag.training.quantize as module
+from fftag import models, openvino_backend
 from fftag.backends import Arithmetic, open_scorer
 from fftag.bundle import Bundle, load_bundle
 from fftag.cli import app
 from fftag.datasets.manifest import read_manifest
+from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.predict import Predictions
 from fftag.training.quantize import compare_apparel, compare_scorers, quantize, report_lines
@@ -86,6 +88,27 @@ def test_the_int8_form_agrees_and_says_how_much(
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     one, other = (scorer(pixels).scores for scorer in scorers.values())
     assert 0 < np.abs(one - other).max() < 0.2
+
+
+@pytest.mark.parametrize("architecture", ["cnn", "resnet18"])
+def test_all_but_the_head_is_int8(architecture: str) -> None:
+    spec = InputSpec(64, 64)
+    network = models.build(architecture, 5, spec).eval()
+    photos = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64, 3), np.uint8)
+    graph = module._quantized(
+        openvino_backend.convert(network, spec), list(photos), module._has_attention(network)
+    )
+
+    def kind_of_weights(operation: Any) -> str:
+        value = operation.input(1).get_source_output()
+        while value.get_node().get_type_name() != "Constant":
+            value = value.get_node().input(0).get_source_output()
+        return value.get_element_type().get_type_name()
+
+    kinds = ("Convolution", "MatMul")
+    *body, head = [op for op in graph.get_ordered_ops() if op.get_type_name() in kinds]
+    assert list(head.output(0).shape) == [1, 5] and kind_of_weights(head) == "f32"
+    assert {kind_of_weights(one) for one in body} == {"i8"} and len(body) >= 3
 
 
 def test_tags_of_int8_are_not_mixed_with_those_of_fp32(
