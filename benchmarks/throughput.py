@@ -158,7 +158,8 @@ def main() -> None:
             twins = architecture == "vit_b_16" and find_spec("transformers")
             make = make_vit_twins if twins else lambda a, b: make_model(a, architecture, b)  # noqa: B023
             model = make(folder / "model", spec)
-            give_int8(model, found[: 2 * CALIBRATION])
+            if not torch.cuda.is_available():  # int8 is for CPUs
+                give_int8(model, found[: 2 * CALIBRATION])
             chosen = [
                 way
                 for n, way in enumerate(ways(architecture))

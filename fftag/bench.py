@@ -46,8 +46,9 @@ class Rates:
         kilobytes: mean size of a file of the sample.
         read: reading alone, in one thread, the first time; what a slow disk or network shows in.
         decode: reading, hashing and decoding, by all workers.
-        copy: of pixels to the device; None where they are made.
-        forward: the model alone, all replicas at once, on pixels at hand.
+        copy: of pixels to the device, pinned first on CUDA; None where they are made.
+        forward: the model alone, all replicas at once, on pixels at hand; with their copies to
+            another device and the results back.
         write: rows to part files.
         together: all of it.
         device: what computed.
@@ -130,7 +131,7 @@ class Rates:
             ("read", self.read, "one thread, the first time"),
             ("decode", self.decode, self._decoding()),
             ("copy", self.copy, "to the device"),
-            ("forward", self.forward, "the model alone"),
+            ("forward", self.forward, f"the model alone{', and copies' * (self.device != 'cpu')}"),
             ("write", self.write, "rows to disk"),
             ("together", self.together, f"{self.together / self.possible:.0%} of what is possible"),
         )
@@ -270,7 +271,10 @@ class _Work:
     def copy(self, pixels: np.ndarray, seconds: float) -> float:
         def done() -> Generator[int, None, None]:
             while True:
-                torch.from_numpy(pixels).to(self.scorer.device)
+                there = torch.from_numpy(pixels)
+                if self.scorer.device.type == "cuda":
+                    there = there.pin_memory()
+                there.to(self.scorer.device)
                 yield len(pixels)
 
         return _pace(done(), seconds, 1)

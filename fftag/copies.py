@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fftag.plan import CONTENTS_OF_A_SIZE
 from fftag.store import SAME_AS
 
 BYTES_HELD = 256 * 2**20
@@ -59,8 +60,10 @@ class Copies:
                 self.keep(photo, found)
 
     def of_size(self, size: int | None) -> tuple[str, ...]:
-        """The contents, as hex digests, of a size in bytes that have scores."""
-        return tuple(self._of_size.get(size, ())) if size is not None else ()
+        """The contents, as hex digests, of a size in bytes that have scores; none where they are
+        too many to look for."""
+        found = self._of_size.get(size, []) if size is not None else []
+        return tuple(found) if len(found) <= CONTENTS_OF_A_SIZE else ()
 
     def take(self, photo: dict[str, Any]) -> np.ndarray | None:
         """The scores of a photo whose content was kept, else None; its record gets its facts."""

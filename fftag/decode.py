@@ -181,6 +181,10 @@ def plain_jpeg(data: bytes, limits: Limits = Limits()) -> dict[str, Any] | None:
         ):
             width, height = image.size[::-1] if _turn(image) in QUARTER_TURNS else image.size
             plain = image.format == "JPEG" and image.mode in jpeg.MODES
+            # Pillow looks for the orientation in XMP as well, others in EXIF alone.
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))
+            plain = plain and _turn(image) == _turn_for(exif.get(ORIENTATION))
             if not plain or width * height > limits.pixels:
                 return None
             facts = {"width": width, "height": height, "format": "JPEG"}
@@ -251,6 +255,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     except Exception:
         # Damaged metadata raises as much as damaged pixels do; the picture is as stored then.
         return None
+    return _turn_for(orientation)
+
+
+def _turn_for(orientation: object) -> Image.Transpose | None:
     return TURNS.get(orientation) if isinstance(orientation, int) else None
 
 

@@ -1,6 +1,6 @@
 """Batches of decoded photos, wherever the options say that they are decoded."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 from fftag.decode import InputSpec
@@ -18,7 +18,7 @@ def decoded_batches(
     spec: InputSpec,
     options: TagOptions,
     at_once: int,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Decodes batch after batch: see `fftag.workers.batches`.
 
     Args:

@@ -4,8 +4,9 @@ The processes read and hash every file as always. Of a JPEG that every decoder r
 on its bytes (`fftag.decode.plain_jpeg`); any other photo they decode themselves.
 """
 
+import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -69,9 +71,28 @@ def _has_torchcodec() -> bool:
     return tuple(int(part) for part in found.split(".")[:2]) >= LEAST_TORCHCODEC
 
 
+def _check(device: torch.device) -> None:
+    """Decodes a small JPEG, so that what fails later is the fault of a file.
+
+    Raises:
+        FftagError: torchcodec cannot be loaded, or not decode here.
+    """
+    made = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(made, "JPEG")
+    try:
+        from torchcodec.decoders import decode_jpeg
+
+        decode_jpeg([made.getvalue()], mode="RGB", device=device)
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FftagError(
+            f"torchcodec cannot decode JPEGs on {device} ({reason}): leave out --decoder cuda"
+        ) from error
+
+
 def batches_on(
     device: torch.device, source: Source, plan: Plan, spec: InputSpec, options: ReadOptions
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Decodes batch after batch, some ahead, in a thread and a stream of its own.
 
     Args:
@@ -80,8 +101,9 @@ def batches_on(
         source, plan, spec, options: see `fftag.workers.batches`.
 
     Raises:
-        FftagError: decoding processes cannot be started.
+        FftagError: torchcodec does not work here, or decoding processes cannot be started.
     """
+    _check(device)
     listed: dict[int, Sequence[dict[str, Any]]] = {}
 
     def remembered() -> Plan:
@@ -122,7 +144,8 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 @contextmanager
 def _on(stream: "torch.cuda.Stream | None") -> Iterator[None]:
     """Works on a stream; what was given to it is done when the block is left."""
-    with torch.cuda.stream(stream):  # does nothing with None
+    # What is compiled in inference mode takes tensors that were made in it.
+    with torch.inference_mode(), torch.cuda.stream(stream):  # the latter does nothing with None
         yield
     if stream is not None:
         stream.synchronize()
@@ -136,10 +159,12 @@ def _with_jpegs(batch: Batch, spec: InputSpec, device: torch.device) -> tuple[Te
         images = _decode([batch.photos[place].pop(ENCODED) for place in some], device)
         for place, image in zip(some, images, strict=True):
             photo = batch.photos[place]
-            if image is None or image.shape[1:] != (photo["height"], photo["width"]):
+            same = image is not None and image.shape[1:] == (photo["height"], photo["width"])
+            fitted = _fit(image, spec) if image is not None and same else None
+            if fitted is None:
                 left.append(place)
             else:
-                pixels[place] = _fit(image, spec)
+                pixels[place] = fitted
     return pixels, left
 
 
@@ -165,18 +190,28 @@ def _decode(files: Sequence[bytes], device: torch.device) -> list[Tensor | None]
 
     try:
         return [*decode_jpeg(list(files), mode="RGB", device=device)]
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError:  # one spoils the call for all
         if len(files) == 1:
             return [None]
         return [image for file in files for image in _decode([file], device)]
 
 
-def _fit(image: Tensor, spec: InputSpec) -> Tensor:
-    """`fftag.decode.fit` on a device: uint8 [3, h, w] -> [spec.height, spec.width, 3]."""
+def _fit(image: Tensor, spec: InputSpec) -> Tensor | None:
+    """`fftag.decode.fit` on a device: uint8 [3, h, w] -> [spec.height, spec.width, 3].
+
+    None where the device cannot: its threads have too little memory for a reduction of a hundred
+    times or so (https://github.com/pytorch/vision/issues/7671).
+    """
     width, height = fitted_size((image.shape[2], image.shape[1]), spec)
-    resized = interpolate(
-        image[None].float(), (height, width), mode="bilinear", antialias=True, align_corners=False
-    )[0]
+    size = height, width
+    try:
+        resized = interpolate(image[None].float(), size, mode="bilinear", antialias=True)[0]
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return None
     fitted = resized.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
     if (width, height) == (spec.width, spec.height):
         return fitted

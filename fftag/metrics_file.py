@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def measured(path: Path | None) -> Iterator[Callable[["TagSummary"], None]]:
-    """Writes how the run in the block ended, whatever its end; yields what takes its summary.
+def measured(path: Path | None) -> Iterator[Callable[["TagSummary", int], None]]:
+    """Writes how the run in the block ended, whatever its end.
 
     Args:
         path: the file, conventionally `*.prom`; None writes nothing.
+
+    Yields:
+        What takes the summary, and the exit code unless an error is raised after it.
 
     Raises:
         FftagError: the file cannot be written.
@@ -27,9 +30,13 @@ def measured(path: Path | None) -> Iterator[Callable[["TagSummary"], None]]:
     registry = CollectorRegistry()
     code = Gauge("fftag_tag_exit_code", "How the last run ended; 0 is done", registry=registry)
     ended = Gauge("fftag_tag_end_timestamp_seconds", "When it ended", registry=registry)
+
+    def report(summary: "TagSummary", exit_code: int) -> None:
+        code.set(exit_code)
+        _set(registry, summary)
+
     try:
-        yield lambda summary: _set(registry, summary)
-        code.set(0)
+        yield report
     except BaseException as error:
         if isinstance(error, FftagError):
             code.set(error.exit_code)

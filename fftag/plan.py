@@ -13,6 +13,8 @@ from fftag.sources.base import NETWORK
 # A file that was written so shortly before it was read may have been written again within the
 # same tick of its share's clock (two seconds on FAT): its time proves nothing, its content does.
 SECONDS_TOO_FRESH = 10
+# So many contents of one size are looked for; uncompressed pictures are all of one.
+CONTENTS_OF_A_SIZE = 512
 NONE = -1
 
 
@@ -45,7 +47,7 @@ class Plan:
 
 @dataclass
 class Known:
-    """Photos with scores, by size and content, sorted by size.
+    """Photos with scores, one for each content, sorted by size.
 
     Attributes:
         sizes: int64.
@@ -58,10 +60,12 @@ class Known:
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def of_size(self, size: int | None) -> tuple[str, ...]:
-        """The digests of known photos of a size."""
+        """The digests of known photos of a size; none where they are too many to look for."""
         if size is None or not len(self.sizes):
             return ()
         low, high = np.searchsorted(self.sizes, [size, size + 1])
+        if high - low > CONTENTS_OF_A_SIZE:
+            return ()
         return tuple(digest.decode() for digest in self.digests[low:high])
 
     def row(self, size: int, digest: str) -> int | None:
@@ -147,9 +151,10 @@ def _known(previous: Previous, rows: pa.Table, listing: Listing, pending: np.nda
         return Known()
     chosen = pa.array(numbers)
     digests = previous.read("content_sha256")["content_sha256"].take(chosen)
-    size = rows["file_size"].take(chosen).to_numpy()
+    distinct, first = np.unique(np.array(digests.to_pylist(), "S64"), return_index=True)
+    size = rows["file_size"].take(chosen).to_numpy()[first]
     order = np.argsort(size, kind="stable")
-    return Known(size[order], np.array(digests.to_pylist(), "S64")[order], numbers[order])
+    return Known(size[order], distinct[order], numbers[first][order])
 
 
 def _numbers(values: pa.ChunkedArray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Batches of pixels -> scores and embeddings, on the device at hand."""
 
-import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from queue import Empty, LifoQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -209,7 +209,7 @@ class Predictor:
         if compile_for:
             shape = (compile_for, spec.height, spec.width, 3)
             self._forward = compiled(self._forward, shape, device)
-        self._own = threading.local()
+        self._streams: LifoQueue[Any] = LifoQueue()
 
     @torch.inference_mode()
     def __call__(self, photos: np.ndarray | Tensor) -> Predictions:
@@ -225,19 +225,30 @@ class Predictor:
         size = self._fixed or (
             photos_per_pass(self.spec) if self.device.type == "cpu" else max(1, len(whole))
         )
-        with self._own_stream():
+        with self._stream():
             parts = [self._pass(part) for part in whole.split(size)]
             arrays = [torch.cat(array).cpu().numpy() for array in zip(*parts, strict=True)]
         return checked(Predictions(*arrays), self.precision)
 
-    def _own_stream(self) -> AbstractContextManager[Any]:
-        """On CUDA, a stream per thread: the copies of one go on while another computes."""
+    @contextmanager
+    def _stream(self) -> Iterator[None]:
+        """On CUDA, a stream per batch in hand: the copies of one go on while another computes.
+
+        Streams are used again, as each keeps memory of its own.
+        """
         if self.device.type != "cuda":
-            return nullcontext()
-        if not hasattr(self._own, "stream"):
+            yield
+            return
+        try:
+            stream = self._streams.get_nowait()
+        except Empty:
             torch.cuda.synchronize(self.device)  # the weights are there
-            self._own.stream = torch.cuda.Stream(self.device)
-        return torch.cuda.stream(self._own.stream)
+            stream = torch.cuda.Stream(self.device)
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            self._streams.put(stream)
 
     def _pass(self, photos: Tensor) -> tuple[Tensor, ...]:
         count = len(photos)

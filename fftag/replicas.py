@@ -17,7 +17,7 @@ from fftag.machine import cores
 from fftag.predict import Predictions
 from fftag.workers import Batch
 
-ON_AN_ACCELERATOR = 2  # one batch is computed while the next is copied
+ON_CUDA = 2  # one batch is computed while the next is copied
 WAITING = 1  # batches that wait decoded, so that no replica does
 
 
@@ -30,11 +30,12 @@ def replicas_on(device: torch.device) -> int:
     """How many batches one device is given at once.
 
     On a CPU one per core, each on one thread: several threads for one batch wait for each other at
-    every layer, and wait long where other work has the cores too.
+    every layer, and wait long where other work has the cores too. On MPS one: two threads end the
+    process (https://github.com/pytorch/pytorch/issues/197805).
     """
-    if device.type != "cpu":
-        return ON_AN_ACCELERATOR
-    return cores()
+    if device.type == "cpu":
+        return cores()
+    return ON_CUDA if device.type == "cuda" else 1
 
 
 def batches_held(count: int) -> int:

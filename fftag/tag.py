@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -158,10 +158,12 @@ def _read(work: Work) -> None:
         deferred() as interruption,
         ThreadPoolExecutor(1, "opening") as opening,
         _one_at_a_time(write_part) as write,
+        closing(
+            decoded_batches(
+                work.source, planned, work.bundle.config.input, options, batches_at_once(options)
+            )
+        ) as decoded,
     ):
-        decoded = decoded_batches(
-            work.source, planned, work.bundle.config.input, options, batches_at_once(options)
-        )
         # The model is opened while the processes start and decode their first photos.
         opened = opening.submit(scorer_for, work.bundle, options, len(plan.pending))
         first = next(decoded)
@@ -176,7 +178,7 @@ def _read(work: Work) -> None:
             if whole or interruption.asked:
                 write(after - made.batches, after, made)
                 made = ScoredRows()
-            if interruption.asked and after < total:
+            if interruption.asked and bar.n < len(plan.pending):
                 raise FftagError(
                     f"interrupted: {bar.n:,} of {len(plan.pending):,} files are done and kept; "
                     "the same command goes on",
@@ -258,26 +260,27 @@ def retag(tags: Path, bundle: Bundle) -> int:
     Raises:
         FftagError: it is no tags file, or its scores are another model's.
     """
-    previous = open_previous(tags)
-    if previous is None:
+    if not tags.exists():
         raise FftagError(f"{tags} does not exist: give a file that `fftag tag` wrote")
-    settings = previous.run["settings"]
-    scores = scores_id(bundle, settings["precision"])
-    run = info_of(previous.run["source"], bundle, scores, settings)
-    differing = previous.differences(run)
-    if differing:
-        raise FftagError(
-            f"the scores in {tags} are not those of {bundle.path} (another "
-            f"{' and '.join(differing)}): run `fftag tag` with it, which reads the photos"
-        )
-    with (
-        locked(tags),
-        replacing(tags) as temporary,
-        pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer,
-    ):
-        for table in previous.blocks(ROWS_PER_GROUP):
-            writer.write_table(retagged(table, run), row_group_size=ROWS_PER_GROUP)
-    return previous.rows
+    with locked(tags):
+        previous = open_previous(tags)
+        assert previous is not None
+        settings = previous.run["settings"]
+        scores = scores_id(bundle, settings["precision"])
+        run = info_of(previous.run["source"], bundle, scores, settings)
+        differing = previous.differences(run)
+        if differing:
+            raise FftagError(
+                f"the scores in {tags} are not those of {bundle.path} (another "
+                f"{' and '.join(differing)}): run `fftag tag` with it, which reads the photos"
+            )
+        with (
+            replacing(tags) as temporary,
+            pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer,
+        ):
+            for table in previous.blocks(ROWS_PER_GROUP):
+                writer.write_table(retagged(table, run), row_group_size=ROWS_PER_GROUP)
+        return previous.rows
 
 
 def _identity(

@@ -32,7 +32,7 @@ class Setup:
         limits: what is too large.
         workers: how many such processes there are.
         shape: of the slots: uint8 [slots, batch, height, width, 3].
-        memory: bytes of address space that it may use.
+        memory: bytes of address space that it may use, beside the slots.
         exact, pass_on_jpegs: see `fftag.reader.read_photo`.
         number: which of the processes this is.
     """
@@ -87,7 +87,8 @@ def serve(connection: Connection, memory: int) -> None:
     """
     setup: Setup = connection.recv()
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (setup.memory, setup.memory))
+        most = setup.memory + size_of_shared(setup.workers, setup.shape)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     at, slots = shared(mmap.mmap(memory, 0), setup.workers, setup.shape)
     with closing(setup.source.reader()) as reader:
         connection.send(READY)

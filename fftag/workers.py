@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -51,7 +51,7 @@ def batches(
     spec: InputSpec,
     options: ReadOptions,
     held: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Decodes batch after batch.
 
     A photo on which a decoding process dies is tried once more, alone; where that dies as well,
@@ -134,7 +134,7 @@ class _Worker:
             at: uint32 [1] of that: the number, within its job, of the photo that it is at.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             self.process = subprocess.Popen(  # noqa: S603 (itself)
                 [sys.executable, "-m", "fftag.worker", str(theirs.fileno()), str(memory)],
                 pass_fds=(theirs.fileno(), memory),
@@ -142,7 +142,7 @@ class _Worker:
                 # Arithmetic on one thread each: its threads' stacks count as address space.
                 env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
-        self.connection = Connection(ours.detach())
+            self.connection = Connection(ours.detach())
         self.job: _Job | None = None
         self.ready = False
         self.since = time.monotonic()
@@ -228,8 +228,15 @@ class Crew:
         self.jobs: deque[_Job] = deque()
         self.failed_starts = 0
         self.workers: list[_Worker] = []
-        for number in range(options.workers):
-            self.workers.append(self._start(number))
+        try:
+            for number in range(options.workers):
+                self.workers.append(self._start(number))
+        except OSError as error:
+            self.dismiss()
+            raise FftagError(
+                f"{options.workers} decoding processes cannot be started ({error.strerror}): take "
+                "fewer --workers"
+            ) from error
 
     def _start(self, number: int) -> _Worker:
         return _Worker(

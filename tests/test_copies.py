@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import fftag.copies
 from fftag.bundle import Bundle
 from fftag.copies import Copies
 from fftag.predict import Predictor
@@ -128,7 +129,7 @@ def test_an_interrupted_run_knows_its_copies_again(
     ]
 
 
-def test_beyond_its_room_photos_are_scored() -> None:
+def test_beyond_its_room_photos_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     copies = Copies(labels=3, bytes_held=2 * 700)
     scores = np.arange(3, dtype=np.float32)
     for digest, first in (("a", True), ("b", True), ("a", False), ("c", True), ("c", True)):
@@ -147,3 +148,6 @@ def test_beyond_its_room_photos_are_scored() -> None:
     assert taken is not None and taken.tolist() == [0, 1, 2]
     assert copies.take({"content_sha256": "c"}) is None
     assert copies.of_size(7) == ("a", "b") and copies.of_size(8) == copies.of_size(None) == ()
+    monkeypatch.setattr(fftag.copies, "CONTENTS_OF_A_SIZE", 1)
+    assert copies.of_size(7) == ()
+    assert copies.take({"content_sha256": "b"}) is not None  # it is decoded, and not scored

@@ -18,8 +18,9 @@ from fftag.bundle import Bundle
 from fftag.copies import Copies
 from fftag.errors import FftagError
 from fftag.fleet import Fleet
+from fftag.machine import cores
 from fftag.predict import Predictions, Predictor, choose_devices
-from fftag.replicas import batches_held, replica_count, scored
+from fftag.replicas import batches_held, replica_count, replicas_on, scored
 from fftag.sources import Folder
 from fftag.tag import tag
 from fftag.tag_options import TagOptions
@@ -27,6 +28,12 @@ from fftag.workers import Batch
 
 Make = Callable[[int], Path]
 QUICK = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)
+
+
+def test_each_kind_of_device_is_given_what_it_can_take() -> None:
+    assert replicas_on(torch.device("cuda", 0)) == 2
+    assert replicas_on(torch.device("mps")) == 1
+    assert replicas_on(torch.device("cpu")) == cores()
 
 
 class Slow:

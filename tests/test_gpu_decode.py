@@ -178,6 +178,69 @@ def test_the_processes_decode_what_the_device_cannot(
         assert np.array_equal(batch.pixels.numpy(), pixels)
 
 
+@pytest.mark.parametrize("fault", ["_decode", "interpolate"])
+def test_no_memory_on_the_device_is_not_the_fault_of_a_file(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(fftag.gpu_decode, fault, full)
+    source = folder(tmp_path / "photos")
+    with pytest.raises(torch.OutOfMemoryError):
+        list(batches_on(CPU, source, plan(source), InputSpec(64, 64), OPTIONS))
+
+
+def test_a_photo_that_the_device_cannot_reduce_so_far_goes_to_the_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, spec = folder(tmp_path / "photos"), InputSpec(64, 64)
+    reduce = fftag.gpu_decode.interpolate
+
+    def limited(image: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if image.shape[3] > 500:
+            raise RuntimeError("Too much shared memory required")
+        return reduce(image, *args, **options)
+
+    monkeypatch.setattr(fftag.gpu_decode, "interpolate", limited)
+    normal = {
+        photo["image"]: pixels.copy()
+        for batch in batches(source, plan(source), spec, OPTIONS)
+        for photo, pixels in zip(batch.photos, batch.pixels, strict=False)
+    }
+    as_processes_do = {
+        photo["image"]: np.array_equal(pixels.numpy(), normal[photo["image"]])
+        for batch in batches_on(CPU, source, plan(source), spec, OPTIONS)
+        for photo, pixels in zip(batch.photos, batch.pixels, strict=False)
+    }
+    assert as_processes_do["wide.jpg"] and not as_processes_do["plain.jpg"]
+
+
+def test_a_torchcodec_that_does_not_work_is_found_before_the_first_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchcodec.decoders
+
+    def broken(*args: Any, **options: Any) -> Any:
+        raise RuntimeError("nvJPEG is not there\nand more")
+
+    monkeypatch.setattr(torchcodec.decoders, "decode_jpeg", broken)
+    source = folder(tmp_path / "photos")
+    message = r"cannot decode JPEGs on cpu \(nvJPEG is not there\): leave out --decoder cuda"
+    with pytest.raises(FftagError, match=message):
+        next(batches_on(CPU, source, plan(source), InputSpec(64, 64), OPTIONS))
+
+
+def test_a_turn_that_only_pillow_sees_is_left_to_it() -> None:
+    made = io.BytesIO()
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="3"/></x:xmpmeta>'
+    scene().save(made, "JPEG", xmp=xmp)
+    assert plain_jpeg(made.getvalue()) is None
+    made = io.BytesIO()
+    scene().save(made, "JPEG", xmp=xmp.replace(b'"3"', b'"1"'))
+    assert plain_jpeg(made.getvalue()) is not None
+
+
 def test_an_image_of_another_size_than_its_header_says_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

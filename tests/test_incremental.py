@@ -1,5 +1,6 @@
 """Runs after the first: what they read, what they keep, and that they end as a fresh run does."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -21,14 +22,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_faults import assert_same, rows_of
 from typer.testing import CliRunner
 
+import fftag.copies
+import fftag.plan
 import fftag.workers
 from fftag.bundle import Bundle, load_bundle, save_bundle
 from fftag.cli import app
 from fftag.decode import Limits
 from fftag.dry_run import look_ahead
 from fftag.errors import FftagError
+from fftag.plan import plan_changes
 from fftag.predict import Predictor
-from fftag.sources import Folder, Selection
+from fftag.previous import open_previous
+from fftag.sources import Folder, Selection, list_source
 from fftag.tag import retag, tag
 from fftag.tag_options import TagOptions
 from fftag.validate import validate
@@ -231,6 +236,32 @@ def test_only_what_is_new_or_changed_or_failed_is_decoded(
     assert len(decoded) == 13
 
 
+def test_contents_of_one_size_are_looked_for_once_each_and_not_without_end(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = folder_of_photos(2), tmp_path / "tags.parquet"
+    whole = (root / "season-0/FF-0000_1.jpg").read_bytes()
+    for number in range(6):  # a placeholder five times, and another of its size
+        (root / f"soon{number}.jpg").write_bytes(whole + bytes([number // 5]))
+    tag(Folder(aged(root)), out, session_bundle, OPTIONS)
+    (root / "soon6.jpg").write_bytes(whole + bytes(1))
+    listing, previous = list_source(Folder(root)), open_previous(out)
+    assert previous is not None
+    known = plan_changes(listing, previous).known
+    assert len(known.of_size(len(whole) + 1)) == 2 and known.of_size(len(whole)) == ()
+    digest = hashlib.sha256(whole + bytes(1)).hexdigest()
+    assert known.row(len(whole) + 1, digest) in range(2, 7)
+
+    monkeypatch.setattr(fftag.plan, "CONTENTS_OF_A_SIZE", 1)
+    monkeypatch.setattr(fftag.copies, "CONTENTS_OF_A_SIZE", 1)
+    assert known.of_size(len(whole) + 1) == ()
+    with reading() as decoded:
+        tag(Folder(root), out, session_bundle, OPTIONS)
+    assert decoded == ["soon6.jpg"]
+    rows = rows_of(out)
+    assert rows["soon6.jpg"]["scores"] == pytest.approx(rows["soon0.jpg"]["scores"], abs=1e-6)
+
+
 def test_with_nothing_to_do_no_file_is_opened(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -410,6 +441,12 @@ def test_figures_for_prometheus_tell_how_a_run_ended(
     refused = CliRunner().invoke(app, [*command, "--force", "--max-failure-rate", "0.01"])
     assert isinstance(refused.exception, FftagError)
     assert figures(file)["fftag_tag_exit_code", ""] == 4
+    assert CliRunner().invoke(app, [*command, "--strict"]).exit_code == 3
+    assert figures(file)["fftag_tag_exit_code", ""] == 3
+    not_loaded = CliRunner().invoke(app, [*command, "--db", str(tmp_path)])
+    assert isinstance(not_loaded.exception, FftagError)
+    found = figures(file)
+    assert found["fftag_tag_exit_code", ""] == 1 and found["fftag_tag_files", "ok"] == 8
     assert not list(tmp_path.glob("*.tmp"))
 
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import random
@@ -6,8 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +19,18 @@ import pyarrow.parquet as pq
 import pytest
 from faults import stopped_after_parts
 
+import fftag.tag
 from fftag.bundle import Bundle
-from fftag.decode import Limits
+from fftag.decode import InputSpec, Limits
 from fftag.errors import FftagError
+from fftag.interrupt import Interruption
 from fftag.parts import locked
+from fftag.reader import ReadOptions
 from fftag.sources import Folder, list_source
 from fftag.store import STATUSES, rows
 from fftag.tag import tag
 from fftag.tag_options import TagOptions
+from fftag.workers import Crew, batches
 
 Make = Callable[[int], Path]
 QUICK = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)
@@ -254,6 +262,22 @@ def test_a_torn_part_is_done_again(
     assert len(rows_of(out)) == 30
 
 
+def test_an_interruption_when_all_is_done_does_not_keep_it_from_being_published(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = folder_of_photos(30), tmp_path / "t.parquet"
+    single = replace(QUICK, shard_size=4)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fftag.tag, "_publish", Mock(side_effect=KeyboardInterrupt))
+        tag(Folder(root), out, session_bundle, single)
+    sorted(out.with_name("t.parquet.parts").glob("part-*"))[3].unlink()
+    asked = Interruption()
+    asked.asked = True
+    monkeypatch.setattr(fftag.tag, "deferred", lambda: nullcontext(asked))
+    summary = tag(Folder(root), out, session_bundle, single)
+    assert summary.resumed == 26 and len(rows_of(out)) == 30
+
+
 @pytest.mark.parametrize("change", ["listing", "model", "settings"])
 def test_a_resume_of_another_run_is_refused_and_names_the_difference(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, change: str
@@ -340,6 +364,38 @@ def run_and_kill(command: list[str], parts: Path, after: float, number: signal.S
     time.sleep(after)
     process.send_signal(number)
     return process.wait(60)
+
+
+def test_slots_do_not_count_as_a_decoder_s_memory(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    spec = InputSpec(1024, 1024)
+    options = ReadOptions(batch_size=128, workers=1, worker_memory=512 * 2**20)
+    source = Folder(folder_of_photos(128))
+    plan = [(0, [entry | {"known": ()} for entry in source.list().files.to_pylist()])]
+    (batch,) = batches(source, plan, spec, options)
+    assert batch.pixels.nbytes * 3 > options.worker_memory  # three slots
+    assert {photo["status"] for photo in batch.photos} == {"ok"}
+
+
+def test_processes_that_cannot_be_started_leave_nothing_behind(
+    folder_of_photos: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Scarce(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            if started:
+                raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Scarce)
+    before = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(FftagError, match=r"3 decoding processes cannot .* take fewer --workers"):
+        Crew(Folder(folder_of_photos(2)), InputSpec(8, 8), ReadOptions(batch_size=2, workers=3))
+    assert started[0].returncode is not None
+    assert set(Path("/proc/self/fd").iterdir()) == before
 
 
 @pytest.mark.parametrize(

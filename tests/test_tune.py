@@ -43,8 +43,21 @@ def test_the_network_stays_and_the_thresholds_change(
     assert all((old[key] == new[key]).all() for key in old)
     assert tuned.config.recipe["tags"]["threshold"] == 0.75
     assert load_bundle(trained.path) == trained
+    assert "a tag at a score of\n0.750 or more" in (tuned.path / "README.md").read_text()
     files = {path.name for path in tuned.path.iterdir()}
     assert {"log.jsonl", "curves.png", "README.md", "metrics.json"} <= files
+
+
+def test_the_card_tells_thresholds_that_differ(
+    trained: Bundle, manifest: Manifest, tmp_path: Path
+) -> None:
+    tuned = tune(trained, manifest, tmp_path / "new", {"tags.objective": "macro_f1"}, "cpu", 0)
+    card = (tuned.path / "README.md").read_text()
+    assert "a tag at a score of\nits own threshold (below) or more" in card
+    assert len(set(tuned.config.thresholds)) > 1
+    for label, threshold in zip(tuned.config.labels.names, tuned.config.thresholds, strict=True):
+        (row,) = [line for line in card.splitlines() if line.startswith(f"| {label} |")]
+        assert row.split(" | ")[2] == f"{threshold:.3f}"
 
 
 def test_a_calibration_on_top_of_another_is_recorded_as_one_line(

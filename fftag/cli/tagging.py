@@ -164,15 +164,15 @@ def tag(
         return
     with measured(metrics) as report:
         summary = run(chosen, out, model_of(model), options, machines)
-        report(summary)
-    content, lines = summary.to_json(), list(summary.lines())
-    if db is not None:
-        from fftag.load_options import Named
-        from fftag.warehouse import load as load_tags
+        report(summary, summary.exit_code(strict))
+        content, lines = summary.to_json(), list(summary.lines())
+        if db is not None:
+            from fftag.load_options import Named
+            from fftag.warehouse import load as load_tags
 
-        loaded = load_tags(out, db, [Named.parse(text) for text in products or []], loading)
-        content["db"] = loaded.to_json()
-        lines += loaded.lines()
+            loaded = load_tags(out, db, [Named.parse(text) for text in products or []], loading)
+            content["db"] = loaded.to_json()
+            lines += loaded.lines()
     emit(content, lines, json_)
     raise typer.Exit(summary.exit_code(strict))
 

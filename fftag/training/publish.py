@@ -200,6 +200,7 @@ def _write_card(
         {
             "name": label["name"],
             "support": label["validation"]["support"],
+            "threshold": f"{label['threshold']:.3f}",
             **{
                 rate: percent(label["validation"][rate])
                 for rate in ("precision", "sensitivity", "specificity")

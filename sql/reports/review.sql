@@ -3,7 +3,7 @@
 -- read: For each label the photos whose score lies nearest to its threshold, on the log-odds scale:
 --   there the model is least sure, and a person's word tells most. Rare labels come first, as they
 --   have the fewest photos to learn from. What was reviewed before is left out. `fftag review export`
---   writes the same queue with room for the answers.
+--   writes the queue with room for the answers, and a longer one.
 -- parameter: per_label = 5: photos of each label
 -- parameter: rows = 100: rows in all
 -- show: score threshold as ratio
