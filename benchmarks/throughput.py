@@ -10,7 +10,8 @@ network run:
 
     pip install timm==1.0.31 transformers==5.23.0 'ray[data]==2.60.0'
 
-Where there is a GPU, all of them use it.
+Where there is a GPU, all of them use it, and a last column says which part of the whole process's
+time it was busy, as nvidia-smi sees it.
 """
 
 import argparse
@@ -38,6 +39,8 @@ from fftag.decode import InputSpec
 HERE = Path(__file__).parent
 CALIBRATION = 40
 BUSY = "while True: pass"
+GPU_BUSY = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
+HAS_GPU = torch.cuda.is_available() and shutil.which(GPU_BUSY[0]) is not None
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Way:
     seconds: list[float] = field(default_factory=list)
     start: float = 0.0
     megabytes: float = 0.0
+    gpu_busy: float = 0.0  # percent, of the last run
 
     def run(self, model: Path, photos: Path, out: Path) -> float:
         """Seconds of the whole process."""
@@ -59,22 +63,30 @@ class Way:
             process = subprocess.Popen(
                 [str(part) for part in self.command(model, photos, out)], stdout=said, stderr=said
             )
-            peak = Peak(process.pid)
+            watch = Watch(process.pid)
             code = process.wait()
         seconds = time.perf_counter() - began
-        self.megabytes = max(self.megabytes, peak.stop())
+        watch.stop()
+        self.megabytes = max(self.megabytes, watch.most)
+        self.gpu_busy = statistics.mean(watch.gpu_busy or [0.0])
         if code:
             sys.exit(f"{self.name} failed:\n{log.read_text()[-2000:]}")
         return seconds
 
 
-class Peak(threading.Thread):
-    """Watches the memory of a process and its children."""
+class Watch(threading.Thread):
+    """Watches the memory of a process and its children, and the GPU, every second.
+
+    Attributes:
+        most: mebibytes.
+        gpu_busy: percent, of the first GPU; empty where there is none.
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.root = psutil.Process(pid)
         self.most = 0.0
+        self.gpu_busy: list[float] = []
         self.over = threading.Event()
         self.start()
 
@@ -87,11 +99,13 @@ class Peak(threading.Thread):
             except psutil.Error:
                 continue
             self.most = max(self.most, held / 2**20)
+            if HAS_GPU:
+                said = subprocess.check_output(GPU_BUSY, text=True)
+                self.gpu_busy.append(float(said.splitlines()[0]))
 
-    def stop(self) -> float:
+    def stop(self) -> None:
         self.over.set()
         self.join()
-        return self.most
 
 
 def peer(script: str) -> Callable[[Path, Path, Path], list[object]]:
@@ -142,8 +156,10 @@ def main() -> None:
     options = parser.parse_args()
     found = sorted(options.folder.rglob("*.jpg"))
     counts = options.photos * (len(options.models) // len(options.photos))
-    print("| model | way | photos/s | ratio | steady, photos/s | start, s | MiB | off by |")
-    print("|---|---|---|---|---|---|---|---|")
+    headings: tuple[str, ...] = ("model", "way", "photos/s", "ratio", "steady, photos/s")
+    headings += ("start, s", "MiB", "off by")
+    headings += ("GPU busy",) * HAS_GPU
+    print(f"| {' | '.join(headings)} |\n|{'---|' * len(headings)}")
     for named, count in zip(options.models, counts, strict=True):
         architecture, side = named.split(":")
         with tempfile.TemporaryDirectory() as name:
@@ -196,7 +212,7 @@ def compared(
         off = np.abs(scores_in(folder / f"{number}.parquet") - wanted).mean()
         lines.append(
             f"| {way.name} | {rate:.1f} | {ratio:.2f} | {steady:.1f} | {way.start:.1f} "
-            f"| {way.megabytes:,.0f} | {off:.4f} |"
+            f"| {way.megabytes:,.0f} | {off:.4f} |{f' {way.gpu_busy:.0f} % |' * HAS_GPU}"
         )
     return lines
 
