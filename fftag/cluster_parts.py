@@ -68,7 +68,7 @@ def ranges(missing: list[int], per_part: int) -> Iterator[tuple[int, int]]:
 
 def files_of(work: "Work", first: int, stop: int) -> pa.Table:
     """One row of `FILES`: the batches `first` to `stop - 1`."""
-    listed = work.listing.files.take(pa.array(work.pending(first, stop))).combine_chunks()
+    listed = work.listing.rows(work.pending(first, stop)).combine_chunks()
     known = [work.plan.known.of_size(size) for size in listed["size"].to_pylist()]
     found = [
         [work.plan.known.row(size, digest) for digest in digests]

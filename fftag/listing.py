@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -38,6 +39,18 @@ class Listing:
 
     def __len__(self) -> int:
         return int(self.files.num_rows)
+
+    def rows(self, numbers: np.ndarray) -> pa.Table:
+        """Some rows of `files`.
+
+        Args:
+            numbers: int64, rising.
+        """
+        if not len(numbers):
+            return self.files.slice(0, 0)
+        first, last = int(numbers[0]), int(numbers[-1])
+        # Arrow joins all chunks of a table before it takes rows: of the whole one, all its files.
+        return self.files.slice(first, last - first + 1).take(pa.array(numbers - first))
 
     def digest(self) -> str:
         """SHA-256 over paths, sizes, modification times and offsets."""

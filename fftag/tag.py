@@ -209,7 +209,7 @@ def entries_of(
     listing: Listing, plan: Plan, copies: Copies, chosen: np.ndarray
 ) -> list[dict[str, Any]]:
     """Rows of the listing by number, each with the digests under which it may be known."""
-    entries: list[dict[str, Any]] = listing.files.take(pa.array(chosen)).to_pylist()
+    entries: list[dict[str, Any]] = listing.rows(chosen).to_pylist()
     for entry in entries:
         size = entry["size"]
         entry["known"] = plan.known.of_size(size) + copies.of_size(size)

@@ -1,10 +1,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fftag.listing
 from fftag.errors import FftagError
 from fftag.listing import Listing, escape, unescape
 from fftag.sources import Folder, Selection, list_source
@@ -97,3 +99,14 @@ def test_a_source_without_files_is_refused(tmp_path: Path, kind: str) -> None:
         source.write_text("x")
     with pytest.raises(FftagError, match=kind if kind != "empty" else "no files to tag"):
         list_folder(source)
+
+
+def test_rows_are_those_of_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fftag.listing, "ROWS_AT_ONCE", 3)
+    put(tmp_path, *(f"{number:02d}.jpg" for number in range(20)))
+    listing = list_folder(tmp_path)
+    assert listing.files["image"].num_chunks > 5
+    for numbers in ([], [0], [19], [4, 5, 6, 7], [1, 2, 9, 18]):
+        found = listing.rows(np.array(numbers, np.int64))
+        assert found["image"].to_pylist() == [f"{number:02d}.jpg" for number in numbers]
+        assert found.schema == listing.files.schema
