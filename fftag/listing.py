@@ -49,8 +49,11 @@ class Listing:
         if not len(numbers):
             return self.files.slice(0, 0)
         first, last = int(numbers[0]), int(numbers[-1])
+        among = self.files.slice(first, last - first + 1)
+        if len(among) == len(numbers):
+            return among
         # Arrow joins all chunks of a table before it takes rows: of the whole one, all its files.
-        return self.files.slice(first, last - first + 1).take(pa.array(numbers - first))
+        return among.take(pa.array(numbers - first))
 
     def digest(self) -> str:
         """SHA-256 over paths, sizes, modification times and offsets."""
