@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -67,8 +68,9 @@ def produce(
             drawn[truth.image] = truth
             yield truth
     else:
-        with Pool(workers) as pool:
-            for truth in pool.imap(_carry_out, jobs, chunksize=BATCH):
+        # Spawned: a fork of a process with threads may inherit a lock that nobody opens.
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            for truth in pool.map(_carry_out, jobs, chunksize=BATCH):
                 drawn[truth.image] = truth
                 yield truth
     yield from _duplicates(products, drawn, out, seed, len(jobs))
