@@ -87,6 +87,20 @@ def plan(source: Folder, size: int = 4) -> list[tuple[int, list[dict[str, Any]]]
     return [(at // size, entries[at : at + size]) for at in range(0, len(entries), size)]
 
 
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many JPEGs each call to the device's decoder is given."""
+    counts: list[int] = []
+    decode = fftag.gpu_decode._decode
+
+    def noted(some: list[bytes], device: torch.device) -> Any:
+        counts.append(len(some))
+        return decode(some, device)
+
+    monkeypatch.setattr(fftag.gpu_decode, "_decode", noted)
+    return counts
+
+
 @pytest.mark.parametrize("spec", [InputSpec(96, 64), InputSpec(80, 80, resize="pad")])
 def test_a_device_sees_what_the_processes_see(spec: InputSpec, tmp_path: Path) -> None:
     source = folder(tmp_path / "photos")
@@ -113,17 +127,9 @@ def test_a_device_sees_what_the_processes_see(spec: InputSpec, tmp_path: Path) -
 
 
 def test_plain_jpegs_are_left_to_the_device_and_others_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, given: list[int]
 ) -> None:
     source = folder(tmp_path / "photos")
-    given: list[int] = []
-    decode = fftag.gpu_decode._decode
-
-    def noted(some: list[bytes], device: torch.device) -> Any:
-        given.append(len(some))
-        return decode(some, device)
-
-    monkeypatch.setattr(fftag.gpu_decode, "_decode", noted)
     list(
         batches_on(
             CPU, source, plan(source, 100), InputSpec(64, 64), replace(OPTIONS, batch_size=100)
@@ -144,18 +150,12 @@ def test_one_file_that_is_damaged_spoils_no_other() -> None:
 
 
 def test_large_photos_are_decoded_a_few_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, given: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, spec = folder(tmp_path / "photos"), InputSpec(64, 64)
     whole = list(batches_on(CPU, source, plan(source), spec, OPTIONS))
-    given: list[int] = []
-    decode = fftag.gpu_decode._decode
-
-    def noted(some: list[bytes], device: torch.device) -> Any:
-        given.append(len(some))
-        return decode(some, device)
-
-    monkeypatch.setattr(fftag.gpu_decode, "_decode", noted)
+    assert max(given) > 1
+    given.clear()
     monkeypatch.setattr(fftag.gpu_decode, "PIXELS_AT_ONCE", 1)
     one_by_one = list(batches_on(CPU, source, plan(source), spec, OPTIONS))
     for batch, other in zip(whole, one_by_one, strict=True):
