@@ -117,6 +117,7 @@ def test_a_device_sees_what_the_processes_see(spec: InputSpec, tmp_path: Path) -
     for batch, (photos, by_processes), (_, in_full) in zip(found, scaled, full, strict=True):
         assert batch.photos == photos
         assert isinstance(batch.pixels, torch.Tensor) and batch.pixels.dtype == torch.uint8
+        assert batch.pixels.is_inference()  # or what is compiled would be compiled anew
         for place, photo in enumerate(photos):
             pixels = batch.pixels[place].numpy().astype(int)
             if photo["image"] in plain:
