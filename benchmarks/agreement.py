@@ -10,15 +10,13 @@ photos without apparel too, where more scores lie near its threshold.
 import argparse
 from pathlib import Path
 
-import torch
-
 from fftag.backends import Arithmetic, Scorer, open_scorer
 from fftag.bundle import Bundle, load_bundle
 from fftag.datasets.manifest import Manifest, read_manifest
+from fftag.devices import CPU
 from fftag.training.quantize import compare_apparel, compare_scorers
 from fftag.training.screening import score_folder
 
-CPU = torch.device("cpu")
 FP32 = Arithmetic("torch", "fp32")
 WAYS = (
     Arithmetic("openvino", "fp32"),

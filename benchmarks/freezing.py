@@ -14,7 +14,7 @@ import torch
 
 from fftag import models
 from fftag.decode import InputSpec
-from fftag.predict import choose_device
+from fftag.devices import choose_device
 from fftag.training.freezing import Freezer, make_optimizer, make_rates
 from fftag.training.settings import FreezeSettings, OptimizerSettings
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
 
-    device = choose_device(options.device)
+    device = choose_device(options.device).torch
     times: dict[str, list[float]] = {name: [] for name in SCHEDULES}
     for _ in range(options.rounds):
         for name in SCHEDULES:

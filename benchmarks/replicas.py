@@ -15,6 +15,7 @@ import torch
 
 from fftag import models
 from fftag.decode import InputSpec
+from fftag.devices import CPU
 from fftag.machine import cores
 from fftag.predict import Predictor
 
@@ -33,7 +34,7 @@ def main() -> None:
         architecture, side = named.split(":")
         spec = InputSpec(int(side), int(side))
         network = models.build(architecture, LABELS, spec)
-        predictor = Predictor(network, spec, torch.device("cpu"))
+        predictor = Predictor(network, spec, CPU)
         pixels = torch.randint(0, 255, (options.batch, *(spec.height, spec.width), 3)).byte()
         together: list[float] = []
         apart: list[float] = []

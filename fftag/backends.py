@@ -5,13 +5,12 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from fftag.bundle import Bundle
 from fftag.decode import InputSpec
+from fftag.devices import Device
 from fftag.errors import FftagError
-from fftag.models import fused
-from fftag.predict import Predictions, Predictor, rounded
+from fftag.predictions import Predictions
 from fftag.quantized import load_quantized
 from fftag.screen import Screen
 
@@ -27,7 +26,7 @@ class Scorer(Protocol):
         spec: the input that it takes.
     """
 
-    device: torch.device
+    device: Device
     spec: InputSpec
 
     def __call__(self, photos: np.ndarray) -> Predictions:
@@ -65,14 +64,14 @@ class Arithmetic:
         return {"backend": self.backend, "precision": self.precision}
 
 
-def choose_arithmetic(tier: str, backend: str, device: torch.device) -> Arithmetic:
+def choose_arithmetic(tier: str, backend: str, device: Device) -> Arithmetic:
     """What a tier means on a device.
 
     Args:
         tier: `exact` (fp32), `fast` (half precision where the device computes in it) or `int8`.
         backend: `torch`, `openvino`, or `auto`: OpenVINO for `fast` and `int8` on a CPU where it
             is installed, else torch.
-        device: see `fftag.predict.choose_device`.
+        device: see `fftag.devices.choose_device`.
 
     Raises:
         FftagError: there is no such tier or backend, or not on this device.
@@ -102,7 +101,7 @@ def choose_arithmetic(tier: str, backend: str, device: torch.device) -> Arithmet
 def open_scorer(
     bundle: Bundle,
     arithmetic: Arithmetic,
-    device: torch.device,
+    device: Device,
     compile_for: int | None = None,
 ) -> Scorer:
     """A model ready to score photos, and to screen them where its folder has a screen.
@@ -122,10 +121,13 @@ def open_scorer(
 
 
 def _open_scorer(
-    bundle: Bundle, arithmetic: Arithmetic, device: torch.device, compile_for: int | None
+    bundle: Bundle, arithmetic: Arithmetic, device: Device, compile_for: int | None
 ) -> Scorer:
     spec = bundle.config.input
     if arithmetic.backend == "torch":
+        from fftag.models import fused
+        from fftag.predict import Predictor, rounded
+
         model = rounded(fused(bundle.build()), arithmetic.precision)
         return Predictor(model, spec, device, arithmetic.precision, compile_for)
     from fftag.openvino_backend import OpenVinoPredictor, read_graph
@@ -148,8 +150,10 @@ def scores_id(bundle: Bundle, precision: str) -> str:
     return bundle.scores_id
 
 
-def _torch_half(device: torch.device) -> str:
+def _torch_half(device: Device) -> str:
     """The fastest precision of a device in torch."""
+    import torch
+
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if device.type == "mps":

@@ -5,14 +5,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fftag.backends import Arithmetic, Scorer
 from fftag.bundle import Bundle
@@ -25,7 +23,7 @@ from fftag.machine import cores
 from fftag.parts import PartStore, locked
 from fftag.plan import plan_all
 from fftag.progress import progress
-from fftag.replicas import one_thread_each, replica_count, scored, threads_of
+from fftag.replicas import replica_count, replicas, scored
 from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
 from fftag.store import SAME_AS, RunInfo
@@ -269,20 +267,21 @@ class _Work:
             return _pace(done(), seconds, 1)
 
     def copy(self, pixels: np.ndarray, seconds: float) -> float:
+        import torch
+
+        on = self.scorer.device.torch
+
         def done() -> Generator[int, None, None]:
             while True:
                 there = torch.from_numpy(pixels)
-                if self.scorer.device.type == "cuda":
+                if on.type == "cuda":
                     there = there.pin_memory()
-                there.to(self.scorer.device)
+                there.to(on)
                 yield len(pixels)
 
         return _pace(done(), seconds, 1)
 
     def forward(self, pixels: np.ndarray, seconds: float) -> float:
-        device = self.scorer.device
-        count = replica_count(self.scorer)
-
         def replica(_: int) -> float:
             self.scorer(pixels)
             began, photos = time.perf_counter(), 0
@@ -291,11 +290,8 @@ class _Work:
                 photos += len(pixels)
             return photos / (time.perf_counter() - began)
 
-        with (
-            one_thread_each(device),
-            ThreadPoolExecutor(count, "replica", torch.set_num_threads, threads_of(device)) as pool,
-        ):
-            return sum(pool.map(replica, range(count)))
+        with replicas(self.scorer) as pool:
+            return sum(pool.map(replica, range(replica_count(self.scorer))))
 
     def _batches(self, endless: bool = False) -> Iterator[Batch]:
         size = self.options.batch_size

@@ -5,21 +5,22 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from fftag import hf_vit, models
 from fftag.atomic import replacing, write_text
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
 from fftag.screen import FILE as SCREEN
 from fftag.screen import Screen, load_screen
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fftag.models import Classifier
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -145,12 +146,14 @@ class Bundle:
         path: the folder.
         model_id: SHA-256 over weights, config and, where there is one, the apparel screen.
         config: what `config.json` says.
+        weights_sha256: of the weights, in hex.
         screen: tells apparel from all else; None where the folder has none.
     """
 
     path: Path
     model_id: str
     config: ModelConfig
+    weights_sha256: str
     screen: Screen | None = None
 
     @property
@@ -164,65 +167,25 @@ class Bundle:
         screen."""
         config = self.config
         parts = [config.architecture, config.labels.names, asdict(config.input), config.norm_eps]
-        return hashlib.sha256(
-            json.dumps([_digest(self.path / WEIGHTS), *parts]).encode()
-        ).hexdigest()
+        return hashlib.sha256(json.dumps([self.weights_sha256, *parts]).encode()).hexdigest()
 
-    def build(self) -> models.Classifier:
+    def build(self) -> "Classifier":
         """The network with its weights, in evaluation mode, on the CPU.
 
         Raises:
             FftagError: the weights do not fit the config.
         """
-        config = self.config
-        file = self.path / WEIGHTS
-        model = self._planned()
-        expected = model.state_dict()
-        try:
-            there = _shapes(file)
-            wrong = {(key, tuple(value.shape)) for key, value in expected.items()}
-            wrong ^= set(there.items())
-            if wrong:
-                names = {key for key, _ in wrong}
-                raise FftagError(
-                    f"{file} does not fit its config: {len(names)} tensors differ, such as "
-                    f"{min(names)}"
-                )
-            state = load_file(file)
-        except SafetensorError as error:
-            raise FftagError(f"{file} is no safetensors file: {error}") from error
-        # Copies: the file may be replaced while they are in use.
-        own = {key: value.to(expected[key].dtype, copy=True) for key, value in state.items()}
-        model.load_state_dict(own, assign=True)
-        hf_vit.set_norm_eps(model.backbone, config.norm_eps)
-        return model.eval()
+        from fftag.weights import network_of  # with torch, which what reads scores can do without
 
-    def _planned(self) -> models.Classifier:
-        """The network without weights, where it can be had so; else with random ones."""
-        config = self.config
-
-        def build() -> models.Classifier:
-            return models.build(config.architecture, len(config.labels), config.input)
-
-        try:
-            # Shapes, and nothing allocated before they are found to fit; nor drawn in vain.
-            with torch.device("meta"):
-                model = build()
-        except NotImplementedError:  # RegNets compute with tensors while they are built
-            return build()
-        # What a network computes when it is built is in no file.
-        return build() if _left_out(model) else model
-
-
-def _left_out(model: torch.nn.Module) -> bool:
-    """Whether a module has buffers that its state dict leaves out."""
-    return len(list(model.buffers())) + len(list(model.parameters())) > len(model.state_dict())
+        return network_of(self)
 
 
 def save_bundle(
-    path: Path, config: ModelConfig, state: dict[str, Tensor], screen: Screen | None = None
+    path: Path, config: ModelConfig, state: dict[str, "Tensor"], screen: Screen | None = None
 ) -> Bundle:
     """Writes weights, config, screen and their digests; returns the folder as it is loaded."""
+    from safetensors.torch import save_file
+
     path.mkdir(parents=True, exist_ok=True)
     with replacing(path / WEIGHTS) as temporary:
         save_file({key: value.cpu().contiguous() for key, value in state.items()}, temporary)
@@ -268,8 +231,10 @@ def load_bundle(path: Path) -> Bundle:
         raise FftagError(
             f"{path} has lost its {SCREEN}: copy the model folder again from where it came"
         )
+    lines = {}
     for name in (CONFIG, WEIGHTS, *([SCREEN] if screened else [])):
-        if digest_line(path / name) not in sums:
+        lines[name] = digest_line(path / name)
+        if lines[name] not in sums:
             raise FftagError(
                 f"{path / name} is not the file that was saved: its digest is not the one in "
                 f"{DIGESTS}; copy the model folder again from where it came"
@@ -282,7 +247,8 @@ def load_bundle(path: Path) -> Bundle:
     except (ValueError, KeyError, TypeError) as error:
         raise FftagError(f"{path / CONFIG} is no model config ({error!r})") from error
     screen = load_screen(path / SCREEN, _features(path / WEIGHTS)) if screened else None
-    return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config, screen)
+    weights = lines[WEIGHTS].partition(" ")[0]
+    return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config, weights, screen)
 
 
 def newest_model(runs: Path) -> Path:
@@ -297,9 +263,9 @@ def newest_model(runs: Path) -> Path:
     return found[-1].parent
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+def shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor in a safetensors file, from its header."""
-    with safe_open(file, "pt") as tensors:
+    with safe_open(file, "numpy") as tensors:
         return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
 
 
@@ -310,7 +276,7 @@ def _features(file: Path) -> int:
         FftagError: it is no safetensors file, or of no model.
     """
     try:
-        return _shapes(file)["head.weight"][1]
+        return shapes(file)["head.weight"][1]
     except (SafetensorError, KeyError, IndexError) as error:
         raise FftagError(f"{file} holds no weights of a model: {error}") from error
 
@@ -335,9 +301,5 @@ def _checked(config: ModelConfig) -> ModelConfig:
 
 def digest_line(path: Path) -> str:
     """A line on a file in the form that `sha256sum --check` reads."""
-    return f"{_digest(path)}  {path.name}\n"
-
-
-def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n"

@@ -10,13 +10,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fftag.bundle import Bundle
 from fftag.cluster_decode import decode_part
 from fftag.cluster_parts import files_of, ranges
 from fftag.cluster_predict import PartWriter, describe
 from fftag.cluster_watch import KEPT, raised_by_us, watched
+from fftag.devices import Device
 from fftag.errors import INTERRUPTED, FftagError
 from fftag.interrupt import deferred
 from fftag.parts import Part
@@ -86,7 +85,7 @@ class Cluster:
     def __init__(self, predictors: int | None = None) -> None:
         self._predictors = predictors
 
-    def device(self, name: str) -> torch.device:
+    def device(self, name: str) -> Device:
         """See `fftag.work.Engine`.
 
         Raises:
@@ -97,7 +96,7 @@ class Cluster:
             raise FftagError(f"--device {name}: a cluster takes auto, cpu or cuda")
         if name in ("cuda", "all") and not gpus:
             raise FftagError("the cluster has no GPU that Ray knows of: take --device cpu")
-        return torch.device("cuda" if gpus and name != "cpu" else "cpu")
+        return Device("cuda" if gpus and name != "cpu" else "cpu")
 
     def describe(self, source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         """See `fftag.work.Engine`; a machine that will score is asked."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from fftag.devices import Device
 from fftag.errors import FftagError
 from fftag.progress import say
 
@@ -13,7 +14,7 @@ PAYS_FROM = 10_000  # photos; docs/performance.md has what compiling takes and w
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-def pays(photos: int, device: torch.device) -> bool:
+def pays(photos: int, device: Device) -> bool:
     """Whether compiling saves more time than it takes; on an accelerator nobody has measured it."""
     return device.type == "cpu" and photos >= PAYS_FROM
 

@@ -4,8 +4,7 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 from fftag.decode import InputSpec
-from fftag.gpu_decode import batches_on
-from fftag.predict import choose_devices
+from fftag.devices import choose_devices
 from fftag.replicas import batches_held
 from fftag.sources import Source
 from fftag.tag_options import TagOptions, decoder_of
@@ -29,5 +28,7 @@ def decoded_batches(
         FftagError: decoding processes cannot be started, or the decoder cannot be used here.
     """
     if decoder_of(options) == "cuda":
-        return batches_on(choose_devices(options.device)[0], source, plan, spec, options)
+        from fftag.gpu_decode import batches_on
+
+        return batches_on(choose_devices(options.device)[0].torch, source, plan, spec, options)
     return batches(source, plan, spec, options, batches_held(at_once))

@@ -119,7 +119,7 @@ def _devices() -> Iterator[Check]:
         import torch
 
         from fftag.backends import choose_arithmetic
-        from fftag.predict import choose_device
+        from fftag.devices import choose_device
     except Exception as error:
         fix = f"torch does not load ({_said(error)}): {REINSTALL} torch torchvision"
         yield Check("devices", "torch", f"unknown ({_said(error)})", fix)
@@ -131,7 +131,7 @@ def _devices() -> Iterator[Check]:
     yield Check("devices", "mps", "yes" if torch.backends.mps.is_available() else "none")
     device = choose_device("auto")
     try:
-        torch.ones(2, device=device).sum().item()
+        torch.ones(2, device=device.torch).sum().item()
         problem = None
     except Exception as error:
         problem = f"device {device.type} does not work ({_said(error)}): set FFTAG_DEVICE=cpu"

@@ -14,11 +14,12 @@ from PIL import Image
 from fftag.bundle import Bundle
 from fftag.decode import InputSpec, fitted_size
 from fftag.decoders import Decoders
+from fftag.devices import choose_device
 from fftag.errors import FftagError
 from fftag.heat import heat
 from fftag.listing import escape
 from fftag.plots import figure, to_png
-from fftag.predict import Normalise, choose_device
+from fftag.predict import Normalise
 from fftag.reader import ReadOptions
 from fftag.sources import Folder
 
@@ -62,13 +63,13 @@ class Explainer:
         Args:
             bundle: the model.
             folder: that photos are below.
-            device: see `fftag.predict.choose_device`.
+            device: see `fftag.devices.choose_device`.
 
         Raises:
             FftagError: the weights do not fit the config, or there is no such device.
         """
         self.bundle = bundle
-        self.device = choose_device(device)
+        self.device = choose_device(device).torch
         self.model = bundle.build().to(self.device)
         self.spec = bundle.config.input
         self._normalise = Normalise(self.spec).to(self.device)

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from fftag.backends import Scorer
-from fftag.predict import Predictions
+from fftag.predictions import Predictions
 
 
 class Fleet:

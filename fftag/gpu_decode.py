@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -26,49 +25,10 @@ from fftag.reader import ENCODED, ReadOptions
 from fftag.sources.base import Source
 from fftag.workers import Batch, batches
 
-DECODERS = ("auto", "cpu", "cuda")
-# Before this one, nvJPEG's hardware engine wrote into tensors that were still in use:
-# https://github.com/meta-pytorch/torchcodec/pull/1634
-LEAST_TORCHCODEC = (0, 17)
 AHEAD = 2  # batches that wait on the device, decoded
 PIXELS_AT_ONCE = 256_000_000  # that one call decodes: 768 MB of the device
 
 Plan = Iterable[tuple[int, Sequence[dict[str, Any]]]]
-
-
-def choose_decoder(name: str, device: torch.device, exact: bool = False) -> str:
-    """What decodes JPEGs: `cpu` or `cuda`.
-
-    Args:
-        name: one of them, or `auto`: the CPU, which was measured, as the GPU's part was not;
-            `fftag bench --decoder cuda` beside `fftag bench` says which is faster on one's photos.
-        device: what scores.
-        exact: whether JPEGs are to be decoded in full, and alike on every machine.
-
-    Raises:
-        FftagError: there is no such decoder, or it cannot be used here.
-    """
-    if name not in DECODERS:
-        raise FftagError(f"no decoder {name!r}: use one of {', '.join(DECODERS)}")
-    if name != "cuda":
-        return "cpu"
-    if exact:
-        raise FftagError("--tier exact decodes on the CPU: leave out --decoder cuda")
-    if device.type != "cuda":
-        raise FftagError("--decoder cuda needs a CUDA device: leave it out")
-    if not _has_torchcodec():
-        raise FftagError(
-            "decoding on the GPU needs torchcodec 0.17 or later: pip install 'fftag[cuda]'"
-        )
-    return "cuda"
-
-
-def _has_torchcodec() -> bool:
-    try:
-        found = version("torchcodec")
-    except PackageNotFoundError:
-        return False
-    return tuple(int(part) for part in found.split(".")[:2]) >= LEAST_TORCHCODEC
 
 
 def _check(device: torch.device) -> None:

@@ -4,15 +4,15 @@ import hashlib
 import os
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import openvino as ov
-import torch
 
 from fftag import __version__
 from fftag.bundle import Bundle
 from fftag.errors import FftagError
-from fftag.openvino_backend import convert, read_graph
+from fftag.openvino_backend import read_graph
 from fftag.progress import say
 
 VARIABLE = "FFTAG_CACHE"
@@ -34,7 +34,7 @@ def graph_of(bundle: Bundle) -> ov.Model:
     Raises:
         FftagError: the weights do not fit the config, or OpenVINO cannot convert the network.
     """
-    versions = (__version__, ov.__version__, torch.__version__)
+    versions = (__version__, ov.__version__, version("torch"))
     key = hashlib.sha256("\n".join((bundle.scores_id, *versions)).encode()).hexdigest()[:32]
     kept = cache_folder() / "openvino" / key
     if (kept / GRAPH).is_file():
@@ -45,6 +45,8 @@ def graph_of(bundle: Bundle) -> ov.Model:
         except (FftagError, OSError):
             say(f"{kept} cannot be read: the network is converted anew")
             shutil.rmtree(kept, ignore_errors=True)
+    from fftag.openvino_convert import convert
+
     graph = convert(bundle.build(), bundle.config.input)
     try:
         _keep(graph, kept)

@@ -1,5 +1,6 @@
 """Several batches scored at once, by threads that share a model's weights; results in order."""
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,14 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 
 from fftag.backends import Scorer
 from fftag.copies import Copies
+from fftag.devices import Device
 from fftag.fleet import Fleet
 from fftag.heap import keep_freed_memory
 from fftag.machine import cores
-from fftag.predict import Predictions
+from fftag.predictions import Predictions
 from fftag.workers import Batch
 
 ON_CUDA = 2  # one batch is computed while the next is copied
@@ -26,7 +27,7 @@ def replica_count(scorer: Scorer) -> int:
     return scorer.at_once if isinstance(scorer, Fleet) else replicas_on(scorer.device)
 
 
-def replicas_on(device: torch.device) -> int:
+def replicas_on(device: Device) -> int:
     """How many batches one device is given at once.
 
     On a CPU one per core, each on one thread: several threads for one batch wait for each other at
@@ -67,12 +68,7 @@ def scored(
     """
     count = replica_count(scorer)
     pending: deque[tuple[Batch, list[int], Future[Predictions | None]]] = deque()
-    with (
-        one_thread_each(scorer.device),
-        ThreadPoolExecutor(
-            count, "replica", torch.set_num_threads, threads_of(scorer.device)
-        ) as pool,
-    ):
+    with replicas(scorer) as pool:
         try:
             for batch in batches:
                 wanted = [
@@ -101,7 +97,9 @@ def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions
     if len(wanted) == len(batch.pixels):
         return scorer(batch.pixels)
     chosen = batch.pixels[wanted]
-    if scorer.device.type == "cuda" and isinstance(chosen, torch.Tensor):
+    if scorer.device.type == "cuda" and not isinstance(chosen, np.ndarray):
+        import torch
+
         torch.cuda.current_stream(chosen.device).synchronize()  # the scorer has its own
     return scorer(chosen)
 
@@ -124,19 +122,28 @@ def _settled(
     return batch, scores
 
 
-def threads_of(device: torch.device) -> tuple[int]:
-    """The argument of `torch.set_num_threads` in a replica."""
-    return (1 if device.type == "cpu" else torch.get_num_threads(),)
-
-
 @contextmanager
-def one_thread_each(device: torch.device) -> Iterator[None]:
-    """Sets the number of threads of one batch, which is the process's, and sets it back."""
-    if device.type == "cpu":
-        keep_freed_memory()
+def replicas(scorer: Scorer) -> Iterator[ThreadPoolExecutor]:
+    """A thread for each of the batches that a scorer is given at once.
+
+    On a CPU each computes on its own: the number of torch's threads, which is the process's, is set
+    to one, and set back.
+    """
+    count = replica_count(scorer)
+    if scorer.device.type != "cpu":
+        with ThreadPoolExecutor(count, "replica") as pool:
+            yield pool
+        return
+    keep_freed_memory()
+    torch = sys.modules.get("torch")  # where it was not imported, nothing computes with it
+    if torch is None:
+        with ThreadPoolExecutor(count, "replica") as pool:
+            yield pool
+        return
     before = torch.get_num_threads()
-    torch.set_num_threads(*threads_of(device))
+    torch.set_num_threads(1)
     try:
-        yield
+        with ThreadPoolExecutor(count, "replica", torch.set_num_threads, (1,)) as pool:
+            yield pool
     finally:
         torch.set_num_threads(before)

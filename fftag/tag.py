@@ -13,20 +13,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 
 from fftag.atomic import replacing
 from fftag.backends import scores_id
 from fftag.bundle import Bundle
 from fftag.copies import Copies
 from fftag.decoding import decoded_batches
+from fftag.devices import Device, choose_devices
 from fftag.errors import INTERRUPTED, TOO_MANY_FAILED, FftagError
 from fftag.interrupt import deferred
 from fftag.listing import Listing
 from fftag.merge import ROWS_PER_GROUP, merged, retagged
 from fftag.parts import PartStore, locked
 from fftag.plan import Plan, plan_all, plan_changes
-from fftag.predict import choose_devices
 from fftag.previous import Previous, open_previous, published_run
 from fftag.progress import progress, say
 from fftag.replicas import scored
@@ -126,7 +125,7 @@ def counts(plan: Plan) -> dict[str, int]:
 class Here:
     """This machine as an engine: see `fftag.work.Engine`."""
 
-    def device(self, name: str) -> torch.device:
+    def device(self, name: str) -> Device:
         return choose_devices(name)[0]
 
     def describe(self, source: str, bundle: Bundle, options: TagOptions) -> RunInfo:

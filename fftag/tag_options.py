@@ -4,16 +4,13 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
-
 from fftag import __version__
 from fftag.backends import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
 from fftag.bundle import Bundle
-from fftag.compiled import pays
+from fftag.devices import Device, choose_decoder, choose_devices
 from fftag.errors import FftagError
 from fftag.fleet import Fleet
-from fftag.gpu_decode import choose_decoder
-from fftag.predict import choose_devices, photos_per_pass
+from fftag.predictions import photos_per_pass
 from fftag.progress import say
 from fftag.reader import ReadOptions
 from fftag.replicas import replicas_on
@@ -29,10 +26,10 @@ class TagOptions(ReadOptions):
     """How to tag.
 
     Attributes:
-        device: see `fftag.predict.choose_devices`.
+        device: see `fftag.devices.choose_devices`.
         tier: see `fftag.backends.choose_arithmetic`.
         backend: see there.
-        decoder: see `fftag.gpu_decode.choose_decoder`.
+        decoder: see `fftag.devices.choose_decoder`.
         compiled: whether torch's network is compiled first; None where it pays.
         shard_size: photos per part file; what an interruption can cost.
         selection: which files of the source.
@@ -66,7 +63,7 @@ def decoder_of(options: TagOptions) -> str:
     """What decodes JPEGs with these options: `cpu` or `cuda`.
 
     Raises:
-        FftagError: see `fftag.gpu_decode.choose_decoder`.
+        FftagError: see `fftag.devices.choose_decoder`.
     """
     return choose_decoder(options.decoder, choose_devices(options.device)[0], options.exact)
 
@@ -90,10 +87,12 @@ def batches_at_once(options: TagOptions) -> int:
     return len(devices) * replicas_on(devices[0])
 
 
-def _scorer_on(device: torch.device, bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
+def _scorer_on(device: Device, bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
     chosen = arithmetic(options)
     if chosen.backend != "torch":
         return open_scorer(bundle, chosen, device)
+    from fftag.compiled import pays
+
     spec = bundle.config.input
     size = photos_per_pass(spec) if device.type == "cpu" else options.batch_size
     if options.compiled:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from fftag.bundle import Bundle
+from fftag.devices import Device
 from fftag.listing import Listing
 from fftag.parts import PartStore
 from fftag.plan import Plan
@@ -87,7 +87,7 @@ class Work:
 class Engine(Protocol):
     """What reads and scores photos: this machine, or a cluster."""
 
-    def device(self, name: str) -> torch.device:
+    def device(self, name: str) -> Device:
         """The kind of device on which a name, as the user gives it, makes it compute."""
         ...
 

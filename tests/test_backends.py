@@ -15,11 +15,11 @@ from fftag.backends import Arithmetic, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle
 from fftag.compiled import pays
 from fftag.decode import InputSpec
+from fftag.devices import CPU, Device
 from fftag.errors import FftagError
 from fftag.predict import Predictor, rounded
 from fftag.tag_options import TagOptions, scorer_for
 
-CPU = torch.device("cpu")
 FAMILIES = ["cnn", "resnet18", "mobilenet_v3_small", "vit_b_32", "swin_t", "convnext_tiny"]
 
 
@@ -41,7 +41,8 @@ def settled(architecture: str, spec: InputSpec) -> models.Classifier:
 
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_openvino_gives_the_scores_of_torch(architecture: str) -> None:
-    from fftag.openvino_backend import OpenVinoPredictor, convert
+    from fftag.openvino_backend import OpenVinoPredictor
+    from fftag.openvino_convert import convert
 
     spec = InputSpec(64, 64)
     model, pixels = settled(architecture, spec), photos(spec)
@@ -93,23 +94,17 @@ def test_more_photos_than_a_pass_takes_keep_their_order() -> None:
 def test_a_compiled_network_gives_the_same_scores_and_is_compiled_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     from torch._dynamo import config
 
-    from fftag.predict import photos_per_pass
-    from fftag.replicas import one_thread_each, threads_of
+    from fftag.predictions import photos_per_pass
+    from fftag.replicas import replicas
 
     spec = InputSpec(160, 160)
     model, pixels = settled("resnet18", spec), photos(spec, 11)
     wanted = Predictor(models.fused(model), spec, CPU)(pixels)
     predictor = Predictor(model, spec, CPU, "fp32", photos_per_pass(spec))
     assert "compiling the model" in capsys.readouterr().err
-    with (
-        config.patch(error_on_recompile=True),
-        one_thread_each(CPU),
-        ThreadPoolExecutor(2, "replica", torch.set_num_threads, threads_of(CPU)) as pool,
-    ):
+    with config.patch(error_on_recompile=True), replicas(predictor) as pool:
         for found in pool.map(predictor, [pixels, pixels, pixels[:1]]):
             count = len(found.scores)
             np.testing.assert_allclose(found.scores, wanted.scores[:count], atol=1e-5)
@@ -131,7 +126,7 @@ def test_a_network_is_compiled_where_it_pays_or_is_asked_for(
         assert ("no compiler; going on without" in capsys.readouterr().err) == compiles
     with pytest.raises(FftagError, match="no compiler"):
         scorer_for(session_bundle, TagOptions(backend="torch", device="cpu", compiled=True), 1)
-    assert not pays(10**9, torch.device("cuda"))
+    assert not pays(10**9, Device("cuda"))
 
 
 @pytest.mark.slow
@@ -147,7 +142,7 @@ def test_what_cannot_be_compiled_says_what_to_do() -> None:
 
 
 def test_a_tier_means_what_the_device_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda = torch.device("cuda")
+    cuda = Device("cuda")
     for capable, precision in ((True, "bf16"), (False, "fp16")):
         monkeypatch.setattr(
             torch.cuda, "is_bf16_supported", lambda including_emulation, on=capable: on
@@ -177,7 +172,7 @@ def test_a_tier_means_what_the_device_can_do(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_what_cannot_be_is_refused(tier: str, backend: str, device: str, says: str) -> None:
     with pytest.raises(FftagError, match=says):
-        choose_arithmetic(tier, backend, torch.device(device))
+        choose_arithmetic(tier, backend, Device(device))
 
 
 def test_without_openvino_its_tiers_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +183,7 @@ def test_without_openvino_its_tiers_say_how_to_get_it(monkeypatch: pytest.Monkey
 
 
 def test_a_network_that_openvino_cannot_convert_is_named() -> None:
-    from fftag.openvino_backend import convert
+    from fftag.openvino_convert import convert
 
     class Odd(torch.nn.Module):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -199,7 +194,8 @@ def test_a_network_that_openvino_cannot_convert_is_named() -> None:
 
 
 def test_scores_that_are_no_numbers_end_the_run(session_bundle: Bundle) -> None:
-    from fftag.openvino_backend import OpenVinoPredictor, convert
+    from fftag.openvino_backend import OpenVinoPredictor
+    from fftag.openvino_convert import convert
 
     model, spec = session_bundle.build(), session_bundle.config.input
     with torch.no_grad():
@@ -246,7 +242,8 @@ def write_report(model: Path, of: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", [*models.OWN, *zoo.list_models(module=zoo)])
 def test_every_architecture_can_be_converted_and_folded(architecture: str) -> None:
-    from fftag.openvino_backend import OpenVinoPredictor, convert
+    from fftag.openvino_backend import OpenVinoPredictor
+    from fftag.openvino_convert import convert
 
     published = models.input_spec(architecture, "none")
     side = published.height if architecture.startswith(("inception", "maxvit")) else 128

@@ -16,10 +16,12 @@ from test_tag import spoil
 
 from fftag.bundle import Bundle
 from fftag.copies import Copies
+from fftag.devices import CPU, Device, choose_devices
 from fftag.errors import FftagError
 from fftag.fleet import Fleet
 from fftag.machine import cores
-from fftag.predict import Predictions, Predictor, choose_devices
+from fftag.predict import Predictor
+from fftag.predictions import Predictions
 from fftag.replicas import batches_held, replica_count, replicas_on, scored
 from fftag.sources import Folder
 from fftag.tag import tag
@@ -31,16 +33,16 @@ QUICK = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)
 
 
 def test_each_kind_of_device_is_given_what_it_can_take() -> None:
-    assert replicas_on(torch.device("cuda", 0)) == 2
-    assert replicas_on(torch.device("mps")) == 1
-    assert replicas_on(torch.device("cpu")) == cores()
+    assert replicas_on(Device("cuda:0")) == 2
+    assert replicas_on(Device("mps")) == 1
+    assert replicas_on(CPU) == cores()
 
 
 class Slow:
     """A device that takes its time, and one batch at a time; its scores tell the batch."""
 
     def __init__(self, seconds: float, fails: bool = False) -> None:
-        self.device = torch.device("cpu")
+        self.device = CPU
         self.spec = SPEC
         self.seconds = seconds
         self.fails = fails
@@ -122,8 +124,8 @@ def test_several_devices_write_what_one_writes(
 
 
 def test_devices_are_named_with_commas_or_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_devices("cpu") == [torch.device("cpu")]
-    assert choose_devices("cpu, cpu") == [torch.device("cpu")] * 2
+    assert choose_devices("cpu") == [CPU]
+    assert choose_devices("cpu, cpu") == [CPU] * 2
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     assert [str(device) for device in choose_devices("all")] == ["cuda:0", "cuda:1", "cuda:2"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)

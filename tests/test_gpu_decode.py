@@ -18,8 +18,9 @@ import fftag.gpu_decode
 from fftag.bundle import Bundle
 from fftag.cli import app
 from fftag.decode import InputSpec, Limits, plain_jpeg
+from fftag.devices import Device, choose_decoder
 from fftag.errors import FftagError
-from fftag.gpu_decode import batches_on, choose_decoder
+from fftag.gpu_decode import batches_on
 from fftag.reader import ENCODED, ReadOptions
 from fftag.sources.folder import Folder
 from fftag.tag import tag
@@ -316,16 +317,16 @@ def test_real_photos_differ_by_less_than_a_grey_level(tmp_path: Path) -> None:
 
 
 def test_a_decoder_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda = torch.device("cuda")
-    assert choose_decoder("auto", cuda) == choose_decoder("cpu", CPU) == "cpu"
+    cpu, cuda = Device("cpu"), Device("cuda")
+    assert choose_decoder("auto", cuda) == choose_decoder("cpu", cpu) == "cpu"
     assert choose_decoder("cuda", cuda) == "cuda"
     with pytest.raises(FftagError, match="no decoder 'gpu'"):
         choose_decoder("gpu", cuda)
     with pytest.raises(FftagError, match="needs a CUDA device"):
-        choose_decoder("cuda", CPU)
+        choose_decoder("cuda", cpu)
     with pytest.raises(FftagError, match="leave out --decoder cuda"):
         choose_decoder("cuda", cuda, exact=True)
-    monkeypatch.setattr("fftag.gpu_decode.version", lambda name: "0.16.1")
+    monkeypatch.setattr("fftag.devices.version", lambda name: "0.16.1")
     with pytest.raises(FftagError, match=r"pip install 'fftag\[cuda\]'"):
         choose_decoder("cuda", cuda)
 

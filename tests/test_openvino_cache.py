@@ -8,13 +8,11 @@ from fftag.bundle import Bundle, load_bundle, save_bundle
 
 pytest.importorskip("openvino")
 
-import torch
-
-from fftag import openvino_cache
-from fftag.openvino_cache import graph_of
+from fftag import openvino_convert
+from fftag.devices import CPU
+from fftag.openvino_cache import KEPT, cache_folder, graph_of
 
 FP32 = Arithmetic("openvino", "fp32")
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -27,13 +25,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """One entry per network that was converted."""
     made: list[object] = []
-    convert = openvino_cache.convert
+    convert = openvino_convert.convert
 
     def noted(*given: object) -> object:
         made.append(given)
         return convert(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(openvino_cache, "convert", noted)
+    monkeypatch.setattr(openvino_convert, "convert", noted)
     return made
 
 
@@ -76,13 +74,13 @@ def test_only_the_last_few_used_are_kept(
 ) -> None:
     graph_of(session_bundle)
     (mine,) = cache.iterdir()
-    for number in range(openvino_cache.KEPT - 1):
+    for number in range(KEPT - 1):
         graph_of(other(session_bundle, tmp_path, number + 1.0))
     graph_of(session_bundle)  # the oldest, used again
     graph_of(other(session_bundle, tmp_path, 50.0))
-    assert len(list(cache.iterdir())) == openvino_cache.KEPT and mine.is_dir()
+    assert len(list(cache.iterdir())) == KEPT and mine.is_dir()
     graph_of(session_bundle)
-    assert len(conversions) == openvino_cache.KEPT + 1
+    assert len(conversions) == KEPT + 1
 
 
 def test_a_folder_that_cannot_be_written_costs_the_cache_alone(
@@ -100,6 +98,6 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_alone(
 def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FFTAG_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert openvino_cache.cache_folder() == Path("/somewhere/fftag")
+    assert cache_folder() == Path("/somewhere/fftag")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert openvino_cache.cache_folder() == Path.home() / ".cache" / "fftag"
+    assert cache_folder() == Path.home() / ".cache" / "fftag"

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from conftest import save_bands
 from typer.testing import CliRunner
 
 import fftag.training.quantize as module
-from fftag import models, openvino_backend
+from fftag import models, openvino_convert
 from fftag.backends import Arithmetic, open_scorer
 from fftag.bundle import Bundle, load_bundle
 from fftag.cli import app
 from fftag.datasets.manifest import read_manifest
 from fftag.decode import InputSpec
+from fftag.devices import CPU
 from fftag.errors import FftagError
-from fftag.predict import Predictions
+from fftag.predictions import Predictions
 from fftag.training.quantize import compare_apparel, compare_scorers, quantize, report_lines
 from fftag.training.screen_fit import Known, fit_screen
 from fftag.training.screening import add_screen
@@ -78,7 +78,7 @@ def test_the_int8_form_agrees_and_says_how_much(
 
     manifest = read_manifest(bands_manifest)
     scorers = {
-        precision: open_scorer(model, Arithmetic(backend, precision), torch.device("cpu"))
+        precision: open_scorer(model, Arithmetic(backend, precision), CPU)
         for backend, precision in (("torch", "fp32"), ("openvino", "int8"))
     }
     again = compare_scorers(model, manifest.of_split("val"), scorers, 0)
@@ -96,7 +96,7 @@ def test_all_but_the_head_is_int8(architecture: str) -> None:
     network = models.build(architecture, 5, spec).eval()
     photos = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64, 3), np.uint8)
     graph = module._quantized(
-        openvino_backend.convert(network, spec), list(photos), module._has_attention(network)
+        openvino_convert.convert(network, spec), list(photos), module._has_attention(network)
     )
 
     def kind_of_weights(operation: Any) -> str:

@@ -24,9 +24,11 @@ from fftag import models
 from fftag.bundle import Bundle, load_bundle, save_screen
 from fftag.cli import app
 from fftag.datasets.manifest import Manifest, make_manifest, write_manifest
+from fftag.devices import CPU
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
-from fftag.predict import Predictions, Predictor
+from fftag.predict import Predictor
+from fftag.predictions import Predictions
 from fftag.report import run_report
 from fftag.screen import FILE, Screen
 from fftag.screen_methods import METHODS, Tensors
@@ -42,7 +44,6 @@ from fftag.training.settings import ScreenSettings
 from fftag.validate import validate
 from fftag.warehouse import load
 
-CPU = torch.device("cpu")
 OPTIONS = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8, max_removal_rate=1)
 
 

@@ -17,7 +17,7 @@ from fftag.backends import Scorer, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle
 from fftag.datasets.review_sheet import defused
 from fftag.decoders import Decoders
-from fftag.predict import choose_device
+from fftag.devices import choose_device
 from fftag.reader import ReadOptions
 from fftag.sources import Folder
 

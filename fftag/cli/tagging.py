@@ -121,8 +121,8 @@ def tag(
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
     from fftag.decode import Limits
+    from fftag.devices import default_batch_size
     from fftag.metrics_file import measured
-    from fftag.predict import default_batch_size
     from fftag.shards import Shard
     from fftag.sources import Selection, choose_source
     from fftag.tag import tag as run
@@ -200,7 +200,7 @@ def bench(
     Example: fftag bench catalog --model runs/cnn
     """
     from fftag.bench import bench as run
-    from fftag.predict import choose_devices, default_batch_size
+    from fftag.devices import choose_devices, default_batch_size
     from fftag.sources import choose_source
     from fftag.tag_options import TagOptions
 

@@ -12,7 +12,8 @@ from fftag.bundle import Bundle
 from fftag.datasets.near_duplicates import MOST_PAIRS, ROWS, Pairs, spanning
 from fftag.datasets.photo_hashes import LEAST_CONTRAST, MOST_THREADS
 from fftag.decode import Failure, Limits, decode
-from fftag.predict import Predictor, choose_device, choose_precision
+from fftag.devices import choose_device
+from fftag.predict import Predictor, choose_precision
 from fftag.progress import progress
 
 SIMILARITY = 0.98
@@ -30,7 +31,7 @@ def similar_embeddings(
         paths: photos.
         bundle: the model whose embeddings are compared.
         similarity: cosine, to 1.
-        device: see `fftag.predict.choose_device`.
+        device: see `fftag.devices.choose_device`.
     """
     on = choose_device(device)
     predictor = Predictor(bundle.build(), bundle.config.input, on, choose_precision("auto", on))

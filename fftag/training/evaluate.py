@@ -12,9 +12,10 @@ from fftag.atomic import write_text
 from fftag.backends import Scorer, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle, ModelConfig
 from fftag.datasets.manifest import Manifest, check_files
+from fftag.devices import choose_device
 from fftag.errors import FftagError
 from fftag.page import Section
-from fftag.predict import Predictions, choose_device
+from fftag.predictions import Predictions
 from fftag.progress import progress
 from fftag.training import evaluation_page
 from fftag.training.photos import Photos, batches
@@ -96,7 +97,7 @@ def evaluate_model(
         manifest: photos and their true labels, all of which the model must know.
         split: `train`, `val`, `test` or `all`.
         out: folder to write to.
-        device: see `fftag.predict.choose_device`.
+        device: see `fftag.devices.choose_device`.
         workers: decoding processes.
         resamples: for the intervals; see `fftag.training.intervals.bootstrap`.
         tier: see `fftag.backends.choose_arithmetic`.

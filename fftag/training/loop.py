@@ -9,7 +9,7 @@ import torch
 from fftag import models
 from fftag.bundle import Bundle, load_bundle
 from fftag.datasets.manifest import Manifest, check_files
-from fftag.predict import choose_device
+from fftag.devices import choose_device
 from fftag.progress import be_quiet, say
 from fftag.training.checkpoint import FILE, begin_or_resume
 from fftag.training.photos import Photos, make_augmentation
@@ -24,7 +24,7 @@ class TrainOptions:
     """Where and with what to train; nothing here changes what is learned.
 
     Attributes:
-        device: see `fftag.predict.choose_device`.
+        device: see `fftag.devices.choose_device`.
         workers: decoding processes; 0 decodes in the main one.
         restart: throw away what an interrupted run, or another one, left in the folder.
     """

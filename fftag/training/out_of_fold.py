@@ -10,8 +10,9 @@ from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 from fftag.atomic import write_text
 from fftag.bundle import DIGESTS, Bundle, load_bundle
 from fftag.datasets.manifest import Manifest
+from fftag.devices import choose_device
 from fftag.errors import FftagError
-from fftag.predict import Predictor, choose_device, choose_precision
+from fftag.predict import Predictor, choose_precision
 from fftag.progress import say
 from fftag.training.evaluate import score_photos
 from fftag.training.loop import TrainOptions, train

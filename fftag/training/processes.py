@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Sampler
 
+from fftag.devices import Device
 from fftag.errors import FftagError
 
 PATIENCE = timedelta(hours=2)  # the others wait while the first one writes the model folder
@@ -71,7 +72,7 @@ class Processes:
         return value
 
 
-def join(device: torch.device) -> Processes:
+def join(device: Device) -> Processes:
     """Joins the processes that torchrun started; one alone where it did not.
 
     Raises:

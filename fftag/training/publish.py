@@ -16,7 +16,8 @@ from fftag.atomic import replacing, write_text
 from fftag.bundle import Bundle, ModelConfig, save_bundle
 from fftag.datasets.manifest import Manifest
 from fftag.plots import INK, STYLE, figure, to_png
-from fftag.predict import Predictions, Predictor
+from fftag.predict import Predictor
+from fftag.predictions import Predictions
 from fftag.screen import Screen
 from fftag.training import metrics
 from fftag.training.calibration import Calibration, calibrate

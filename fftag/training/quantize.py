@@ -11,22 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from fftag.atomic import write_text
 from fftag.backends import Scorer, Screened
 from fftag.bundle import DIGESTS, Bundle, digest_line
 from fftag.datasets.manifest import Manifest, check_files
+from fftag.devices import CPU
 from fftag.errors import FftagError
-from fftag.predict import Predictions, Predictor
+from fftag.predict import Predictor
+from fftag.predictions import Predictions
 from fftag.progress import say
 from fftag.quantized import CONSTANTS, FILES, FOLDER, GRAPH, REPORT
 from fftag.training.evaluate import BATCH_SIZE, score_photos
 from fftag.training.metrics import overall
 from fftag.training.photos import Photos, batches
-
-CPU = torch.device("cpu")
 
 
 def quantize(
@@ -56,7 +55,8 @@ def quantize(
     for package in ("openvino", "nncf"):
         if find_spec(package) is None:
             raise FftagError(f"{package} is not installed: pip install 'fftag[openvino]'")
-    from fftag.openvino_backend import OpenVinoPredictor, computes_in_bf16, convert
+    from fftag.openvino_backend import OpenVinoPredictor, computes_in_bf16
+    from fftag.openvino_convert import convert
 
     config = bundle.config
     if config.labels.unknown(manifest.labels.names):

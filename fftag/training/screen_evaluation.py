@@ -12,9 +12,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from fftag.atomic import replacing, write_text
 from fftag.bundle import Bundle
 from fftag.datasets.manifest import Manifest, check_files
+from fftag.devices import choose_device
 from fftag.errors import FftagError
 from fftag.models import build, input_spec
-from fftag.predict import Predictions, Predictor, choose_device, choose_precision
+from fftag.predict import Predictor, choose_precision
+from fftag.predictions import Predictions
 from fftag.screen import Screen
 from fftag.screen_methods import METHODS
 from fftag.training.evaluate import BATCH_SIZE, check_labels, score_photos
@@ -145,7 +147,7 @@ def measure_screen(
         split: of the apparel photos; not `train`.
         non_apparel: folder of photos without apparel.
         backbone: another network, whose embeddings are measured too.
-        device: see `fftag.predict.choose_device`.
+        device: see `fftag.devices.choose_device`.
         workers: decoding processes.
 
     Raises:

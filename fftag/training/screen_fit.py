@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fftag.errors import FftagError
-from fftag.predict import Predictions
+from fftag.predictions import Predictions
 from fftag.screen import Screen
 from fftag.screen_methods import METHODS, Tensors, on_sphere, squared_distances
 from fftag.training.settings import ScreenSettings

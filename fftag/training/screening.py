@@ -10,8 +10,10 @@ import numpy as np
 from fftag.backends import Scorer
 from fftag.bundle import Bundle, save_screen
 from fftag.datasets.manifest import Manifest, check_files
+from fftag.devices import choose_device
 from fftag.errors import FftagError
-from fftag.predict import Predictions, Predictor, choose_device, choose_precision
+from fftag.predict import Predictor, choose_precision
+from fftag.predictions import Predictions
 from fftag.progress import say
 from fftag.reader import ReadOptions
 from fftag.screen import Screen
@@ -117,7 +119,7 @@ def add_screen(
         settings: how.
         non_apparel: a folder of photos without apparel, all of which are judged; `contrast` learns
             from four in five of them and is judged by the rest.
-        device: see `fftag.predict.choose_device`.
+        device: see `fftag.devices.choose_device`.
         workers: decoding processes.
 
     Raises:

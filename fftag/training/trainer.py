@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fftag import models
 from fftag.atomic import write_text
+from fftag.devices import Device
 from fftag.errors import FftagError
 from fftag.predict import DTYPES, Normalise, Predictor, choose_precision
 from fftag.progress import progress, say
@@ -36,7 +37,7 @@ class Trainer:
         self,
         model: models.Classifier,
         recipe: Recipe,
-        device: torch.device,
+        device: Device,
         processes: Processes,
         workers: int,
         train_photos: Photos,
@@ -60,13 +61,14 @@ class Trainer:
         # Photos in memory need no worker: augmenting them costs less than passing them on.
         self.workers = 0 if train_photos.cache is not None else workers
         self.device = device
+        self._on = device.torch
         self.precision = choose_precision(recipe.run.precision, device)
         if processes.world > 1 and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         layout = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
-        self.model = model.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.model = model.to(self._on, memory_format=layout)  # type: ignore[call-overload]
         self.layout = layout
-        self.normalise = Normalise(train_photos.spec).to(device)
+        self.normalise = Normalise(train_photos.spec).to(self._on)
         prevalence = train_photos.targets.mean(dim=0)
         self.loss = make_loss(recipe.loss, prevalence)
         self.optimizer = make_optimizer(model, recipe.optimizer)
@@ -164,7 +166,7 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> float:
         """One pass; returns the mean loss."""
         self.model.train()
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self._on)
         steps, accumulate = self.steps_per_epoch, self.recipe.optimizer.accumulate
         title = f"epoch {epoch + 1}/{self.recipe.run.epochs}"
         read = self._epoch_batches(epoch)
@@ -185,9 +187,9 @@ class Trainer:
         return mean
 
     def _backward(self, batch: Sample) -> torch.Tensor:
-        pixels = self.normalise(batch.pixels.to(self.device, non_blocking=True))
+        pixels = self.normalise(batch.pixels.to(self._on, non_blocking=True))
         pixels = pixels.contiguous(memory_format=self.layout)
-        targets = batch.target.to(self.device, non_blocking=True)
+        targets = batch.target.to(self._on, non_blocking=True)
         with torch.autocast(
             self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"
         ):

@@ -10,8 +10,9 @@ import numpy as np
 
 from fftag.bundle import Bundle
 from fftag.datasets.manifest import Manifest, check_files
+from fftag.devices import choose_device
 from fftag.errors import FftagError
-from fftag.predict import Predictor, choose_device, choose_precision
+from fftag.predict import Predictor, choose_precision
 from fftag.progress import say
 from fftag.training.calibration import Calibration
 from fftag.training.evaluate import BATCH_SIZE
@@ -38,7 +39,7 @@ def tune(
         manifest: its validation split decides.
         out: the new model folder.
         changes: settings `tags.key` -> value; the others stay as the model was trained with.
-        device: see `fftag.predict.choose_device`.
+        device: see `fftag.devices.choose_device`.
         workers: decoding processes.
 
     Raises:
