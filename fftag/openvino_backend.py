@@ -4,12 +4,12 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 
 from fftag.decode import InputSpec
 from fftag.devices import CPU
 from fftag.errors import FftagError
 from fftag.machine import cores
+from fftag.openvino_import import openvino as ov
 from fftag.predictions import Predictions, checked, photos_per_pass
 
 DEVICE = "CPU"

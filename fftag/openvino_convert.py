@@ -2,12 +2,12 @@
 
 import warnings
 
-import openvino as ov
 import torch
 
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.models import Classifier
+from fftag.openvino_import import openvino as ov
 from fftag.predict import Deployed
 
 

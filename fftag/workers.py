@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -148,7 +148,8 @@ class _Worker:
         self.since = time.monotonic()
         self._at = at
         self._seen_at = 0
-        self.connection.send(setup)
+        with suppress(BrokenPipeError, ConnectionResetError):  # dead already: `take` will tell
+            self.connection.send(setup)
 
     @property
     def at(self) -> int:

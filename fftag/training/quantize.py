@@ -215,7 +215,7 @@ def _quantized(graph: Any, photos: list[np.ndarray], attention: bool) -> Any:
 
 
 def _save(folder: Path, graph: Any, report: dict[str, Any]) -> None:
-    import openvino as ov
+    from fftag.openvino_import import openvino as ov
 
     folder.mkdir(exist_ok=True)
     (folder / DIGESTS).unlink(missing_ok=True)
