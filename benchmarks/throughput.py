@@ -5,7 +5,8 @@
 Every way runs in turn, round by round, on the same photos with the same random weights, and writes
 the same scores; medians are told. `steady` leaves out what a run on one photo takes the second time
 (the start of Python, torch and the model). Memory is the peak of the processes together: what they
-share counts once (proportional set size). Of the peers, those that are installed and know the
+share counts once (proportional set size). It and the GPU are watched in a round of their own, which
+is not timed, as watching takes a few hundredths of every second. Of the peers, those that are installed and know the
 network run:
 
     pip install timm==1.0.31 transformers==5.23.0 'ray[data]==2.60.0'
@@ -52,9 +53,9 @@ class Way:
     seconds: list[float] = field(default_factory=list)
     start: float = 0.0
     megabytes: float = 0.0
-    gpu_busy: float = 0.0  # percent, of the last run
+    gpu_busy: float = 0.0  # percent
 
-    def run(self, model: Path, photos: Path, out: Path) -> float:
+    def run(self, model: Path, photos: Path, out: Path, watched: bool = False) -> float:
         """Seconds of the whole process."""
         out.unlink(missing_ok=True)
         began = time.perf_counter()
@@ -63,12 +64,13 @@ class Way:
             process = subprocess.Popen(
                 [str(part) for part in self.command(model, photos, out)], stdout=said, stderr=said
             )
-            watch = Watch(process.pid)
+            watch = Watch(process.pid) if watched else None
             code = process.wait()
         seconds = time.perf_counter() - began
-        watch.stop()
-        self.megabytes = max(self.megabytes, watch.most)
-        self.gpu_busy = statistics.mean(watch.gpu_busy or [0.0])
+        if watch:
+            watch.stop()
+            self.megabytes = watch.most
+            self.gpu_busy = statistics.mean(watch.gpu_busy or [0.0])
         if code:
             sys.exit(f"{self.name} failed:\n{log.read_text()[-2000:]}")
         return seconds
@@ -196,6 +198,8 @@ def compared(
         way.start = min(way.run(model, one, folder / "start.parquet") for _ in range(2))
     others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() * busy)]
     try:
+        for number, way in enumerate(ways):
+            way.run(model, folder / "photos", folder / f"{number}.parquet", watched=True)
         for _ in range(rounds):
             for number, way in enumerate(ways):
                 out = folder / f"{number}.parquet"
