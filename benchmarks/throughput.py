@@ -6,8 +6,8 @@ Every way runs in turn, round by round, on the same photos with the same random 
 the same scores; medians are told. `steady` leaves out what a run on one photo takes the second time
 (the start of Python, torch and the model). Memory is the peak of the processes together: what they
 share counts once (proportional set size). It and the GPU are watched in a round of their own, which
-is not timed, as watching takes a few hundredths of every second. Of the peers, those that are installed and know the
-network run:
+is not timed, as watching takes a few hundredths of every second. Of the peers, those that are
+installed and know the network run:
 
     pip install timm==1.0.31 transformers==5.23.0 'ray[data]==2.60.0'
 
