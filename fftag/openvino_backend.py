@@ -9,7 +9,8 @@ from fftag.decode import InputSpec
 from fftag.devices import CPU
 from fftag.errors import FftagError
 from fftag.machine import cores
-from fftag.openvino_import import openvino as ov
+from fftag.openvino_core import core
+from fftag.openvino_core import openvino as ov
 from fftag.predictions import Predictions, checked, photos_per_pass
 
 DEVICE = "CPU"
@@ -22,7 +23,7 @@ def read_graph(xml: Path) -> ov.Model:
         FftagError: it cannot be read.
     """
     try:
-        return ov.Core().read_model(xml)
+        return core().read_model(xml)
     except RuntimeError as error:
         raise FftagError(
             f"{xml} cannot be read ({str(error).splitlines()[-1]}): run `fftag quantize` again"
@@ -31,7 +32,7 @@ def read_graph(xml: Path) -> ov.Model:
 
 def computes_in_bf16() -> bool:
     """Whether this CPU has instructions for bf16, as OpenVINO sees it."""
-    return "BF16" in ov.Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVinoPredictor:
@@ -50,7 +51,7 @@ class OpenVinoPredictor:
         self.precision = precision
         self._count = photos_per_pass(spec)
         graph.reshape([self._count, spec.height, spec.width, 3])
-        self._compiled = ov.Core().compile_model(
+        self._compiled = core().compile_model(
             graph,
             DEVICE,
             {

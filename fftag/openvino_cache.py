@@ -11,7 +11,7 @@ from fftag import __version__
 from fftag.bundle import Bundle
 from fftag.errors import FftagError
 from fftag.openvino_backend import read_graph
-from fftag.openvino_import import openvino as ov
+from fftag.openvino_core import openvino as ov
 from fftag.progress import say
 
 VARIABLE = "FFTAG_CACHE"

@@ -7,7 +7,7 @@ import torch
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.models import Classifier
-from fftag.openvino_import import openvino as ov
+from fftag.openvino_core import openvino as ov
 from fftag.predict import Deployed
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +175,32 @@ def test_a_tier_means_what_the_device_can_do(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_cannot_be_is_refused(tier: str, backend: str, device: str, says: str) -> None:
     with pytest.raises(FftagError, match=says):
         choose_arithmetic(tier, backend, Device(device))
+
+
+SIGNALLED = """
+import gc, os, signal
+from fftag.backends import Arithmetic, open_scorer
+from fftag.bundle import load_bundle
+from fftag.devices import CPU
+from pathlib import Path
+
+signal.signal(signal.SIGUSR1, lambda *given: print("handled", flush=True))
+bundle = load_bundle(Path({model!r}))
+scorers = [open_scorer(bundle, Arithmetic("openvino", "fp32"), CPU) for _ in range(3)]
+while scorers:
+    del scorers[0]
+    gc.collect()
+    os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_models_of_openvino_end_in_any_order_and_signals_are_handled(
+    session_bundle: Bundle,
+) -> None:
+    pytest.importorskip("openvino")
+    script = SIGNALLED.format(model=str(session_bundle.path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, ["handled"] * 3), done.stderr
 
 
 def test_without_openvino_its_tiers_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,8 @@ def test_the_int8_form_agrees_and_says_how_much(
     assert report == stored
     assert (report["calibrated_on"], report["photos"]) == (40, 16)
     assert report["pairs_agreeing"] >= 0.9
+    tried = report["tags_agreeing_in_calibration"]
+    assert set(tried) == set(module.RANGES) and tried[report["ranges"]] == max(tried.values())
     assert 0.5 <= report["apparel_agreeing"] <= 1 and report["apparel_moved_most"] < 0.6
     (said,) = [line for line in report_lines(model, report) if "same verdict" in line]
     assert f"{report['apparel_agreeing']:.1%}" in said
@@ -83,7 +85,7 @@ def test_the_int8_form_agrees_and_says_how_much(
     }
     again = compare_scorers(model, manifest.of_split("val"), scorers, 0)
     for moved in ("apparel_moved", "apparel_moved_most"):  # it is not fused while it is quantised
-        assert again.pop(moved) == pytest.approx(report[moved], rel=1e-3)
+        assert again.pop(moved) == pytest.approx(report[moved], rel=1e-2)
     assert again == {key: report[key] for key in again}
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     one, other = (scorer(pixels).scores for scorer in scorers.values())
@@ -109,6 +111,23 @@ def test_all_but_the_head_is_int8(architecture: str) -> None:
     *body, head = [op for op in graph.get_ordered_ops() if op.get_type_name() in kinds]
     assert list(head.output(0).shape) == [1, 5] and kind_of_weights(head) == "f32"
     assert {kind_of_weights(one) for one in body} == {"i8"} and len(body) >= 3
+
+
+def test_of_ways_to_set_ranges_the_one_that_agrees_best_is_kept(
+    model: Bundle, bands_manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = module._quantized
+
+    def spoiled(graph: Any, photos: list[np.ndarray], attention: bool, ranges: str) -> Any:
+        # Ranges of black photos cut off all that is bright.
+        some = photos if ranges == good else [np.zeros_like(photo) for photo in photos]
+        return made(graph, some, attention, ranges)
+
+    monkeypatch.setattr(module, "_quantized", spoiled)
+    for good in module.RANGES:
+        report = quantize(model, read_manifest(bands_manifest), photos=40, max_drop=1, workers=0)
+        tried = report["tags_agreeing_in_calibration"]
+        assert report["ranges"] == good and tried[good] > min(tried.values())
 
 
 def test_tags_of_int8_are_not_mixed_with_those_of_fp32(

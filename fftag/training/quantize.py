@@ -27,6 +27,11 @@ from fftag.training.evaluate import BATCH_SIZE, score_photos
 from fftag.training.metrics import overall
 from fftag.training.photos import Photos, batches
 
+# What an activation is taken to range over: the extremes that calibration saw of it, or the mean of
+# each photo's. Extremes cut nothing off; where a few photos have outliers, they leave all others
+# few steps. By NNCF's names for them.
+RANGES = ("MINMAX", "MEAN_MINMAX")
+
 
 def quantize(
     bundle: Bundle,
@@ -67,12 +72,19 @@ def quantize(
         check_files(part)
     model = bundle.build()
     graph = convert(model, config.input)
-    say(f"calibrating on {len(calibrating):,} photos")
-    pixels = _pixels(calibrating, bundle, workers)
-    small = _quantized(graph, list(pixels), _has_attention(model))
+    exact, half = Predictor(model, config.input, CPU), "bf16" if computes_in_bf16() else "fp32"
+    say(f"calibrating on {len(calibrating):,} photos, in {len(RANGES)} ways")
+    pixels = list(_pixels(calibrating, bundle, workers))
+    wanted = _tags(exact, pixels, bundle)
+    alike, made = {}, {}
+    for ranges in RANGES:
+        made[ranges] = _quantized(graph.clone(), pixels, _has_attention(model), ranges)
+        scorer = OpenVinoPredictor(made[ranges].clone(), config.input, half)
+        alike[ranges] = tags_alike(wanted, _tags(scorer, pixels, bundle))
+    best = max(alike, key=lambda ranges: alike[ranges])
     scorers: dict[str, Scorer] = {
-        "fp32": Predictor(model, config.input, CPU),
-        "int8": OpenVinoPredictor(small, config.input, "bf16" if computes_in_bf16() else "fp32"),
+        "fp32": exact,
+        "int8": OpenVinoPredictor(made[best].clone(), config.input, half),
     }
     if bundle.screen is not None:
         scorers = {name: Screened(scorer, bundle.screen) for name, scorer in scorers.items()}
@@ -80,6 +92,8 @@ def quantize(
         "of": bundle.scores_id,
         "calibrated_on": len(calibrating),
         "seed": seed,
+        "ranges": best,
+        "tags_agreeing_in_calibration": alike,
         **compare_scorers(bundle, compared, scorers, workers),
         "versions": _versions(),
     }
@@ -90,7 +104,7 @@ def quantize(
             f"more than the {max_drop:g} allowed: nothing was written; calibrate on more --photos, "
             "accept it with --max-drop, or stay with --tier fast"
         )
-    _save(bundle.path / FOLDER, small, report)
+    _save(bundle.path / FOLDER, made[best], report)
     return report
 
 
@@ -117,11 +131,10 @@ def compare_scorers(
         name: overall(targets, (scores >= bundle.thresholds).astype(np.uint8), scores)
         for name, scores in found.items()
     }
-    either = int((one | other).sum())
     return {
         "photos": len(targets),
         "pairs_agreeing": float((one == other).mean()),
-        "tags_agreeing": int((one & other).sum()) / either if either else 1.0,
+        "tags_agreeing": tags_alike(one, other),
         "photos_agreeing": float((one == other).all(axis=1).mean()),
         **{
             metric: {name: figures[name][metric] for name in figures}
@@ -129,6 +142,12 @@ def compare_scorers(
         },
         **compare_apparel(bundle, *predicted.values()),
     }
+
+
+def tags_alike(one: np.ndarray, other: np.ndarray) -> float:
+    """Of all tags that either gives, the share that both give; bool [photos, labels] each."""
+    either = int((one | other).sum())
+    return int((one & other).sum()) / either if either else 1.0
 
 
 def compare_apparel(bundle: Bundle, one: Predictions, other: Predictions) -> dict[str, float]:
@@ -192,14 +211,27 @@ def _pixels(manifest: Manifest, bundle: Bundle, workers: int) -> Iterator[np.nda
             yield photo[np.newaxis]
 
 
+def _tags(scorer: Scorer, photos: list[np.ndarray], bundle: Bundle) -> np.ndarray:
+    """bool [photos, labels] of uint8 [1, height, width, 3] each."""
+    starts = range(0, len(photos), BATCH_SIZE)
+    batches = (np.concatenate(photos[start : start + BATCH_SIZE]) for start in starts)
+    return np.concatenate([scorer(batch).scores for batch in batches]) >= bundle.thresholds
+
+
 def _has_attention(model: nn.Module) -> bool:
     return any("Attention" in type(module).__name__ for module in model.modules())
 
 
-def _quantized(graph: Any, photos: list[np.ndarray], attention: bool) -> Any:
+def _quantized(
+    graph: Any, photos: list[np.ndarray], attention: bool, ranges: str = RANGES[0]
+) -> Any:
+    """The int8 form of a graph, which may be changed; `ranges` as in `RANGES`."""
     import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     nncf.set_log_level(logging.ERROR)
+    estimator = getattr(RangeEstimatorParametersSet, ranges)
+    advanced = nncf.AdvancedQuantizationParameters(activations_range_estimator_params=estimator)
     # The head is a thousandth of the work, and what decides; only what comes before it is int8.
     head = [op for op in graph.get_ordered_ops() if op.get_type_name() == "MatMul"][-1]
     with contextlib.redirect_stdout(sys.stderr):  # its progress
@@ -209,19 +241,20 @@ def _quantized(graph: Any, photos: list[np.ndarray], attention: bool) -> Any:
             subset_size=len(photos),
             preset=nncf.QuantizationPreset.MIXED,
             fast_bias_correction=False,
+            advanced_parameters=advanced,
             ignored_scope=nncf.IgnoredScope(names=[head.get_friendly_name()]),
             model_type=nncf.ModelType.TRANSFORMER if attention else None,
         )
 
 
 def _save(folder: Path, graph: Any, report: dict[str, Any]) -> None:
-    from fftag.openvino_import import openvino as ov
+    from fftag.openvino_core import openvino as ov
 
     folder.mkdir(exist_ok=True)
     (folder / DIGESTS).unlink(missing_ok=True)
     # OpenVINO writes the constants beside the graph, under the same name.
     new = folder / f"new-{GRAPH}"
-    ov.save_model(graph, new)
+    ov.save_model(graph, new, compress_to_fp16=False)  # as it was measured
     for name in (CONSTANTS, GRAPH):
         (folder / f"new-{name}").replace(folder / name)
     write_text(folder / REPORT, json.dumps(report, indent=1) + "\n")
