@@ -42,7 +42,8 @@ def finds_weakly_what_is_planted_strongly(db: Path, facts: dict) -> None:
     assert (
         own["share"] - own["others"] < facts["brand"]["share"] - facts["brand"]["share_of_others"]
     )
-    assert rows(db, "gaps", ours=brand).set_index("label").loc[label, "verdict"] == "lead"
+    # Whether it is told from chance over all labels depends on the processor that trained.
+    assert rows(db, "gaps", ours=brand).set_index("label").loc[label, "high"] < 0
 
     pairs = rows(db, "pairs").set_index(["label_a", "label_b"])
     lift = pairs.loc[tuple(sorted(facts["pair"]["labels"]))]
