@@ -84,8 +84,6 @@ def test_the_int8_form_agrees_and_says_how_much(
         for backend, precision in (("torch", "fp32"), ("openvino", "int8"))
     }
     again = compare_scorers(model, manifest.of_split("val"), scorers, 0)
-    for moved in ("apparel_moved", "apparel_moved_most"):  # it is not fused while it is quantised
-        assert again.pop(moved) == pytest.approx(report[moved], rel=1e-2)
     assert again == {key: report[key] for key in again}
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     one, other = (scorer(pixels).scores for scorer in scorers.values())

@@ -14,12 +14,11 @@ import numpy as np
 from torch import nn
 
 from fftag.atomic import write_text
-from fftag.backends import Scorer, Screened
+from fftag.backends import Arithmetic, Scorer, Screened, open_scorer
 from fftag.bundle import DIGESTS, Bundle, digest_line
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.devices import CPU
 from fftag.errors import FftagError
-from fftag.predict import Predictor
 from fftag.predictions import Predictions
 from fftag.progress import say
 from fftag.quantized import CONSTANTS, FILES, FOLDER, GRAPH, REPORT
@@ -72,7 +71,8 @@ def quantize(
         check_files(part)
     model = bundle.build()
     graph = convert(model, config.input)
-    exact, half = Predictor(model, config.input, CPU), "bf16" if computes_in_bf16() else "fp32"
+    exact = open_scorer(bundle, Arithmetic("torch", "fp32"), CPU)
+    half = "bf16" if computes_in_bf16() else "fp32"
     say(f"calibrating on {len(calibrating):,} photos, in {len(RANGES)} ways")
     pixels = list(_pixels(calibrating, bundle, workers))
     wanted = _tags(exact, pixels, bundle)
@@ -82,19 +82,16 @@ def quantize(
         scorer = OpenVinoPredictor(made[ranges].clone(), config.input, half)
         alike[ranges] = tags_alike(wanted, _tags(scorer, pixels, bundle))
     best = max(alike, key=lambda ranges: alike[ranges])
-    scorers: dict[str, Scorer] = {
-        "fp32": exact,
-        "int8": OpenVinoPredictor(made[best].clone(), config.input, half),
-    }
+    int8: Scorer = OpenVinoPredictor(made[best].clone(), config.input, half)
     if bundle.screen is not None:
-        scorers = {name: Screened(scorer, bundle.screen) for name, scorer in scorers.items()}
+        int8 = Screened(int8, bundle.screen)
     report = {
         "of": bundle.scores_id,
         "calibrated_on": len(calibrating),
         "seed": seed,
         "ranges": best,
         "tags_agreeing_in_calibration": alike,
-        **compare_scorers(bundle, compared, scorers, workers),
+        **compare_scorers(bundle, compared, {"fp32": exact, "int8": int8}, workers),
         "versions": _versions(),
     }
     drop = report["macro_f1"]["fp32"] - report["macro_f1"]["int8"]
