@@ -130,13 +130,11 @@ def replicas(scorer: Scorer) -> Iterator[ThreadPoolExecutor]:
     to one, and set back.
     """
     count = replica_count(scorer)
-    if scorer.device.type != "cpu":
-        with ThreadPoolExecutor(count, "replica") as pool:
-            yield pool
-        return
-    keep_freed_memory()
+    on_cpu = scorer.device.type == "cpu"
+    if on_cpu:
+        keep_freed_memory()
     torch = sys.modules.get("torch")  # where it was not imported, nothing computes with it
-    if torch is None:
+    if torch is None or not on_cpu:
         with ThreadPoolExecutor(count, "replica") as pool:
             yield pool
         return

@@ -76,13 +76,13 @@ def quantize(
     say(f"calibrating on {len(calibrating):,} photos, in {len(RANGES)} ways")
     pixels = list(_pixels(calibrating, bundle, workers))
     wanted = _tags(exact, pixels, bundle)
-    alike, made = {}, {}
+    made, scorers, alike = {}, {}, {}
     for ranges in RANGES:
         made[ranges] = _quantized(graph.clone(), pixels, _has_attention(model), ranges)
-        scorer = OpenVinoPredictor(made[ranges].clone(), config.input, half)
-        alike[ranges] = tags_alike(wanted, _tags(scorer, pixels, bundle))
+        scorers[ranges] = OpenVinoPredictor(made[ranges].clone(), config.input, half)
+        alike[ranges] = tags_alike(wanted, _tags(scorers[ranges], pixels, bundle))
     best = max(alike, key=lambda ranges: alike[ranges])
-    int8: Scorer = OpenVinoPredictor(made[best].clone(), config.input, half)
+    int8: Scorer = scorers[best]
     if bundle.screen is not None:
         int8 = Screened(int8, bundle.screen)
     report = {
