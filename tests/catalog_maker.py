@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from fftag.store import SAME_AS, RunInfo, rows, tags_schema
+from fftag.store import WRITTEN, RunInfo, rows, tags_schema
 
 TAGGED_AT = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 MODIFIED_AT = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
@@ -88,10 +88,9 @@ class Catalog:
             )
         if photos:
             table = rows(photos, np.array(scores, np.float32), run, [self.tagged_at] * len(photos))
-            table = table.drop_columns([SAME_AS])
         else:
             table = tags_schema(run).empty_table()
-        pq.write_table(table, path)
+        pq.write_table(table, path, **WRITTEN)
         return path
 
 

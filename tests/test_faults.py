@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
+from faults import BROKEN_SITE, FAULTS, SITE, afflict, aged, install, stopped_after_parts
 
 import fftag.workers
 from fftag.bundle import Bundle
@@ -299,7 +299,7 @@ def test_a_file_that_may_not_grow_is_refused_and_the_old_one_stands(
 def test_a_part_that_was_damaged_is_done_again(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, damage: str
 ) -> None:
-    root, out = folder_of_photos(64), tmp_path / "tags.parquet"
+    root, out = aged(folder_of_photos(64)), tmp_path / "tags.parquet"
     clean = tmp_path / "clean.parquet"
     tag(Folder(root), clean, session_bundle, HERE)
     stopped_after_parts(root, out, session_bundle, 3, HERE)
@@ -438,6 +438,7 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_rows(
     draw = random.Random(8)
     for path in draw.sample(images(root), photos // 20):
         path.write_bytes(path.read_bytes()[:200])
+    aged(root)
     command = [sys.executable, "-c", RUNS, str(root), str(out), str(session_bundle.path)]
     complaints = tmp_path / "complaints.txt"
     with complaints.open("w") as errors:

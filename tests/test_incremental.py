@@ -15,14 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import save_bands
-from faults import stopped_after_parts
+from faults import LAST_YEAR, aged, stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from test_faults import assert_same, rows_of
 from typer.testing import CliRunner
 
-import fftag.copies
 import fftag.plan
 import fftag.workers
 from fftag.bundle import Bundle, load_bundle, save_bundle
@@ -30,9 +29,9 @@ from fftag.cli import app
 from fftag.decode import Limits
 from fftag.dry_run import look_ahead
 from fftag.errors import FftagError
-from fftag.plan import plan_changes
+from fftag.plan import make_plan
 from fftag.predict import Predictor
-from fftag.previous import open_previous
+from fftag.previous import KnownRows, open_published
 from fftag.sources import Folder, Selection, list_source
 from fftag.tag import retag, tag
 from fftag.tag_options import TagOptions
@@ -42,7 +41,6 @@ Make = Callable[[int], Path]
 OPTIONS = TagOptions(
     backend="torch", workers=0, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
 )
-LAST_YEAR = time.time() - 365 * 86_400
 
 
 @pytest.fixture(scope="session")
@@ -68,14 +66,6 @@ def reading() -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fftag.workers, "read_photo", noted)
         yield decoded
-
-
-def aged(root: Path) -> Path:
-    """Gives all files a time long past, by which they can be trusted."""
-    for number, path in enumerate(sorted(root.rglob("*"))):
-        if path.is_file():
-            os.utime(path, (LAST_YEAR, LAST_YEAR + number))
-    return root
 
 
 # Any tree, any changes
@@ -245,15 +235,12 @@ def test_contents_of_one_size_are_looked_for_once_each_and_not_without_end(
         (root / f"soon{number}.jpg").write_bytes(whole + bytes([number // 5]))
     tag(Folder(aged(root)), out, session_bundle, OPTIONS)
     (root / "soon6.jpg").write_bytes(whole + bytes(1))
-    listing, previous = list_source(Folder(root)), open_previous(out)
-    assert previous is not None
-    known = plan_changes(listing, previous).known
+    known = make_plan(list_source(Folder(root)), KnownRows(open_published(out))).contents
     assert len(known.of_size(len(whole) + 1)) == 2 and known.of_size(len(whole)) == ()
     digest = hashlib.sha256(whole + bytes(1)).hexdigest()
     assert known.row(len(whole) + 1, digest) in range(2, 7)
 
     monkeypatch.setattr(fftag.plan, "CONTENTS_OF_A_SIZE", 1)
-    monkeypatch.setattr(fftag.copies, "CONTENTS_OF_A_SIZE", 1)
     assert known.of_size(len(whole) + 1) == ()
     with reading() as decoded:
         tag(Folder(root), out, session_bundle, OPTIONS)
@@ -383,14 +370,17 @@ def test_retag_refuses_what_it_cannot_do(
     assert out.read_bytes() == before
 
 
-def test_an_interrupted_run_is_not_mixed_with_a_later_one(
+def test_an_interrupted_run_goes_on_with_other_thresholds_but_not_with_other_settings(
     folder_of_photos: Make, session_bundle: Bundle, stricter: Bundle, tmp_path: Path
 ) -> None:
     root, out = folder_of_photos(40), tmp_path / "tags.parquet"
-    stopped_after_parts(root, out, session_bundle, 1, replace(OPTIONS, batch_size=8, shard_size=16))
-    with pytest.raises(FftagError, match=r"another .*thresholds.*--restart"):
-        tag(Folder(root), out, stricter, replace(OPTIONS, batch_size=8, shard_size=16))
-    tag(Folder(root), out, stricter, replace(OPTIONS, restart=True))
+    options = replace(OPTIONS, batch_size=8, shard_size=16)
+    stopped_after_parts(root, out, session_bundle, 1, options)
+    with pytest.raises(FftagError, match=r"another limits.*--restart to throw away the 16 files"):
+        tag(Folder(root), out, session_bundle, replace(options, limits=Limits(pixels=5000)))
+    with reading() as decoded:
+        assert tag(Folder(root), out, stricter, options).resumed == 16
+    assert len(decoded) == 24
     tag(Folder(root), tmp_path / "fresh.parquet", stricter, OPTIONS)
     assert_same(out, tmp_path / "fresh.parquet")
 
