@@ -19,8 +19,7 @@ from fftag.merge import ROWS_PER_GROUP
 from fftag.parts import locked
 from fftag.progress import progress, say
 from fftag.sources import Source
-from fftag.store import RunInfo, tags_schema
-from fftag.tags_header import open_tags, read_header
+from fftag.store import WRITTEN, RunInfo, open_tags_file, read_run, tags_schema
 from fftag.tags_in_order import in_order, in_row_groups
 from fftag.validate import validate
 
@@ -106,10 +105,8 @@ def _valid(path: Path) -> RunInfo:
             f"{path} is not valid ({found.broken()}): `fftag validate` says where; copy it again, "
             "or write it anew"
         )
-    with open_tags(path) as file:
-        run = read_header(path, file.schema_arrow).run
-    assert run is not None  # it is valid
-    return run
+    with open_tags_file(path) as file:
+        return read_run(path, file.schema_arrow)
 
 
 def _narrowed(paths: Sequence[Path], run: RunInfo, folder: Path) -> Sequence[Path]:
@@ -129,7 +126,7 @@ def _join(paths: Sequence[Path], target: Path, run: RunInfo, statuses: Counter[s
     total = sum(pq.read_metadata(path).num_rows for path in paths)
     with (
         progress(total, "merging", "row", show=total > ROWS_PER_GROUP) as bar,
-        pq.ParquetWriter(target, tags_schema(run), compression="zstd") as writer,
+        pq.ParquetWriter(target, tags_schema(run), **WRITTEN) as writer,
     ):
         for table in in_row_groups(in_order(paths, run)):
             for pair in pc.value_counts(table["status"].cast(pa.string())).to_pylist():

@@ -11,19 +11,18 @@ import pyarrow.parquet as pq
 from fftag.errors import FftagError
 from fftag.listing import keys_of
 from fftag.merge import ROWS_PER_GROUP
-from fftag.store import RunInfo, tags_schema
+from fftag.store import RunInfo, open_tags_file, read_batches, tags_schema
 
 ROWS_HELD = 131_072  # of all files together
 FEWEST_HELD = 512  # of one file
-BYTES_BUFFERED = 2**16  # of one column of one file
 KEY = "key"  # the path's bytes, by which rows are sorted
 
 
 class _Ahead:
     """The rows of one file that come next."""
 
-    def __init__(self, file: pq.ParquetFile, schema: pa.Schema, rows_held: int) -> None:
-        self._blocks = file.iter_batches(rows_held)
+    def __init__(self, path: Path, file: pq.ParquetFile, schema: pa.Schema, rows_held: int) -> None:
+        self._blocks = read_batches(path, file, rows=rows_held)
         self._schema = schema
         self.rows = schema.append(pa.field(KEY, pa.binary())).empty_table()
         self._refill()
@@ -64,10 +63,10 @@ def in_order(paths: Sequence[Path], run: RunInfo) -> Iterator[pa.Table]:
     plain = schema.set(status, pa.field("status", pa.string(), nullable=False))
     rows_held = max(FEWEST_HELD, ROWS_HELD // max(1, len(paths)))
     with ExitStack() as stack:
-        files = [
-            stack.enter_context(pq.ParquetFile(path, buffer_size=BYTES_BUFFERED)) for path in paths
+        files = [stack.enter_context(open_tags_file(path)) for path in paths]
+        ahead = [
+            _Ahead(path, file, plain, rows_held) for path, file in zip(paths, files, strict=True)
         ]
-        ahead = [_Ahead(file, plain, rows_held) for file in files]
         while ahead := [one for one in ahead if len(one.rows)]:
             limit = min(one.last for one in ahead)  # all rows up to it are held
             rows = pa.concat_tables([one.take(limit) for one in ahead]).sort_by(KEY)
@@ -102,4 +101,6 @@ def _check_once(rows: pa.Table, paths: Sequence[Path]) -> None:
 
 
 def _holds(path: Path, image: str) -> bool:
-    return bool(len(pq.read_table(path, columns=["image"], filters=[("image", "=", image)])))
+    with open_tags_file(path) as file:
+        batches = read_batches(path, file, ["image"])
+        return any(pc.any(pc.equal(batch["image"], image)).as_py() for batch in batches)

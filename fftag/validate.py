@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,11 +20,10 @@ from fftag.merge import ROWS_PER_GROUP
 from fftag.progress import progress
 from fftag.shards import SETTING, Shard
 from fftag.sources import Selection, Source, list_source
+from fftag.store import ROWS_AT_ONCE, RunInfo, check_format, open_tags_file, run_of, tags_schema
 from fftag.tags_findings import EXAMPLES, RULES, Findings, Problem
-from fftag.tags_header import Header, open_tags, read_header
 from fftag.tags_rules import ROW_RULES, Rows, is_true
 
-ROWS_AT_A_TIME = 16_384
 MEMORY = "2GB"  # what looking up paths may take before it goes on in a temporary file
 
 SOURCE_RULES = {"source_missing", "source_extra", "source_size"}
@@ -94,15 +94,14 @@ def validate(
         ignore: files to pass over, should they lie inside the source.
 
     Raises:
-        FftagError: it cannot be opened, is Parquet of something else or of a newer format, or the
+        FftagError: it cannot be opened, is Parquet of something else or of another format, or the
             source cannot be listed.
     """
     started = time.monotonic()
     findings = Findings()
-    with open_tags(tags) as file:
-        header = read_header(tags, file.schema_arrow)
-        findings.add("columns", len(header.columns), header.columns)
-        findings.add("metadata", len(header.metadata), header.metadata)
+    with open_tags_file(tags) as file:
+        check_format(tags, file.schema_arrow)
+        header = _check_header(file.schema_arrow, findings)
         _check_rows(file, header, findings)
         if "order" in findings.problems:
             _look_for_duplicates(file, findings)
@@ -124,6 +123,68 @@ def validate(
     )
 
 
+@dataclass(frozen=True)
+class Header:
+    """What the head of a tags file allows to be checked further on.
+
+    Attributes:
+        run: what the metadata says; None where they break a rule.
+        sound: the columns whose type is the documented one.
+    """
+
+    run: RunInfo | None
+    sound: frozenset[str]
+
+
+def _check_header(schema: pa.Schema, findings: Findings) -> Header:
+    """Checks columns and metadata."""
+    run, metadata = run_of(schema)
+    documented = tags_schema(run or _like(schema))
+    columns = list(_wrong_columns(schema, documented))
+    findings.add("columns", len(columns), columns)
+    findings.add("metadata", len(metadata), metadata)
+    sound = (
+        field.name
+        for field in documented
+        if schema.names.count(field.name) == 1 and schema.field(field.name).type == field.type
+    )
+    return Header(run, frozenset(sound))
+
+
+def _like(schema: pa.Schema) -> RunInfo:
+    """A run with as many labels as the column `scores` has room for."""
+    size = 0
+    if schema.names.count("scores") == 1:
+        kind = schema.field("scores").type
+        size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+    return RunInfo("", "", "", "", "", [""] * size, [], [], None, {})
+
+
+def _wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
+    for name, count in Counter(schema.names).items():
+        if count > 1:
+            yield f"{name} stands {count} times"
+        if name not in documented.names:
+            yield f"{name} is not a column of the format"
+    for field in documented:
+        if field.name not in schema.names:
+            yield f"{field.name} is missing"
+        if schema.names.count(field.name) != 1:
+            continue
+        found = schema.field(field.name)
+        if found.type != field.type:
+            yield f"{field.name} is {found.type}, not {field.type}"
+        elif found.nullable and not field.nullable:
+            yield f"{field.name} may be null, and should not"
+        elif field.nullable and not found.nullable:
+            yield f"{field.name} may not be null, and should"
+    known = [name for name in schema.names if name in documented.names]
+    present = [name for name in documented.names if name in schema.names]
+    if known != present and sorted(known) == sorted(present):
+        first = next(name for name, other in zip(known, present, strict=True) if name != other)
+        yield f"{first} stands out of order: it should go {', '.join(present)}"
+
+
 def _shard_of(header: Header) -> Shard | None:
     given = header.run.settings.get(SETTING) if header.run is not None else None
     return Shard.parse(given) if given is not None else None
@@ -137,7 +198,7 @@ def _batches(
     for group in range(file.num_row_groups):
         rows, read = file.metadata.row_group(group).num_rows, 0
         try:
-            for batch in file.iter_batches(ROWS_AT_A_TIME, [group], columns):
+            for batch in file.iter_batches(ROWS_AT_ONCE, [group], columns):
                 batch.validate(full=True)
                 yield start + read, batch
                 read += batch.num_rows
