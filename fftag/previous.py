@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fftag.errors import FftagError
-from fftag.progress import say
+from fftag.errors import TOO_MANY_FAILED, FftagError
 from fftag.shards import SETTING
 from fftag.store import (
     ROWS_AT_ONCE,
@@ -34,13 +34,13 @@ class TagsRows:
         path: of the file.
         run: its metadata; None where it is of another format.
         rows: how many it has.
-        damaged: numbers of its row groups in which something cannot be read.
+        damaged: row groups in which something cannot be read: their numbers, and where and why.
     """
 
     path: Path
     run: RunInfo | None
     rows: int
-    damaged: frozenset[int] = frozenset()
+    damaged: Mapping[int, str] = field(default_factory=dict)
 
     def read(self, *columns: str) -> pa.Table:
         """Some columns, whole; of damaged row groups only the paths, null where they are lost."""
@@ -142,7 +142,7 @@ def open_published(path: Path, force: bool = False) -> TagsRows | None:
         with open_tags_file(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
             beside = format_beside_ours(path, schema)
-            damaged = _damaged(path, file)
+            damaged = dict(_damaged(file))
     except FftagError as error:
         raise FftagError(
             f"{path} is no tags file that can be read, and is not written over: move it away, or "
@@ -152,31 +152,59 @@ def open_published(path: Path, force: bool = False) -> TagsRows | None:
     if beside > 0 and not force:
         raise FftagError(
             f"{path} was written by a newer fftag: upgrade fftag, choose another --out, or write "
-            "it anew with --force"
+            "it anew with `fftag tag --force`"
         )
     if wrong and not force:
         raise FftagError(
             f"the metadata of {path} are not those of a tags file ({wrong[0]}): choose another "
-            "--out, or write it anew with --force"
+            "--out, or write it anew with `fftag tag --force`"
         )
     return TagsRows(path, run, rows, damaged)
 
 
-def _damaged(path: Path, file: pq.ParquetFile) -> frozenset[int]:
-    """The row groups that cannot be read whole; says so."""
-    found, stop = set(), 0
+def _damaged(file: pq.ParquetFile) -> Iterator[tuple[int, str]]:
+    """The row groups that cannot be read whole: their numbers, and where and why."""
+    stop = 0
     for group in range(file.num_row_groups):
         start, stop = stop, stop + file.metadata.row_group(group).num_rows
         try:
             for batch in file.iter_batches(ROWS_AT_ONCE, [group]):
                 batch.validate(full=True)
         except UNREADABLE as error:
-            found.add(group)
-            say(
-                f"{path} is damaged in row group {group} (rows {start:,} to {stop - 1:,}: "
-                f"{str(error).splitlines()[0][:200]}): its photos are read again"
-            )
-    return frozenset(found)
+            why = str(error).splitlines()[0][:200]
+            yield group, f"row group {group} (rows {start:,} to {stop - 1:,}: {why})"
+
+
+def check_removals(
+    images: pa.ChunkedArray, given: str, out: Path, there: Sequence[TagsRows], allowed: float
+) -> None:
+    """Sees that no more than a share of the files that have rows are gone.
+
+    Args:
+        images: the files that will have rows, each once.
+        given: where these are from, in words.
+        out: where the rows go.
+        there: what is published, and parts.
+        allowed: the largest share that may be gone.
+
+    Raises:
+        FftagError: more are gone.
+    """
+    if not there:
+        return
+    before = pa.concat_tables([pa.table({"image": one.images()}) for one in there])["image"]
+    known = pc.unique(before.drop_null())
+    listed = pc.sum(pc.is_in(known, value_set=images)).as_py() or 0
+    # Of rows whose path is lost only so much is known: files without any other row may have them.
+    lost = max(0, before.null_count - (len(images) - listed))
+    gone, total = len(known) - listed + lost, len(known) + before.null_count
+    if gone > allowed * total:
+        raise FftagError(
+            f"{gone:,} of the {total:,} files in {out} are gone from {given}, more than "
+            f"the {allowed:.0%} that --max-removal-rate allows: is all of it there? "
+            "Accept it with --max-removal-rate 1",
+            TOO_MANY_FAILED,
+        )
 
 
 class KnownRows:

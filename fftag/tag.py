@@ -1,7 +1,7 @@
 """The whole way of a catalogue: list, plan, decode, predict, write, publish."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from typing import Any, ParamSpec
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag.atomic import replacing
@@ -29,6 +28,7 @@ from fftag.previous import (
     SHARE,
     KnownRows,
     TagsRows,
+    check_removals,
     differences,
     open_published,
     share_of,
@@ -134,7 +134,8 @@ def what_is_there(listing: Listing, store: PartStore, run: RunInfo, options: Tag
     out = store.out
     published = open_published(out, options.force)
     parts = store.left(published.run.run_id if published and published.run else None)
-    _check_removals(listing, out, [published, *parts] if published else parts, options)
+    there = [published, *parts] if published is not None else parts
+    check_removals(listing.files["image"], "the source", out, there, options.max_removal_rate)
     if options.restart:
         parts = []
     for part in parts:
@@ -155,28 +156,9 @@ def what_is_there(listing: Listing, store: PartStore, run: RunInfo, options: Tag
     if differing:
         say(f"{out} is of another {' and '.join(differing)}: every file is tagged anew")
         return Before(None, parts)
+    for where in published.damaged.values():
+        say(f"{out} is damaged in {where}: its photos are read again")
     return Before(published, parts)
-
-
-def _check_removals(
-    listing: Listing, out: Path, there: Sequence[TagsRows], options: TagOptions
-) -> None:
-    """Sees that no more of the files published or in parts are gone than the options allow."""
-    if not there:
-        return
-    images = pa.concat_tables([pa.table({"image": one.images()}) for one in there])["image"]
-    known = pc.unique(images.drop_null())
-    listed = pc.sum(pc.is_in(known, value_set=listing.files["image"])).as_py() or 0
-    # Of rows whose path is lost only so much is known: files without any other row may have them.
-    lost = max(0, images.null_count - (len(listing) - listed))
-    gone, total = len(known) - listed + lost, len(known) + images.null_count
-    if gone > options.max_removal_rate * total:
-        raise FftagError(
-            f"{gone:,} of the {total:,} files in {out} are gone from the source, "
-            f"more than the {options.max_removal_rate:.0%} that --max-removal-rate allows: is all "
-            "of it mounted? Accept it with --max-removal-rate 1",
-            TOO_MANY_FAILED,
-        )
 
 
 def _going_on(plan: Plan) -> str:
