@@ -18,6 +18,7 @@ from fftag.store import (
     RunInfo,
     format_beside_ours,
     open_tags_file,
+    read_run,
     run_of,
 )
 
@@ -148,17 +149,15 @@ def open_published(path: Path, force: bool = False) -> TagsRows | None:
             f"{path} is no tags file that can be read, and is not written over: move it away, or "
             "choose another --out"
         ) from error
-    run, wrong = run_of(schema) if beside == 0 else (None, [])
     if beside > 0 and not force:
         raise FftagError(
             f"{path} was written by a newer fftag: upgrade fftag, choose another --out, or write "
             "it anew with `fftag tag --force`"
         )
-    if wrong and not force:
-        raise FftagError(
-            f"the metadata of {path} are not those of a tags file ({wrong[0]}): choose another "
-            "--out, or write it anew with `fftag tag --force`"
-        )
+    if force:
+        run = run_of(schema)[0] if beside == 0 else None
+    else:
+        run = read_run(path, schema) if beside == 0 else None
     return TagsRows(path, run, rows, damaged)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,7 @@ WRITTEN = {"compression": "zstd", "write_page_checksum": True}  # how tags files
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"fftag"
+DIGEST_KEY = b"fftag_sha256"  # of what stands there: Parquet has checksums for pages alone
 TELLING = {"image", "status", "tags", "scores"}  # a file with these is, or was, a tags file
 OF_EACH_LABEL = ("groups", "thresholds", "validation")
 
@@ -137,9 +139,12 @@ def run_of(schema: pa.Schema) -> tuple[RunInfo | None, list[str]]:
     Args:
         schema: as the file has it.
     """
-    stored = (schema.metadata or {}).get(METADATA_KEY)
+    metadata = schema.metadata or {}
+    stored = metadata.get(METADATA_KEY)
     if stored is None:
         return None, [f"the key {METADATA_KEY.decode()} is missing"]
+    if metadata.get(DIGEST_KEY, digest := sha256(stored).hexdigest().encode()) != digest:
+        return None, [f"{DIGEST_KEY.decode()} is not the digest of {METADATA_KEY.decode()}"]
     try:
         run = _HEADER.validate_json(stored, strict=True)
     except ValidationError as error:
@@ -207,17 +212,22 @@ def check_format(path: Path, schema: pa.Schema) -> None:
 
 
 def read_run(path: Path, schema: pa.Schema) -> RunInfo:
-    """What a tags file says of its run.
+    """What a tags file says of its run; its columns are the documented ones, too.
 
     Raises:
-        FftagError: see `check_format`; or what it says is not as documented.
+        FftagError: see `check_format`; or metadata or columns are not as documented.
     """
     check_format(path, schema)
     run, wrong = run_of(schema)
     if run is None:
         raise FftagError(
-            f"the metadata of {path} are not those of a tags file ({wrong[0]}): `fftag validate` "
-            "tells all; write it anew with `fftag tag --force`"
+            f"{path} is damaged in its metadata ({wrong[0]}): copy it again, or write it anew with "
+            "`fftag tag --force`"
+        )
+    if wrong := wrong_columns(schema, tags_schema(run)):
+        raise FftagError(
+            f"{path} is damaged in its columns ({wrong[0]}): copy it again, or write it anew with "
+            "`fftag tag --force`"
         )
     return run
 
@@ -243,8 +253,54 @@ def tags_schema(run: RunInfo) -> pa.Schema:
             pa.field("model_id", pa.string(), nullable=False),
             pa.field("tagged_at", pa.timestamp("us", tz="UTC"), nullable=False),
         ],
-        metadata={METADATA_KEY: run.header},
+        metadata={METADATA_KEY: run.header, DIGEST_KEY: sha256(run.header).hexdigest()},
     )
+
+
+def documented_columns(schema: pa.Schema, run: RunInfo | None) -> pa.Schema:
+    """The columns that a file should have.
+
+    Args:
+        schema: as the file has it.
+        run: its own; where it does not say, it has as many labels as `scores` has room for.
+    """
+    if run is not None:
+        return tags_schema(run)
+    size = 0
+    if schema.names.count("scores") == 1:
+        kind = schema.field("scores").type
+        size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+    return tags_schema(RunInfo("", "", "", "", "", [""] * size, [], [], None, {}))
+
+
+def wrong_columns(schema: pa.Schema, documented: pa.Schema) -> list[str]:
+    """What is wrong with a file's columns, a line each."""
+    return list(_wrong_columns(schema, documented))
+
+
+def _wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
+    for name, count in Counter(schema.names).items():
+        if count > 1:
+            yield f"{name} stands {count} times"
+        if name not in documented.names:
+            yield f"{name} is not a column of the format"
+    for field in documented:
+        if field.name not in schema.names:
+            yield f"{field.name} is missing"
+        if schema.names.count(field.name) != 1:
+            continue
+        found = schema.field(field.name)
+        if found.type != field.type:
+            yield f"{field.name} is {found.type}, not {field.type}"
+        elif found.nullable and not field.nullable:
+            yield f"{field.name} may be null, and should not"
+        elif field.nullable and not found.nullable:
+            yield f"{field.name} may not be null, and should"
+    known = [name for name in schema.names if name in documented.names]
+    present = [name for name in documented.names if name in schema.names]
+    if known != present and sorted(known) == sorted(present):
+        first = next(name for name, other in zip(known, present, strict=True) if name != other)
+        yield f"{first} stands out of order: it should go {', '.join(present)}"
 
 
 def open_tags_file(path: Path) -> pq.ParquetFile:

@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,7 +19,15 @@ from fftag.merge import ROWS_PER_GROUP
 from fftag.progress import progress
 from fftag.shards import SETTING, Shard
 from fftag.sources import Selection, Source, list_source
-from fftag.store import ROWS_AT_ONCE, RunInfo, check_format, open_tags_file, run_of, tags_schema
+from fftag.store import (
+    ROWS_AT_ONCE,
+    RunInfo,
+    check_format,
+    documented_columns,
+    open_tags_file,
+    run_of,
+    wrong_columns,
+)
 from fftag.tags_findings import EXAMPLES, RULES, Findings, Problem
 from fftag.tags_rules import ROW_RULES, Rows, is_true
 
@@ -139,8 +146,8 @@ class Header:
 def _check_header(schema: pa.Schema, findings: Findings) -> Header:
     """Checks columns and metadata."""
     run, metadata = run_of(schema)
-    documented = tags_schema(run or _like(schema))
-    columns = list(_wrong_columns(schema, documented))
+    documented = documented_columns(schema, run)
+    columns = wrong_columns(schema, documented)
     findings.add("columns", len(columns), columns)
     findings.add("metadata", len(metadata), metadata)
     sound = (
@@ -149,40 +156,6 @@ def _check_header(schema: pa.Schema, findings: Findings) -> Header:
         if schema.names.count(field.name) == 1 and schema.field(field.name).type == field.type
     )
     return Header(run, frozenset(sound))
-
-
-def _like(schema: pa.Schema) -> RunInfo:
-    """A run with as many labels as the column `scores` has room for."""
-    size = 0
-    if schema.names.count("scores") == 1:
-        kind = schema.field("scores").type
-        size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
-    return RunInfo("", "", "", "", "", [""] * size, [], [], None, {})
-
-
-def _wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
-    for name, count in Counter(schema.names).items():
-        if count > 1:
-            yield f"{name} stands {count} times"
-        if name not in documented.names:
-            yield f"{name} is not a column of the format"
-    for field in documented:
-        if field.name not in schema.names:
-            yield f"{field.name} is missing"
-        if schema.names.count(field.name) != 1:
-            continue
-        found = schema.field(field.name)
-        if found.type != field.type:
-            yield f"{field.name} is {found.type}, not {field.type}"
-        elif found.nullable and not field.nullable:
-            yield f"{field.name} may be null, and should not"
-        elif field.nullable and not found.nullable:
-            yield f"{field.name} may not be null, and should"
-    known = [name for name in schema.names if name in documented.names]
-    present = [name for name in documented.names if name in schema.names]
-    if known != present and sorted(known) == sorted(present):
-        first = next(name for name, other in zip(known, present, strict=True) if name != other)
-        yield f"{first} stands out of order: it should go {', '.join(present)}"
 
 
 def _shard_of(header: Header) -> Shard | None:

@@ -104,6 +104,7 @@ def with_metadata(source: Path, target: Path, **changes: object) -> Path:
     """A copy of a tags file whose metadata says something else."""
     table = pq.read_table(source)
     metadata = dict(table.schema.metadata or {})
+    metadata.pop(b"fftag_sha256", None)
     run = json.loads(metadata[b"fftag"]) | changes
     pq.write_table(
         table.replace_schema_metadata({**metadata, b"fftag": json.dumps(run).encode()}), target
