@@ -15,16 +15,18 @@ from fftag.errors import TOO_MANY_FAILED, FftagError
 from fftag.shards import SETTING
 from fftag.store import (
     ROWS_AT_ONCE,
+    UNREADABLE,
     RunInfo,
     format_beside_ours,
+    group_batches,
     open_tags_file,
     read_run,
     run_of,
+    where_of,
 )
 
 SHARE = "share of the source"
 SAME_SETTINGS = ("precision", "limits", "decoder")
-UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class TagsRows:
                 if group in self.damaged:
                     tables.append(_paths_alone(file, group, schema))
                 else:
-                    tables.append(file.read_row_group(group, columns=list(columns)))
+                    batches = group_batches(file, group, columns)
+                    tables.append(pa.Table.from_batches(batches, schema))
         return pa.concat_tables([plain(table) for table in tables])
 
     def images(self) -> pa.ChunkedArray:
@@ -70,7 +73,7 @@ class TagsRows:
             for group in range(file.num_row_groups):
                 start, stop = stop, stop + file.metadata.row_group(group).num_rows
                 if group not in self.damaged:
-                    for batch in file.iter_batches(rows, [group]):
+                    for batch in group_batches(file, group, rows=rows):
                         yield start, pa.Table.from_batches([batch])
                         start += batch.num_rows
 
@@ -80,7 +83,8 @@ def _paths_alone(file: pq.ParquetFile, group: int, schema: pa.Schema) -> pa.Tabl
     columns = {field.name: pa.nulls(count, field.type) for field in schema}
     if "image" in columns:
         try:
-            columns["image"] = file.read_row_group(group, columns=["image"])["image"]
+            images = [batch["image"] for batch in group_batches(file, group, ["image"])]
+            columns["image"] = pa.chunked_array(images)
         except UNREADABLE:
             columns["image"] = pa.nulls(count, pa.string())
     return pa.table(columns)
@@ -163,15 +167,12 @@ def open_published(path: Path, force: bool = False) -> TagsRows | None:
 
 def _damaged(file: pq.ParquetFile) -> Iterator[tuple[int, str]]:
     """The row groups that cannot be read whole: their numbers, and where and why."""
-    stop = 0
     for group in range(file.num_row_groups):
-        start, stop = stop, stop + file.metadata.row_group(group).num_rows
         try:
-            for batch in file.iter_batches(ROWS_AT_ONCE, [group]):
-                batch.validate(full=True)
+            for _ in group_batches(file, group):
+                pass
         except UNREADABLE as error:
-            why = str(error).splitlines()[0][:200]
-            yield group, f"row group {group} (rows {start:,} to {stop - 1:,}: {why})"
+            yield group, where_of(file, group, error)
 
 
 def check_removals(

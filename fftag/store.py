@@ -334,6 +334,32 @@ def open_tags_file(path: Path) -> pq.ParquetFile:
         ) from error
 
 
+UNREADABLE = (OSError, ValueError, pa.ArrowException)
+
+
+def group_batches(
+    file: pq.ParquetFile, group: int, columns: Sequence[str] | None = None, rows: int = ROWS_AT_ONCE
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one row group, some at a time.
+
+    Args:
+        file: see `open_tags_file`.
+        group: its number.
+        columns: which; None means all.
+        rows: how many at a time.
+
+    Raises:
+        OSError, ValueError, pa.ArrowException: they cannot be read.
+    """
+    missing = file.metadata.row_group(group).num_rows
+    for batch in file.iter_batches(rows, [group], columns):
+        batch.validate(full=True)
+        missing -= batch.num_rows
+        yield batch
+    if missing:  # Arrow passes over a page that it takes for one of an unknown kind
+        raise ValueError(f"{missing:,} rows are missing")
+
+
 def read_batches(
     path: Path,
     file: pq.ParquetFile,
@@ -344,25 +370,26 @@ def read_batches(
 
     Args:
         path: of the file, for messages.
-        file: see `open_tags_file`.
-        columns: which; None means all.
-        rows: how many at a time.
+        file, columns, rows: see `group_batches`.
 
     Raises:
         FftagError: they cannot be read; it names the row group.
     """
-    first = 0
     for group in range(file.num_row_groups):
-        count = file.metadata.row_group(group).num_rows
         try:
-            yield from file.iter_batches(rows, [group], columns)
-        except (OSError, ValueError, pa.ArrowException) as error:
+            yield from group_batches(file, group, columns, rows)
+        except UNREADABLE as error:
             raise FftagError(
-                f"{path} is damaged in row group {group} (rows {first:,} to {first + count - 1:,}: "
-                f"{str(error).splitlines()[0][:200]}): copy it again, or let `fftag tag` read the "
-                "photos of these rows again"
+                f"{path} is damaged in {where_of(file, group, error)}: copy it again, or let "
+                "`fftag tag` read the photos of these rows again"
             ) from error
-        first += count
+
+
+def where_of(file: pq.ParquetFile, group: int, error: Exception) -> str:
+    """A row group, its rows, and why they cannot be read, in words."""
+    counts = [file.metadata.row_group(number).num_rows for number in range(group + 1)]
+    why = str(error).splitlines()[0][:200]
+    return f"row group {group} (rows {sum(counts[:-1]):,} to {sum(counts) - 1:,}: {why})"
 
 
 def rows(

@@ -21,9 +21,11 @@ from fftag.shards import SETTING, Shard
 from fftag.sources import Selection, Source, list_source
 from fftag.store import (
     ROWS_AT_ONCE,
+    UNREADABLE,
     RunInfo,
     check_format,
     documented_columns,
+    group_batches,
     open_tags_file,
     run_of,
     wrong_columns,
@@ -171,11 +173,10 @@ def _batches(
     for group in range(file.num_row_groups):
         rows, read = file.metadata.row_group(group).num_rows, 0
         try:
-            for batch in file.iter_batches(ROWS_AT_ONCE, [group], columns):
-                batch.validate(full=True)
+            for batch in group_batches(file, group, columns, ROWS_AT_ONCE):
                 yield start + read, batch
                 read += batch.num_rows
-        except (OSError, ValueError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             if findings is not None:
                 reason = str(error).splitlines()[0][:200]
                 where = f"rows {start + read} to {start + rows - 1}"
