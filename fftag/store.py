@@ -29,6 +29,7 @@ from pydantic import (
 from fftag.errors import FftagError
 
 MAGIC = b"PAR1"
+UNREADABLE = (OSError, ValueError, pa.ArrowException)  # what damage makes pyarrow raise
 BYTES_BUFFERED = 2**16  # of one column of one file
 ROWS_AT_ONCE = 16_384
 WRITTEN = {"compression": "zstd", "write_page_checksum": True}  # how tags files and parts are
@@ -310,8 +311,8 @@ def open_tags_file(path: Path) -> pq.ParquetFile:
         FftagError: there is no file, or it is empty, damaged, or no Parquet.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(len(MAGIC))
+        with path.open("rb") as content:
+            start = content.read(len(MAGIC))
     except FileNotFoundError as error:
         raise FftagError(f"no tags file {path}: write one with `fftag tag`") from error
     except OSError as error:
@@ -322,19 +323,22 @@ def open_tags_file(path: Path) -> pq.ParquetFile:
         raise FftagError(f"{path} is no Parquet file: give one that `fftag tag` wrote")
     try:
         # By default pyarrow keeps all that it has read until the file is closed.
-        return pq.ParquetFile(
+        file = pq.ParquetFile(
             path,
             buffer_size=BYTES_BUFFERED,
             pre_buffer=False,
             page_checksum_verification=True,
         )
-    except (OSError, ValueError, pa.ArrowException) as error:
+        about = file.metadata
+        groups = sum(about.row_group(group).num_rows for group in range(about.num_row_groups))
+        if groups != about.num_rows:
+            file.close()
+            raise ValueError(f"{groups:,} of {about.num_rows:,} rows")
+        return file
+    except UNREADABLE as error:
         raise FftagError(
             f"{path} is cut off or damaged: copy it again, or write it anew with `fftag tag`"
         ) from error
-
-
-UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 
 def group_batches(

@@ -30,16 +30,19 @@ class Reach:
 
     Attributes:
         failed: files in a row, batch by batch, that could not be reached.
+        unreached: all files that could not be reached.
         since: when a file was read last.
         error: of one of those that failed.
     """
 
     failed: int = 0
+    unreached: int = 0
     since: float = field(default_factory=time.monotonic)
     error: str = ""
 
     def note(self, photos: int, unreached: int, error: str = "") -> None:
         """Takes a batch: how many photos it has, how many of them could not be reached, and why."""
+        self.unreached += unreached
         if unreached < photos:
             self.failed, self.since = 0, time.monotonic()
         else:
@@ -61,13 +64,13 @@ class Reach:
 
         Args:
             source: its name.
-            done: how many files have been taken, with those that failed in a row.
+            done: how many files have been taken, with those that could not be reached.
             total: how many there are.
         """
         return FftagError(
             f"{source} cannot be reached: the last {self.failed:,} files failed, for "
             f"{time.monotonic() - self.since:,.0f} s ({self.error.removeprefix(NETWORK)}); "
-            f"{done - self.failed:,} of {total:,} files are done and kept, and the same command "
+            f"{done - self.unreached:,} of {total:,} files are done and kept, and the same command "
             "goes on once it is there again",
             TOO_MANY_FAILED,
         )
