@@ -14,19 +14,18 @@ import numpy as np
 
 from fftag.backends import Arithmetic, Scorer
 from fftag.bundle import Bundle
-from fftag.copies import Copies
 from fftag.decode import Failure
 from fftag.decoding import decoded_batches
 from fftag.errors import FftagError
 from fftag.listing import Listing
 from fftag.machine import cores
 from fftag.parts import PartStore, locked
-from fftag.plan import plan_all
+from fftag.plan import Contents
 from fftag.progress import progress
 from fftag.replicas import replica_count, replicas, scored
 from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
-from fftag.store import SAME_AS, RunInfo
+from fftag.store import RunInfo
 from fftag.tag import entries_of
 from fftag.tag_options import TagOptions, arithmetic, decoder_of, run_info, scorer_for
 from fftag.workers import Batch
@@ -215,8 +214,7 @@ class _Work:
         self.options = options
         self.run = run
         # Nothing is to be recognised: photos of the sample come again and again.
-        self.copies = Copies(len(run.labels), bytes_held=0)
-        self.entries = entries_of(listing, plan_all(listing), self.copies, chosen)
+        self.entries = entries_of(listing, Contents(), chosen)
 
     def read_once(self) -> tuple[float, float]:
         """Photos per second, and their mean size in bytes."""
@@ -248,7 +246,7 @@ class _Work:
         with self._store() as write:
 
             def done() -> Generator[int, None, None]:
-                for batch, scores in scored(self._batches(True), self.scorer, self.copies):
+                for batch, scores in scored(self._batches(True), self.scorer, len(self.run.labels)):
                     write(batch, scores)
                     yield len(batch.photos)
 
@@ -314,12 +312,12 @@ class _Work:
         with tempfile.TemporaryDirectory(prefix="fftag-bench-") as name:
             out = Path(name) / "tags.parquet"
             with locked(out):
-                store = PartStore(out, self.run.run_id, {})
-                store.take_up()
+                store = PartStore(out, self.run.run_id)
+                store.begin()
 
                 def write(batch: Batch, scores: np.ndarray) -> None:
                     nonlocal made
-                    made.add([record | {SAME_AS: None} for record in batch.photos], scores)
+                    made.add(batch.photos, scores)
                     if made.batches == per_part:
                         first = len(store.finished) * per_part
                         store.write(first, first + per_part, made.table(self.run))

@@ -25,7 +25,7 @@ from fftag.sources import Source
 from fftag.sources.archives import Archives
 from fftag.store import RunInfo
 from fftag.tag_options import TagOptions
-from fftag.work import Work
+from fftag.work import Reach, Work
 
 # Of a core, where predictors compute on CPUs too. Together they leave room for the predictors of
 # machines that are lost: those go to the ones that are left, which still have to decode.
@@ -112,9 +112,9 @@ class Cluster:
 
     def read(self, work: Work) -> None:
         """See `fftag.work.Engine`."""
-        if not work.left().missing:
+        if not work.batches:
             return
-        total = len(work.plan.pending)
+        total, reach = work.to_do, Reach()
         options = self._there(work.options)
         self._check_predictors(options)
 
@@ -125,16 +125,20 @@ class Cluster:
             return self._written(work, options, parts)
 
         with (
-            progress(total, "tagging", "photo", initial=work.summary.resumed) as bar,
+            progress(total, "tagging", "photo", initial=work.plan.resumed) as bar,
             deferred() as interruption,
             closing(watched(missing, begin, interruption)) as written,
         ):
             while (row := _answer(lambda: next(written, None))) is not None:
-                work.store.finished.append(Part(row["first"], row["stop"], row["digest"]))
+                run = work.run.run_id[:8]
+                work.store.finished.append(Part(run, row["first"], row["stop"], row["digest"]))
                 work.summary.recognised += row["recognised"]
                 bar.update(row["photos"])
+                reach.note(row["photos"], row["unreached"], row["error"])
                 if interruption.asked:
                     break
+                if reach.lost and bar.n < total:
+                    raise reach.refusal(work.source.name, bar.n, total)
             if interruption.asked and bar.n < total:
                 raise FftagError(
                     f"interrupted: {bar.n:,} of {total:,} files are done and kept; the same "

@@ -12,7 +12,6 @@ from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.reader import ReadOptions
 from fftag.sources import Source
-from fftag.store import SAME_AS
 from fftag.workers import Crew, batches
 
 
@@ -55,9 +54,6 @@ def decode_part(table: pa.Table, source: Source, spec: InputSpec, options: ReadO
     finally:
         if crew and not done:  # it holds a half of this part
             crews.pop(key).dismiss()
-    for record, file in zip(records, files, strict=True):
-        rows = dict(zip(file["known"], file["known_rows"], strict=True))
-        record[SAME_AS] = rows[record["content_sha256"]] if record["known"] else None
     _check_seen(source, files, records)
     return decoded(row, pixels, records)
 

@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from fftag.decode import InputSpec
 from fftag.listing import SCHEMA as LISTED
-from fftag.store import SAME_AS
 from fftag.workers import Batch
 
 if TYPE_CHECKING:  # a process that decodes has no need of torch
@@ -17,15 +16,14 @@ if TYPE_CHECKING:  # a process that decodes has no need of torch
 FILE = pa.struct(
     [
         *LISTED,
-        # Digests of photos of its size whose scores are there already, and their rows.
+        # Digests of photos of its size whose scores are there already.
         pa.field("known", pa.list_(pa.string())),
-        pa.field("known_rows", pa.list_(pa.int64())),
     ]
 )
 RECORD = pa.struct(
     [
         *((name, pa.string()) for name in ("image", "status", "error", "format")),
-        *((name, pa.int64()) for name in ("width", "height", "file_size", SAME_AS)),
+        *((name, pa.int64()) for name in ("width", "height", "file_size")),
         ("modified_at", pa.timestamp("us", tz="UTC")),
         ("taken_at", pa.timestamp("us")),
         ("content_sha256", pa.string()),
@@ -44,6 +42,8 @@ WRITTEN = pa.schema(
         pa.field("digest", pa.string()),
         pa.field("photos", pa.int64()),
         pa.field("recognised", pa.int64()),
+        pa.field("unreached", pa.int64()),
+        pa.field("error", pa.string()),  # of one of those
     ]
 )
 
@@ -69,14 +69,9 @@ def ranges(missing: list[int], per_part: int) -> Iterator[tuple[int, int]]:
 def files_of(work: "Work", first: int, stop: int) -> pa.Table:
     """One row of `FILES`: the batches `first` to `stop - 1`."""
     listed = work.listing.rows(work.pending(first, stop)).combine_chunks()
-    known = [work.plan.known.of_size(size) for size in listed["size"].to_pylist()]
-    found = [
-        [work.plan.known.row(size, digest) for digest in digests]
-        for size, digests in zip(listed["size"].to_pylist(), known, strict=True)
-    ]
+    known = [work.plan.contents.of_size(size) for size in listed["size"].to_pylist()]
     columns = [_whole(listed[field.name]) for field in LISTED]
     columns += [pa.array(known, FILE.field("known").type)]
-    columns += [pa.array(found, FILE.field("known_rows").type)]
     files = pa.StructArray.from_arrays(columns, fields=list(FILE))
     lists = pa.ListArray.from_arrays(pa.array([0, len(files)], pa.int32()), files)
     return pa.Table.from_arrays([pa.array([first]), pa.array([stop]), lists], schema=FILES)
@@ -88,7 +83,7 @@ def decoded(row: dict[str, Any], pixels: np.ndarray, records: list[dict[str, Any
     Args:
         row: that of `FILES`.
         pixels: uint8 [photos, height, width, 3].
-        records: of the photos, see `fftag.reader.read_photo`, and which row before each is like.
+        records: of the photos, see `fftag.reader.read_photo`.
     """
     offsets = pa.array([0, pixels.nbytes], pa.int64()).buffers()[1]
     whole = pa.py_buffer(np.ascontiguousarray(pixels))

@@ -5,16 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fftag.bundle import Bundle, load_bundle
 from fftag.cluster_parts import WRITTEN, batches_of
-from fftag.copies import Copies
 from fftag.errors import FftagError
 from fftag.fleet import Fleet
 from fftag.parts import PartStore
 from fftag.replicas import scored
 from fftag.scored_rows import ScoredRows
-from fftag.store import SAME_AS, RunInfo
+from fftag.sources.base import NETWORK
+from fftag.store import RunInfo
 from fftag.tag_options import TagOptions, run_info, scorer_for
 
 ALIKE = ("device", "backend", "precision")
@@ -47,7 +48,7 @@ class PartWriter:
         _check_alike(bundle, run, options)
         scorer = scorer_for(bundle, options, photos)
         self.scorer = Fleet([scorer], 1) if scorer.device.type == "cpu" else scorer
-        self.store = PartStore(out, run.run_id, {})
+        self.store = PartStore(out, run.run_id)
         self.run = run
         self.batch_size = options.batch_size
 
@@ -69,14 +70,17 @@ class PartWriter:
             self.store.join()
             self.store.write(first, stop, rows)
             part = self.store.finished.pop()
-        known = len(rows) - rows[SAME_AS].null_count
-        written = [first, stop, part.digest, len(rows), known]
+        ok = pc.equal(rows["status"].cast(pa.string()), "ok")
+        known = pc.sum(pc.and_(ok, rows["width"].is_null())).as_py() or 0
+        errors = rows["error"].filter(pc.starts_with(rows["error"], NETWORK))
+        error = errors[-1].as_py() if len(errors) else ""
+        written = [first, stop, part.digest, len(rows), known, len(errors), error]
         return pa.Table.from_arrays([pa.array([value]) for value in written], schema=WRITTEN)
 
     def _scored(self, table: pa.Table) -> pa.Table:
-        made, copies = ScoredRows(), Copies(len(self.run.labels))
+        made = ScoredRows()
         decoded = batches_of(table, self.scorer.spec, self.batch_size)
-        for batch, scores in scored(decoded, self.scorer, copies):
+        for batch, scores in scored(decoded, self.scorer, len(self.run.labels)):
             made.add(batch.photos, scores)
         return made.table(self.run)
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from fftag.bundle import Bundle
-from fftag.copies import Copies
 from fftag.decoding import decoded_batches
+from fftag.parts import PartStore
+from fftag.plan import make_plan
 from fftag.replicas import replica_count, scored
 from fftag.sources import Source, list_source
-from fftag.tag import counts, entries_of, make_plan
+from fftag.tag import counts, entries_of, what_is_there
 from fftag.tag_options import TagOptions, run_info, scorer_for
 
 SAMPLE = 256  # files read to estimate the rate
@@ -75,22 +76,22 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
     """
     listing = list_source(source, options.selection)
     run = run_info(source.name, bundle, options)
-    _, plan = make_plan(listing, out, run, options)
+    before = what_is_there(listing, PartStore(out, run.run_id), run, options)
+    plan = make_plan(listing, before.known, options.retry_failed)
     chosen = np.unique(np.linspace(0, len(plan.pending) - 1, SAMPLE).astype(int))
     rate = None
     if len(plan.pending):
         size = options.batch_size
         # Not compiled: the sample would wait for it longer than it takes.
         scorer = scorer_for(bundle, options, len(chosen))
-        copies = Copies(len(run.labels))
         rows = plan.pending[chosen]
         planned = (
-            (start, entries_of(listing, plan, copies, rows[start : start + size]))
+            (start, entries_of(listing, plan.contents, rows[start : start + size]))
             for start in range(0, len(rows), size)
         )
         started = time.monotonic()
         decoded = decoded_batches(source, planned, scorer.spec, options, replica_count(scorer))
-        deque(scored(decoded, scorer, copies), maxlen=0)
+        deque(scored(decoded, scorer, len(run.labels)), maxlen=0)
         rate = len(rows) / (time.monotonic() - started)
     bytes_needed = (len(listing) + len(plan.pending)) * (BYTES_PER_ROW + 4 * len(run.labels))
     return Ahead(len(listing), counts(plan), len(plan.pending), rate, bytes_needed)

@@ -10,114 +10,99 @@ from fftag.errors import FftagError
 from fftag.listing import Listing
 from fftag.parts import PartStore
 from fftag.plan import NONE, Plan
-from fftag.previous import Previous, Rows
-from fftag.store import SAME_AS, RunInfo, is_apparel_of, part_schema, tags_of, tags_schema
+from fftag.previous import KnownRows, plain
+from fftag.store import RunInfo, is_apparel_of, tags_of, tags_schema
 
 ROWS_PER_GROUP = 122_880  # DuckDB scans row groups in parallel, and its own are this large
+OF_THE_FILE = ("image", "file_size", "modified_at", "tagged_at")  # not of its content
 
 
 def merged(
-    listing: Listing, plan: Plan, previous: Previous | None, store: PartStore, run: RunInfo
+    listing: Listing, plan: Plan, known: KnownRows, store: PartStore, run: RunInfo
 ) -> Iterator[pa.Table]:
     """The whole result, up to `ROWS_PER_GROUP` rows at a time.
 
     Raises:
         FftagError: a row is missing, or is not that of its file.
     """
-    source = np.where(plan.kept, plan.before, NONE)  # the row before that each position takes
-    source[plan.pending] = _same_as(store, len(plan.pending))
-    elsewhere = (source != NONE) & (source != plan.before)
-    moved = _gather(previous, np.unique(source[elsewhere])) if previous else None
-    stays = Rows(previous) if previous else None
+    alike = plan.alike.copy()  # the known row that has the scores of each position
+    alike[plan.pending] = _alike(plan, store)
+    numbers = np.unique(alike[alike != NONE])
+    moved = _decided(known.again().take(numbers), run) if len(numbers) else None
     made = _Queue(store, run)
     for start in range(0, len(listing), ROWS_PER_GROUP):
         block = slice(start, min(start + ROWS_PER_GROUP, len(listing)))
-        order = [np.flatnonzero(~plan.kept[block])]
-        fresh = made.take(len(order[0])).drop_columns([SAME_AS])
-        tables = [fresh]
-        origin = source[block]
-        for chosen, rows in (
-            (~elsewhere[block], stays.take if stays else None),
-            (elsewhere[block], moved.take if moved else None),
-        ):
-            positions = np.flatnonzero(chosen & (origin != NONE))
-            if len(positions) and rows is not None:
-                old = rows(origin[positions])
-                assert old is not None
-                old = _decided(_undictionary(old), run)
-                tables.append(_taken_over(old, positions, fresh, order[0]))
-                order.append(positions)
-        # Of a photo that was read and recognised, the row before counts, not the one made.
-        everything = pa.concat_tables(tables)
-        last = np.full(block.stop - block.start, NONE, np.int64)
-        last[np.concatenate(order)] = np.arange(everything.num_rows)
-        result = everything.take(pa.array(last))
-        images = listing.files["image"].slice(start, result.num_rows)
-        if not pc.all(pc.equal(result["image"], images)).as_py():
+        kept = plan.kept[block]
+        stays, fresh = np.flatnonzero(kept != NONE), np.flatnonzero(kept == NONE)
+        tables = [made.take(len(fresh))]
+        if len(stays):
+            tables.append(_decided(known.take(kept[stays]), run))
+        rows = _in_place(tables, np.concatenate([fresh, stays]))
+        others = np.flatnonzero(alike[block] != NONE)
+        if moved is not None and len(others):
+            place = pa.array(np.searchsorted(numbers, alike[block][others]))
+            recognised = _with_facts(moved.take(place), rows.take(pa.array(others)))
+            rest = np.delete(np.arange(len(rows)), others)
+            tables = [rows.take(pa.array(rest)), recognised]
+            rows = _in_place(tables, np.concatenate([rest, others]))
+        images = listing.files["image"].slice(start, len(rows))
+        if not pc.all(pc.equal(rows["image"], images)).as_py():
             raise FftagError(
                 f"rows {start:,} to {block.stop:,} are not those of the files listed: nothing was "
                 "published; add --restart to do the run anew"
             )
-        yield _with_dictionary(result, run)
+        yield _with_dictionary(rows, run)
 
 
-def _same_as(store: PartStore, count: int) -> np.ndarray:
-    found = [
-        pc.fill_null(store.read(part)[SAME_AS], NONE).to_numpy() for part in sorted(store.finished)
-    ]
-    rows = np.concatenate([np.empty(0, np.int64), *found])
-    if len(rows) != count:
-        raise FftagError(f"{len(rows):,} rows for {count:,} files: nothing was published")
-    return rows
+def _alike(plan: Plan, store: PartStore) -> np.ndarray:
+    """int64 [pending files]: of photos that were recognised, the known row with their scores."""
+    found: list[int] = []
+    for part in sorted(store.finished):
+        rows = store.read(part)
+        known = pc.and_(pc.equal(rows["status"].cast(pa.string()), "ok"), rows["width"].is_null())
+        for size, digest, like in zip(
+            rows["file_size"].to_pylist(),
+            rows["content_sha256"].to_pylist(),
+            known.to_pylist(),
+            strict=True,
+        ):
+            found.append(plan.contents.row(size, digest) if like else NONE)
+    if len(found) != len(plan.pending):
+        raise FftagError(
+            f"{len(found):,} rows for {len(plan.pending):,} files: nothing was published"
+        )
+    return np.array(found, np.int64)
+
+
+def _in_place(tables: list[pa.Table], positions: np.ndarray) -> pa.Table:
+    """Rows of several tables, each at its position."""
+    order = np.empty(len(positions), np.int64)
+    order[positions] = np.arange(len(positions))
+    return pa.concat_tables(tables).take(pa.array(order))
 
 
 class _Queue:
-    """The rows of all parts, in order, taken some at a time."""
+    """The rows of all parts of this run, in order, taken some at a time."""
 
     def __init__(self, store: PartStore, run: RunInfo) -> None:
         self._store = store
-        self._none = _undictionary(part_schema(run).empty_table())
         self._parts = iter(sorted(store.finished))
-        self._rest: pa.Table | None = None
+        self._rest = plain(tags_schema(run).empty_table())
 
     def take(self, count: int) -> pa.Table:
-        tables = [self._none if self._rest is None else self._rest]
+        tables = [self._rest]
         while sum(table.num_rows for table in tables) < count:
-            tables.append(_undictionary(self._store.read(next(self._parts))))
+            tables.append(plain(self._store.read(next(self._parts))))
         whole = pa.concat_tables(tables)
         self._rest = whole.slice(count)
         return whole.slice(0, count)
 
 
-class _Moved:
-    """Rows of photos that turned up under another path."""
-
-    def __init__(self, numbers: np.ndarray, rows: pa.Table | None) -> None:
-        self._numbers = numbers
-        self._rows = rows
-
-    def take(self, rows: np.ndarray) -> pa.Table | None:
-        if self._rows is None:
-            return None
-        return self._rows.take(pa.array(np.searchsorted(self._numbers, rows)))
-
-
-def _gather(previous: Previous, numbers: np.ndarray) -> _Moved:
-    return _Moved(numbers, Rows(previous).take(numbers))
-
-
-def _taken_over(
-    old: pa.Table, positions: np.ndarray, fresh: pa.Table, fresh_at: np.ndarray
-) -> pa.Table:
-    """Rows before, as they are now: with what was read of the files that were read."""
-    read = np.isin(positions, fresh_at)
-    rows = pa.array(np.searchsorted(fresh_at, positions[read]))
-    mask = pa.array(read)
-    for name in ("image", "file_size", "modified_at", "tagged_at"):
-        values = fresh[name].take(rows).combine_chunks()
-        column = pc.replace_with_mask(_one(old[name]), mask, _one(values))
-        old = old.set_column(old.schema.get_field_index(name), old.schema.field(name), column)
-    return old
+def _with_facts(rows: pa.Table, of: pa.Table) -> pa.Table:
+    """Rows of photos as those of other files that have the same content."""
+    for name in OF_THE_FILE:
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), of[name])
+    return rows
 
 
 def _decided(rows: pa.Table, run: RunInfo) -> pa.Table:
@@ -143,15 +128,7 @@ def _decided(rows: pa.Table, run: RunInfo) -> pa.Table:
 
 def retagged(rows: pa.Table, run: RunInfo) -> pa.Table:
     """Rows of a tags file -> the same rows as the model of `run` tags them."""
-    return _with_dictionary(_decided(_undictionary(rows), run), run)
-
-
-def _undictionary(rows: pa.Table) -> pa.Table:
-    """Rows with the status as a string, so that tables of several files can be joined."""
-    index = rows.schema.get_field_index("status")
-    field = pa.field("status", pa.string(), nullable=False)
-    rows = rows.set_column(index, field, rows["status"].cast(pa.string()))
-    return rows.replace_schema_metadata(None)
+    return _with_dictionary(_decided(plain(rows), run), run)
 
 
 def _with_dictionary(rows: pa.Table, run: RunInfo) -> pa.Table:

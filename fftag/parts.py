@@ -1,4 +1,4 @@
-"""A tagging run on disk: finished batches are part files; resuming is listing them."""
+"""A tagging run on disk: finished batches are part files, small tags files of their own."""
 
 import fcntl
 import glob
@@ -8,23 +8,25 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag.atomic import replacing, write_text
 from fftag.errors import FftagError
+from fftag.previous import TagsRows
 from fftag.progress import say
+from fftag.store import WRITTEN, open_tags_file, read_run
 
 RECORD = "run.json"
 # A process that was killed may hold it until the processes that it was starting are there.
 SECONDS_TO_WAIT_FOR_THE_LOCK = 1.0
-NAME = re.compile(r"part-(\d+)-(\d+)-([0-9a-f]{16})\.parquet")
+NAME = re.compile(r"part-([0-9a-f]{8})-(\d+)-(\d+)-([0-9a-f]{16})\.parquet")
 
 
 @dataclass(frozen=True, order=True)
@@ -32,70 +34,85 @@ class Part:
     """A file with the rows of some batches.
 
     Attributes:
+        run: the first 8 characters of the id of the run that wrote it.
         first: number of its first batch.
         stop: number after its last one.
         digest: the first 16 hex digits of its SHA-256.
     """
 
+    run: str
     first: int
     stop: int
     digest: str
 
     @property
     def file_name(self) -> str:
-        return f"part-{self.first:08d}-{self.stop:08d}-{self.digest}.parquet"
+        return f"part-{self.run}-{self.first:08d}-{self.stop:08d}-{self.digest}.parquet"
+
+    @classmethod
+    def of(cls, path: Path) -> "Part | None":
+        """The part that a file is by its name and, to the last byte, by what it holds."""
+        named = NAME.fullmatch(path.name)
+        if named is None or _digest(path.read_bytes()) != named[4]:
+            return None
+        return cls(named[1], int(named[2]), int(named[3]), named[4])
 
 
 class PartStore:
-    """The part files of one run into one output, `<out>.parts/` beside it.
+    """The part files of runs into one output, `<out>.parts/` beside it.
 
     Attributes:
-        run_id: of the run; after a resume, that of the run gone on with.
-        finished: the parts that are there, in order.
+        run_id: of this run.
+        finished: the parts of this run that are there, in the order they were written.
     """
 
-    def __init__(self, out: Path, run_id: str, identity: dict[str, Any]) -> None:
-        """Describes the run; nothing is written before `open`.
+    def __init__(self, out: Path, run_id: str) -> None:
+        """Describes the run; nothing is written before `begin`.
 
         Args:
             out: where the finished tags file goes.
-            run_id: given to a run that begins.
-            identity: what must be the same for parts of two processes to be parts of one result,
-                in words a user knows.
+            run_id: of this run.
         """
         self.out = out
         self.folder = out.with_name(out.name + ".parts")
         self.run_id = run_id
-        self.identity = json.loads(json.dumps(identity))
         self.finished: list[Part] = []
 
-    def take_up(self, restart: bool = False, published: str | None = None) -> None:
-        """Goes on with an interrupted run of the same kind, or begins; the output is `locked`.
+    def left(self, published: str | None) -> list[TagsRows]:
+        """The whole parts that interrupted runs have left; says which are damaged.
 
         Args:
-            restart: throw away what an interrupted run left.
-            published: id of the run whose rows stand in the output, where something does.
-
-        Raises:
-            FftagError: what is there is of a run with another listing, model or settings.
+            published: id of the run whose rows stand in the output, where something does: a run
+                that was killed between its publication and its end has left parts that are
+                published.
         """
-        record = self.folder / RECORD
-        there = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-        # A run that was killed between its publication and its end has left its parts.
-        if restart or there.get("run_id") in (None, published):
-            self.clear()
-        parts = self._whole_parts()
-        if not parts:
-            write_text(record, json.dumps({**self.identity, "run_id": self.run_id}, indent=1))
-            return
-        differing = [name for name, value in self.identity.items() if there.get(name) != value]
-        if differing:
-            raise FftagError(
-                f"an interrupted run into {self.out} had another {' and '.join(differing)}: "
-                "run it again as it was, or add --restart to throw away what it did"
-            )
-        self.run_id = there["run_id"]
-        self.finished = parts
+        if published is not None and self._last_run() == published:
+            return []
+        found = []
+        for path in self._files():
+            try:
+                if Part.of(path) is None:
+                    raise FftagError("it is not what was written")
+                with open_tags_file(path) as file:
+                    run = read_run(path, file.schema_arrow)
+                    found.append(TagsRows(path, run, file.metadata.num_rows))
+            except (FftagError, OSError):
+                say(f"{path} is damaged, or of another fftag: its photos are read again")
+        return found
+
+    def begin(self, kept: Sequence[TagsRows] = ()) -> None:
+        """Begins this run, on an output that is `locked`.
+
+        Args:
+            kept: parts that stay; all others go.
+        """
+        stay = {part.path for part in kept}
+        for path in self._files():
+            if path not in stay:
+                path.unlink()
+        for leftover in self.folder.glob(".*.tmp"):
+            leftover.unlink()
+        write_text(self.folder / RECORD, json.dumps({"run_id": self.run_id}))
 
     def join(self) -> None:
         """Sees that this run goes on, for a process that writes parts of a run begun elsewhere.
@@ -105,50 +122,39 @@ class PartStore:
         """
         record = self.folder / RECORD
         try:
-            there = json.loads(record.read_text(encoding="utf-8"))
+            record.stat()
         except OSError as error:
             raise FftagError(
                 f"{socket.gethostname()} does not see {record} ({error.strerror}): --out has to be "
                 "on storage that all machines share, under the same path"
             ) from error
-        if there.get("run_id") != self.run_id:
+        if self._last_run() != self.run_id:
             raise FftagError(f"{self.folder} is another run's by now: this one was given up")
 
     def clear(self) -> None:
-        """Removes all files; the record last, as parts without one are nobody's."""
-        record = self.folder / RECORD
-        for path in self.folder.iterdir():
-            if path != record:
-                path.unlink(missing_ok=True)  # one of a machine that was given up may go by itself
-        record.unlink(missing_ok=True)
+        """Removes all files; the record last, which tells whose the others are."""
+        for path in self._files():
+            path.unlink(missing_ok=True)  # one of a machine that was given up may go by itself
+        (self.folder / RECORD).unlink(missing_ok=True)
 
-    def _whole_parts(self) -> list[Part]:
-        """The parts whose bytes are those that were written, each batch once; others are removed,
-        as are leftovers of a killed process."""
-        whole: list[Part] = []
-        for path in sorted(self.folder.iterdir()):
-            if path.name == RECORD:
-                continue
-            if named := NAME.fullmatch(path.name):
-                part = Part(int(named[1]), int(named[2]), named[3])
-                # Where a machine was lost or given up, another may have written its part again.
-                twice = bool(whole) and part.first < whole[-1].stop
-                if not twice and _digest(path.read_bytes()) == part.digest:
-                    whole.append(part)
-                    continue
-                if not twice:
-                    say(f"{path} is damaged: its photos are read again")
-            path.unlink()
-        return whole
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.parquet"))
+
+    def _last_run(self) -> str | None:
+        """The run that began last; None where that cannot be told."""
+        try:
+            content = json.loads((self.folder / RECORD).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return content.get("run_id") if isinstance(content, dict) else None
 
     def found(self, first: int, stop: int) -> Part | None:
-        """A whole part of the batches `first` to `stop - 1` that some process has published."""
-        for path in sorted(self.folder.iterdir()):
-            named = NAME.fullmatch(path.name)
-            if named and (int(named[1]), int(named[2])) == (first, stop):
-                with suppress(FileNotFoundError):
-                    if _digest(path.read_bytes()) == named[3]:
-                        return Part(first, stop, named[3])
+        """A whole part of the batches `first` to `stop - 1` of this run that some process has
+        published."""
+        for path in self.folder.glob(f"part-{self.run_id[:8]}-{first:08d}-{stop:08d}-*.parquet"):
+            with suppress(FileNotFoundError):
+                if part := Part.of(path):
+                    return part
         return None
 
     def write(self, first: int, stop: int, table: pa.Table) -> None:
@@ -157,13 +163,16 @@ class PartStore:
         Raises:
             FftagError: it cannot be written.
         """
+        self.finished.append(self._written(self.run_id[:8], first, stop, table))
+
+    def _written(self, run: str, first: int, stop: int, table: pa.Table) -> Part:
         buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="zstd")
+        pq.write_table(table, buffer, **WRITTEN)
         content = buffer.getvalue().to_pybytes()
-        part = Part(first, stop, _digest(content))
+        part = Part(run, first, stop, _digest(content))
         with replacing(self.folder / part.file_name) as temporary:
             temporary.write_bytes(content)
-        self.finished.append(part)
+        return part
 
     def read(self, part: Part) -> pa.Table:
         """The rows of a part.
@@ -177,10 +186,17 @@ class PartStore:
             raise FftagError(f"{path} is damaged: the same command reads its photos again")
         return pq.read_table(pa.BufferReader(content))
 
-    def discard(self, part: Part) -> None:
-        """Removes a part, so that its photos are read again by the next run."""
-        (self.folder / part.file_name).unlink()
-        self.finished.remove(part)
+    def forget_failed(self) -> None:
+        """Leaves photos that failed out of the parts, so that the next run reads them again."""
+        for path in self._files():
+            part = Part.of(path)
+            assert part is not None  # it was read to be published
+            rows = self.read(part)
+            ok = rows.filter(pc.equal(rows["status"].cast(pa.string()), "ok"))
+            if len(ok) < len(rows):
+                if len(ok):
+                    self._written(part.run, part.first, part.stop, ok)
+                path.unlink()
 
 
 @contextmanager

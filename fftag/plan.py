@@ -1,4 +1,4 @@
-"""What a run has to read, and what it can keep of the run before."""
+"""What a run has to read, and what it can keep of what is there before it."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fftag.listing import Listing
-from fftag.previous import Previous
+from fftag.previous import KnownRows
 from fftag.sources.base import NETWORK
 
 # A file that was written so shortly before it was read may have been written again within the
@@ -19,40 +19,13 @@ NONE = -1
 
 
 @dataclass
-class Plan:
-    """What is to be done with each listed file.
-
-    Attributes:
-        before: int64 [listed files]: the row of the same path in the tags file before, or -1.
-        kept: bool [listed files]: that row stays as it is.
-        pending: int64: rows of the listing to read, rising.
-        new, changed, retried, unchanged: how many files are which; `retried` failed before.
-        removed: rows before whose file is no longer listed.
-        known: the photos before whose content may turn up again.
-    """
-
-    before: np.ndarray
-    kept: np.ndarray
-    pending: np.ndarray
-    new: int
-    changed: int
-    retried: int
-    removed: int
-    known: "Known"
-
-    @property
-    def unchanged(self) -> int:
-        return int(self.kept.sum())
-
-
-@dataclass
-class Known:
+class Contents:
     """Photos with scores, one for each content, sorted by size.
 
     Attributes:
         sizes: int64.
         digests: bytes of 64 hex digits.
-        rows: int64, of the tags file before.
+        rows: int64, of the known rows.
     """
 
     sizes: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -60,7 +33,7 @@ class Known:
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def of_size(self, size: int | None) -> tuple[str, ...]:
-        """The digests of known photos of a size; none where they are too many to look for."""
+        """The digests of photos of a size; none where they are too many to look for."""
         if size is None or not len(self.sizes):
             return ()
         low, high = np.searchsorted(self.sizes, [size, size + 1])
@@ -68,29 +41,44 @@ class Known:
             return ()
         return tuple(digest.decode() for digest in self.digests[low:high])
 
-    def row(self, size: int, digest: str) -> int | None:
-        """The row of a known photo; None where it is not one."""
+    def row(self, size: int, digest: str) -> int:
+        """The row of a photo with that content; -1 where there is none."""
         low, high = np.searchsorted(self.sizes, [size, size + 1])
         found = np.flatnonzero(self.digests[low:high] == digest.encode())
-        return int(self.rows[low + found[0]]) if len(found) else None
+        return int(self.rows[low + found[0]]) if len(found) else NONE
 
 
-def plan_all(listing: Listing) -> Plan:
-    """Everything is read."""
-    count = len(listing)
-    return Plan(
-        before=np.full(count, NONE, np.int64),
-        kept=np.zeros(count, bool),
-        pending=np.arange(count),
-        new=count,
-        changed=0,
-        retried=0,
-        removed=0,
-        known=Known(),
-    )
+@dataclass
+class Plan:
+    """What is to be done with each listed file.
+
+    Attributes:
+        kept: int64 [listed files]: the known row that stays, or -1 where the file is read.
+        alike: int64 [listed files]: where the row that stays is of a photo that was recognised by
+            its content, the known row with its scores; else -1.
+        pending: int64: rows of the listing to read, rising.
+        new, changed, retried, unchanged: how many files are which, beside what is published;
+            `retried` failed there.
+        removed: published rows whose file is no longer listed.
+        resumed: how many of the rows that stay are in parts of an interrupted run.
+        outdated: rows in those parts that do not stay.
+        contents: photos whose content may turn up again.
+    """
+
+    kept: np.ndarray
+    alike: np.ndarray
+    pending: np.ndarray
+    new: int
+    changed: int
+    retried: int
+    unchanged: int
+    removed: int
+    resumed: int
+    outdated: int
+    contents: Contents
 
 
-def plan_changes(listing: Listing, previous: Previous, retry_failed: bool = True) -> Plan:
+def make_plan(listing: Listing, known: KnownRows, retry_failed: bool = True) -> Plan:
     """Only what is new, changed or failed before is read.
 
     A file is unchanged where its size and its modification time (in microseconds) are those that
@@ -98,63 +86,110 @@ def plan_changes(listing: Listing, previous: Previous, retry_failed: bool = True
 
     Args:
         listing: of the source, now.
-        previous: the tags file before.
-        retry_failed: whether files that failed and are unchanged are read again; those that could
-            not be reached are in any case.
+        known: rows that may stand beside those of this run.
+        retry_failed: whether files whose published row failed are read again, though unchanged. A
+            failure in a part stays until it is published; files that could not be reached are read
+            again in any case.
     """
-    rows = previous.read("image", "status", "error", "file_size", "modified_at", "tagged_at")
-    before = _numbers(pc.index_in(listing.files["image"], rows["image"]))
-    there = before != NONE
-    place = np.where(there, before, 0)
-    if not previous.rows:
-        return plan_all(listing)
-    size, modified, tagged = (
-        _numbers(rows[name].cast(pa.int64()))[place]
-        for name in ("file_size", "modified_at", "tagged_at")
+    if not known.rows:
+        return _everything(listing)
+    names = ("image", "status", "error", "file_size", "modified_at", "tagged_at", "width")
+    rows = known.read(*names)
+    numbers = np.arange(known.rows)
+    published = numbers < known.published
+    place = _numbers(pc.index_in(rows["image"], listing.files["image"]))
+    listed = place != NONE
+    place = np.where(listed, place, 0)
+    ok = _is_true(pc.equal(rows["status"], "ok"))
+    scored = ok & _is_true(pc.is_valid(rows["width"]))  # another is like a row that has scores
+    reached = ~_is_true(pc.equal(rows["status"], "vanished"))
+    reached &= ~_is_true(pc.starts_with(rows["error"], NETWORK))
+    trusted = listed & _is_true(pc.is_valid(rows["status"])) & _unchanged(rows, listing, place)
+    trusted &= ok | reached & ~(published & retry_failed)
+
+    kept, alike = np.full((2, len(listing)), NONE, np.int64)
+    whole = trusted & (scored | ~ok)
+    kept[place[whole]] = numbers[whole]
+    recognised = trusted & ~whole & (kept[place] == NONE)
+    contents = _contents(known, rows, scored, listing, kept == NONE)
+    for number, like in _alike(known, rows["file_size"], recognised, contents):
+        kept[place[number]], alike[place[number]] = number, like
+
+    there, succeeded = np.zeros((2, len(listing)), bool)
+    there[place[listed & published]] = True
+    succeeded[place[listed & published & ok]] = True
+    stays = (kept != NONE) & (kept < known.published)
+    resumed = int((kept >= known.published).sum())
+    return Plan(
+        kept=kept,
+        alike=alike,
+        pending=np.flatnonzero(kept == NONE),
+        new=int((~there).sum()),
+        changed=int((there & succeeded & ~stays).sum()),
+        retried=int((there & ~succeeded & ~stays).sum()),
+        unchanged=int(stays.sum()),
+        removed=int((published & ~listed & _is_true(pc.is_valid(rows["image"]))).sum()),
+        resumed=resumed,
+        outdated=known.rows - known.published - resumed,
+        contents=contents,
     )
-    status = rows["status"].cast(pa.string())
-    ok = pc.equal(status, "ok").to_numpy()[place]
-    unreached = pc.or_(
-        pc.equal(status, "vanished"), pc.fill_null(pc.starts_with(rows["error"], NETWORK), False)
-    ).to_numpy()[place]
-    same = (
-        (size == _numbers(listing.files["size"]))
-        & (modified == _numbers(listing.files["modified_ns"]) // 1000)
+
+
+def _everything(listing: Listing) -> Plan:
+    nothing = np.full(len(listing), NONE, np.int64)
+    files = np.arange(len(listing))
+    return Plan(nothing, nothing, files, len(files), 0, 0, 0, 0, 0, 0, Contents())
+
+
+def _unchanged(rows: pa.Table, listing: Listing, place: np.ndarray) -> np.ndarray:
+    """bool: whether the file at each row's place in the listing is the one that was read."""
+    size, modified, tagged = (
+        _numbers(rows[name]) for name in ("file_size", "modified_at", "tagged_at")
+    )
+    if not len(listing):
+        return np.zeros(len(size), bool)
+    return (
+        (size == _numbers(listing.files["size"])[place])
+        & (modified == _numbers(listing.files["modified_ns"])[place] // 1000)
         & (modified != NONE)
         & (modified < tagged - SECONDS_TOO_FRESH * 1_000_000)
     )
-    kept = there & same & (ok | ((not retry_failed) & ~unreached))
-    retried = there & ~ok & ~kept
-    pending = np.flatnonzero(~kept)
-    return Plan(
-        before=before,
-        kept=kept,
-        pending=pending,
-        new=int((~there).sum()),
-        changed=int((there & ~kept & ~retried).sum()),
-        retried=int(retried.sum()),
-        removed=previous.rows - int(there.sum()),
-        known=_known(previous, rows, listing, pending),
-    )
 
 
-def _known(previous: Previous, rows: pa.Table, listing: Listing, pending: np.ndarray) -> Known:
-    if not len(pending):
-        return Known()
-    sizes = pc.unique(listing.files["size"].take(pa.array(pending)))
-    usable = pc.and_(
-        pc.equal(rows["status"].cast(pa.string()), "ok"),
-        pc.is_in(rows["file_size"], value_set=sizes),
-    )
-    numbers = np.flatnonzero(usable.to_numpy())
+def _contents(
+    known: KnownRows, rows: pa.Table, scored: np.ndarray, listing: Listing, open_: np.ndarray
+) -> Contents:
+    """The contents that have the size of a file for which no row with scores was found."""
+    if not open_.any():
+        return Contents()
+    sizes = pc.unique(listing.files["size"].take(pa.array(np.flatnonzero(open_))))
+    numbers = np.flatnonzero(scored & _is_true(pc.is_in(rows["file_size"], value_set=sizes)))
     if not len(numbers):
-        return Known()
+        return Contents()
     chosen = pa.array(numbers)
-    digests = previous.read("content_sha256")["content_sha256"].take(chosen)
+    digests = known.read("content_sha256")["content_sha256"].take(chosen)
     distinct, first = np.unique(np.array(digests.to_pylist(), "S64"), return_index=True)
     size = rows["file_size"].take(chosen).to_numpy()[first]
     order = np.argsort(size, kind="stable")
-    return Known(size[order], distinct[order], numbers[first][order])
+    return Contents(size[order], distinct[order], numbers[first][order])
+
+
+def _alike(
+    known: KnownRows, sizes: pa.ChunkedArray, recognised: np.ndarray, contents: Contents
+) -> list[tuple[int, int]]:
+    """Recognised rows, each with the row that has its scores, where that is still there."""
+    numbers = np.flatnonzero(recognised)
+    if not len(numbers) or not len(contents.rows):
+        return []
+    chosen = pa.array(numbers)
+    digests = known.read("content_sha256")["content_sha256"].take(chosen).to_pylist()
+    found = map(contents.row, sizes.take(chosen).to_pylist(), digests)
+    return [pair for pair in zip(numbers.tolist(), found, strict=True) if pair[1] != NONE]
+
+
+def _is_true(values: pa.ChunkedArray) -> np.ndarray:
+    """bool, with false for null."""
+    return pc.fill_null(values, False).to_numpy()
 
 
 def _numbers(values: pa.ChunkedArray) -> np.ndarray:

@@ -5,12 +5,10 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
 from fftag.backends import Scorer
-from fftag.copies import Copies
 from fftag.devices import Device
 from fftag.fleet import Fleet
 from fftag.heap import keep_freed_memory
@@ -48,7 +46,7 @@ def batches_held(count: int) -> int:
 
 
 def scored(
-    batches: Iterator[Batch], scorer: Scorer, copies: Copies
+    batches: Iterator[Batch], scorer: Scorer, labels: int
 ) -> Iterator[tuple[Batch, np.ndarray]]:
     """Scores batches in their order.
 
@@ -56,7 +54,7 @@ def scored(
         batches: decoded; so many are asked for ahead of the one that is yielded that
             `batches_held` are in use at once.
         scorer: may be called by several threads at a time.
-        copies: what was scored so far; a photo with the same content takes its scores.
+        labels: how many scores a photo has.
 
     Yields:
         Each batch, and the scores of its photos: float32 [photos, labels]; zero for those that
@@ -74,20 +72,16 @@ def scored(
                 wanted = [
                     place
                     for place, photo in enumerate(batch.photos)
-                    if _has_pixels(photo) and copies.is_first(photo)
+                    if photo["status"] == "ok" and not photo["known"]
                 ]
                 pending.append((batch, wanted, pool.submit(_predictions, scorer, batch, wanted)))
                 if len(pending) > count + WAITING - 1:
-                    yield _settled(*pending.popleft(), copies)
+                    yield _settled(*pending.popleft(), labels)
             while pending:
-                yield _settled(*pending.popleft(), copies)
+                yield _settled(*pending.popleft(), labels)
         finally:
             for _, _, left in pending:
                 left.cancel()
-
-
-def _has_pixels(photo: dict[str, Any]) -> bool:
-    return photo["status"] == "ok" and not photo["known"]
 
 
 def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions | None:
@@ -105,20 +99,15 @@ def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions
 
 
 def _settled(
-    batch: Batch, wanted: list[int], future: Future[Predictions | None], copies: Copies
+    batch: Batch, wanted: list[int], future: Future[Predictions | None], labels: int
 ) -> tuple[Batch, np.ndarray]:
-    scores = np.zeros((len(batch.photos), copies.labels), np.float32)
+    scores = np.zeros((len(batch.photos), labels), np.float32)
     found = future.result()
     for number, place in enumerate(wanted):
         assert found is not None
         scores[place] = found.scores[number]
         if found.apparel is not None:
             batch.photos[place]["apparel_score"] = float(found.apparel[number])
-        copies.keep(batch.photos[place], found.scores[number])
-    for place in set(range(len(batch.photos))).difference(wanted):
-        photo = batch.photos[place]
-        if photo["status"] == "ok" and (kept := copies.take(photo)) is not None:
-            scores[place] = kept
     return batch, scores
 
 

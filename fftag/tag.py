@@ -4,20 +4,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag.atomic import replacing
 from fftag.backends import scores_id
 from fftag.bundle import Bundle
-from fftag.copies import Copies
 from fftag.decoding import decoded_batches
 from fftag.devices import Device, choose_devices
 from fftag.errors import INTERRUPTED, TOO_MANY_FAILED, FftagError
@@ -25,16 +23,24 @@ from fftag.interrupt import deferred
 from fftag.listing import Listing
 from fftag.merge import ROWS_PER_GROUP, merged, retagged
 from fftag.parts import PartStore, locked
-from fftag.plan import Plan, plan_all, plan_changes
-from fftag.previous import Previous, open_previous, published_run
+from fftag.plan import Contents, Plan, make_plan
+from fftag.previous import (
+    SHARE,
+    KnownRows,
+    TagsRows,
+    check_removals,
+    differences,
+    open_published,
+    share_of,
+)
 from fftag.progress import progress, say
 from fftag.replicas import scored
 from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
-from fftag.store import SAME_AS, RunInfo, tags_schema
+from fftag.store import WRITTEN, RunInfo, open_tags_file, read_batches, read_run, tags_schema
 from fftag.tag_options import TagOptions, batches_at_once, info_of, run_info, scorer_for
 from fftag.tag_summary import TagSummary
-from fftag.work import Engine, Work
+from fftag.work import Engine, Reach, Work
 
 P = ParamSpec("P")
 
@@ -50,7 +56,8 @@ def tag(
 
     Where `out` is there already, only new, changed and formerly failed files are read, and rows
     of files that are gone go. Interrupted at any moment, the same call goes on where it stopped,
-    and what stood at `out` before stands until the new file is whole.
+    also where files came, went or changed meanwhile; and what stood at `out` before stands until
+    the new file is whole.
 
     Args:
         source: where the photos are.
@@ -61,59 +68,106 @@ def tag(
 
     Raises:
         FftagError: nothing to tag, an output that cannot be written, an interrupted run of another
-            kind, an interruption, or more failures or removals than the options allow.
+            kind, an interruption, a source that went away, or more failures or removals than the
+            options allow.
     """
     engine = engine or Here()
     with locked(out):
         listing = list_source(source, options.selection)
         run = engine.describe(source.name, bundle, options)
-        previous, plan = make_plan(listing, out, run, options)
+        store = PartStore(out, run.run_id)
+        before = what_is_there(listing, store, run, options)
+        known = before.known
+        plan = make_plan(listing, known, options.retry_failed)
         summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
-        summary.screen = run.screen
-        store = PartStore(out, run.run_id, _identity(listing, previous, run, options))
-        store.take_up(options.restart, published_run(out))
-        run = replace(run, run_id=store.run_id)
+        summary.screen, summary.resumed = run.screen, plan.resumed
+        store.begin(before.parts)
+        if before.parts:
+            say(_going_on(plan))
         started = time.monotonic()
         try:
             engine.read(Work(source, listing, plan, bundle, store, run, options, summary))
         finally:
             summary.seconds = time.monotonic() - started
-        if previous is None or len(plan.pending) or plan.removed or previous.tags_differ(run):
-            _publish(listing, plan, previous, store, run, options, summary)
-        else:
+        if (there := before.published) and is_result(there, plan, run):
             say(f"nothing to do: {out} is up to date")
-            for table in previous.blocks(ROWS_PER_GROUP):
+            for _, table in there.blocks(ROWS_PER_GROUP):
                 summary.add(table)
+        else:
+            _publish(listing, plan, known, store, run, options, summary)
         store.clear()
     return summary
 
 
-def make_plan(
-    listing: Listing, out: Path, run: RunInfo, options: TagOptions
-) -> tuple[Previous | None, Plan]:
-    """What there is to do, given what stands at `out`; says why if all is to be read again.
+@dataclass(frozen=True)
+class Before:
+    """What is there before a run and may stand beside its rows.
+
+    Attributes:
+        published: the tags file; None where there is none, or none that may.
+        parts: those that an interrupted run has left.
+    """
+
+    published: TagsRows | None
+    parts: list[TagsRows]
+
+    @property
+    def known(self) -> KnownRows:
+        return KnownRows(self.published, self.parts)
+
+
+def is_result(there: TagsRows, plan: Plan, run: RunInfo) -> bool:
+    """Whether what is published is what a run would publish."""
+    if len(plan.pending) or plan.removed or plan.resumed or there.damaged or there.run is None:
+        return False
+    # The id of a model covers its thresholds.
+    return there.run.model_id == run.model_id
+
+
+def what_is_there(listing: Listing, store: PartStore, run: RunInfo, options: TagOptions) -> Before:
+    """What a run can keep of what stands at its output; says why where that is nothing.
 
     Raises:
-        FftagError: what is there is no tags file or that of another shard, or too many of its
-            files are gone.
+        FftagError: what is there is no tags file or that of another shard, an interrupted run was
+            of another kind, or too many files are gone.
     """
-    previous = None if options.force else open_previous(out)
-    if previous is None:
-        return None, plan_all(listing)
-    previous.check_shard(run)
-    differing = previous.differences(run)
+    out = store.out
+    published = open_published(out, options.force)
+    parts = store.left(published.run.run_id if published and published.run else None)
+    there = [published, *parts] if published is not None else parts
+    check_removals(listing.files["image"], "the source", out, there, options.max_removal_rate)
+    if options.restart:
+        parts = []
+    for part in parts:
+        if differing := differences(part.run, run):
+            raise FftagError(
+                f"an interrupted run into {out} had another {' and '.join(differing)}: run it "
+                "again as it was, or add --restart to throw away the "
+                f"{sum(one.rows for one in parts):,} files that it did"
+            )
+    if published is None or options.force:
+        return Before(None, parts)
+    differing = differences(published.run, run)
+    if published.run is not None and SHARE in differing:
+        raise FftagError(
+            f"{out} has the rows of {share_of(published.run)}, not of {share_of(run)}: give each "
+            "shard an --out of its own, or write this one anew with --force"
+        )
     if differing:
         say(f"{out} is of another {' and '.join(differing)}: every file is tagged anew")
-        return None, plan_all(listing)
-    plan = plan_changes(listing, previous, options.retry_failed)
-    if plan.removed > options.max_removal_rate * previous.rows:
-        raise FftagError(
-            f"{plan.removed:,} of the {previous.rows:,} files in {out} are gone from the source, "
-            f"more than the {options.max_removal_rate:.0%} that --max-removal-rate allows: is all "
-            "of it mounted? Accept it with --max-removal-rate 1",
-            TOO_MANY_FAILED,
-        )
-    return previous, plan
+        return Before(None, parts)
+    for where in published.damaged.values():
+        say(f"{out} is damaged in {where}: its photos are read again")
+    return Before(published, parts)
+
+
+def _going_on(plan: Plan) -> str:
+    """What an interrupted run has left, in words."""
+    total = plan.resumed + len(plan.pending)
+    said = f"going on with an interrupted run: {plan.resumed:,} of {total:,} files are done"
+    if plan.outdated:
+        said += f"; {plan.outdated:,} more that it did are gone, or are read again"
+    return said
 
 
 def counts(plan: Plan) -> dict[str, int]:
@@ -136,24 +190,23 @@ class Here:
 
 
 def _read(work: Work) -> None:
-    """Reads and scores what is pending and not in a part yet; writes parts."""
-    listing, plan, store, run = work.listing, work.plan, work.store, work.run
+    """Reads and scores what is pending; writes parts."""
+    plan, store, run = work.plan, work.store, work.run
     options, summary = work.options, work.summary
-    total, done, missing = work.left()
-    if not missing:
+    if not work.batches:
         return
-    copies = Copies(len(run.labels))
-    for part in store.finished:
-        copies.load(store.read(part))
-    per_part = work.batches_per_part
     made = ScoredRows()
+    reach = Reach()
 
     def write_part(first: int, stop: int, scored_rows: ScoredRows) -> None:
         store.write(first, stop, scored_rows.table(run))
 
-    planned = ((n, entries_of(listing, plan, copies, work.pending(n, n + 1))) for n in missing)
+    numbers = range(work.batches)
+    planned = (
+        (n, entries_of(work.listing, plan.contents, work.pending(n, n + 1))) for n in numbers
+    )
     with (
-        progress(len(plan.pending), "tagging", "photo", initial=summary.resumed) as bar,
+        progress(work.to_do, "tagging", "photo", initial=plan.resumed) as bar,
         deferred() as interruption,
         ThreadPoolExecutor(1, "opening") as opening,
         _one_at_a_time(write_part) as write,
@@ -167,22 +220,24 @@ def _read(work: Work) -> None:
         opened = opening.submit(scorer_for, work.bundle, options, len(plan.pending))
         first = next(decoded)
         scorer = opened.result()
-        for batch, scores in scored(chain([first], decoded), scorer, copies):
-            photos = [_settled(record, plan) for record in batch.photos]
-            made.add(photos, scores)
+        for batch, scores in scored(chain([first], decoded), scorer, len(run.labels)):
+            made.add(batch.photos, scores)
             summary.recognised += sum(record["known"] for record in batch.photos)
-            bar.update(len(photos))
+            bar.update(len(batch.photos))
+            reach.note_records(batch.photos)
             after = batch.number + 1
-            whole = after % per_part == 0 or after == total or after in done
-            if whole or interruption.asked:
+            whole = after % work.batches_per_part == 0 or after == work.batches
+            if whole or interruption.asked or reach.lost:
                 write(after - made.batches, after, made)
                 made = ScoredRows()
-            if interruption.asked and bar.n < len(plan.pending):
+            if interruption.asked and bar.n < work.to_do:
                 raise FftagError(
-                    f"interrupted: {bar.n:,} of {len(plan.pending):,} files are done and kept; "
+                    f"interrupted: {bar.n:,} of {work.to_do:,} files are done and kept; "
                     "the same command goes on",
                     INTERRUPTED,
                 )
+            if reach.lost and bar.n < work.to_do:
+                raise reach.refusal(work.source.name, bar.n, work.to_do)
 
 
 @contextmanager
@@ -204,27 +259,16 @@ def _one_at_a_time(function: Callable[P, None]) -> Iterator[Callable[P, None]]:
                 before.result()
 
 
-def entries_of(
-    listing: Listing, plan: Plan, copies: Copies, chosen: np.ndarray
-) -> list[dict[str, Any]]:
+def entries_of(listing: Listing, contents: Contents, chosen: np.ndarray) -> list[dict[str, Any]]:
     """Rows of the listing by number, each with the digests under which it may be known."""
     entries: list[dict[str, Any]] = listing.rows(chosen).to_pylist()
-    for entry in entries:
-        size = entry["size"]
-        entry["known"] = plan.known.of_size(size) + copies.of_size(size)
-    return entries
-
-
-def _settled(record: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    if not record["known"]:
-        return record | {SAME_AS: None}
-    return record | {SAME_AS: plan.known.row(record["file_size"], record["content_sha256"])}
+    return [entry | {"known": contents.of_size(entry["size"])} for entry in entries]
 
 
 def _publish(
     listing: Listing,
     plan: Plan,
-    previous: Previous | None,
+    known: KnownRows,
     store: PartStore,
     run: RunInfo,
     options: TagOptions,
@@ -232,17 +276,15 @@ def _publish(
 ) -> None:
     """Joins what stays and what was made into the output, atomically."""
     with replacing(store.out) as temporary:
-        with pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer:
-            for table in merged(listing, plan, previous, store, run):
+        with pq.ParquetWriter(temporary, tags_schema(run), **WRITTEN) as writer:
+            for table in merged(listing, plan, known, store, run):
                 summary.add(table)
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
         written = pq.read_metadata(temporary).num_rows
         if written != len(listing):
             raise FftagError(f"{written:,} rows for {len(listing):,} files: nothing was published")
         if summary.failed > options.max_failure_rate * summary.files:
-            for part in list(store.finished):
-                if pc.any(pc.not_equal(store.read(part)["status"].cast(pa.string()), "ok")).as_py():
-                    store.discard(part)
+            store.forget_failed()
             raise _too_many_failures(summary, options.max_failure_rate)
 
 
@@ -261,13 +303,11 @@ def retag(tags: Path, bundle: Bundle) -> int:
     """
     if not tags.exists():
         raise FftagError(f"{tags} does not exist: give a file that `fftag tag` wrote")
-    with locked(tags):
-        previous = open_previous(tags)
-        assert previous is not None
-        settings = previous.run["settings"]
-        scores = scores_id(bundle, settings["precision"])
-        run = info_of(previous.run["source"], bundle, scores, settings)
-        differing = previous.differences(run)
+    with locked(tags), open_tags_file(tags) as file:
+        there = read_run(tags, file.schema_arrow)
+        scores = scores_id(bundle, there.settings.get("precision", ""))
+        run = info_of(there.source, bundle, scores, there.settings)
+        differing = differences(there, run)
         if differing:
             raise FftagError(
                 f"the scores in {tags} are not those of {bundle.path} (another "
@@ -275,27 +315,12 @@ def retag(tags: Path, bundle: Bundle) -> int:
             )
         with (
             replacing(tags) as temporary,
-            pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer,
+            pq.ParquetWriter(temporary, tags_schema(run), **WRITTEN) as writer,
         ):
-            for table in previous.blocks(ROWS_PER_GROUP):
-                writer.write_table(retagged(table, run), row_group_size=ROWS_PER_GROUP)
-        return previous.rows
-
-
-def _identity(
-    listing: Listing, previous: Previous | None, run: RunInfo, options: TagOptions
-) -> dict[str, Any]:
-    """What must be the same for parts of two processes to be parts of one result."""
-    return {
-        "listing": listing.digest(),
-        "model": run.model_id,
-        "label set": list(run.labels),
-        "thresholds": list(run.thresholds),
-        "settings": run.settings,
-        "run before": previous.run["run_id"] if previous else None,
-        "format": run.format_version,
-        "choice of failed files": options.retry_failed,
-    }
+            for batch in read_batches(tags, file, rows=ROWS_PER_GROUP):
+                rows = retagged(pa.Table.from_batches([batch]), run)
+                writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
+        return int(file.metadata.num_rows)
 
 
 def _too_many_failures(summary: TagSummary, allowed: float) -> FftagError:

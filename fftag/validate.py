@@ -19,11 +19,20 @@ from fftag.merge import ROWS_PER_GROUP
 from fftag.progress import progress
 from fftag.shards import SETTING, Shard
 from fftag.sources import Selection, Source, list_source
+from fftag.store import (
+    ROWS_AT_ONCE,
+    UNREADABLE,
+    RunInfo,
+    check_format,
+    documented_columns,
+    group_batches,
+    open_tags_file,
+    run_of,
+    wrong_columns,
+)
 from fftag.tags_findings import EXAMPLES, RULES, Findings, Problem
-from fftag.tags_header import Header, open_tags, read_header
 from fftag.tags_rules import ROW_RULES, Rows, is_true
 
-ROWS_AT_A_TIME = 16_384
 MEMORY = "2GB"  # what looking up paths may take before it goes on in a temporary file
 
 SOURCE_RULES = {"source_missing", "source_extra", "source_size"}
@@ -94,15 +103,14 @@ def validate(
         ignore: files to pass over, should they lie inside the source.
 
     Raises:
-        FftagError: it cannot be opened, is Parquet of something else or of a newer format, or the
+        FftagError: it cannot be opened, is Parquet of something else or of another format, or the
             source cannot be listed.
     """
     started = time.monotonic()
     findings = Findings()
-    with open_tags(tags) as file:
-        header = read_header(tags, file.schema_arrow)
-        findings.add("columns", len(header.columns), header.columns)
-        findings.add("metadata", len(header.metadata), header.metadata)
+    with open_tags_file(tags) as file:
+        check_format(tags, file.schema_arrow)
+        header = _check_header(file.schema_arrow, findings)
         _check_rows(file, header, findings)
         if "order" in findings.problems:
             _look_for_duplicates(file, findings)
@@ -124,6 +132,34 @@ def validate(
     )
 
 
+@dataclass(frozen=True)
+class Header:
+    """What the head of a tags file allows to be checked further on.
+
+    Attributes:
+        run: what the metadata says; None where they break a rule.
+        sound: the columns whose type is the documented one.
+    """
+
+    run: RunInfo | None
+    sound: frozenset[str]
+
+
+def _check_header(schema: pa.Schema, findings: Findings) -> Header:
+    """Checks columns and metadata."""
+    run, metadata = run_of(schema)
+    documented = documented_columns(schema, run)
+    columns = wrong_columns(schema, documented)
+    findings.add("columns", len(columns), columns)
+    findings.add("metadata", len(metadata), metadata)
+    sound = (
+        field.name
+        for field in documented
+        if schema.names.count(field.name) == 1 and schema.field(field.name).type == field.type
+    )
+    return Header(run, frozenset(sound))
+
+
 def _shard_of(header: Header) -> Shard | None:
     given = header.run.settings.get(SETTING) if header.run is not None else None
     return Shard.parse(given) if given is not None else None
@@ -137,11 +173,10 @@ def _batches(
     for group in range(file.num_row_groups):
         rows, read = file.metadata.row_group(group).num_rows, 0
         try:
-            for batch in file.iter_batches(ROWS_AT_A_TIME, [group], columns):
-                batch.validate(full=True)
+            for batch in group_batches(file, group, columns, ROWS_AT_ONCE):
                 yield start + read, batch
                 read += batch.num_rows
-        except (OSError, ValueError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             if findings is not None:
                 reason = str(error).splitlines()[0][:200]
                 where = f"rows {start + read} to {start + rows - 1}"

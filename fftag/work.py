@@ -1,34 +1,79 @@
 """One run's work, as an engine is given it: what to read, with what, and where it goes."""
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from fftag.bundle import Bundle
 from fftag.devices import Device
+from fftag.errors import TOO_MANY_FAILED, FftagError
 from fftag.listing import Listing
 from fftag.parts import PartStore
 from fftag.plan import Plan
-from fftag.progress import say
 from fftag.sources import Source
+from fftag.sources.base import NETWORK
 from fftag.store import RunInfo
 from fftag.tag_options import TagOptions
 from fftag.tag_summary import TagSummary
 
+# A store that restarts is waited for; one that is gone would be asked for each file of it.
+SECONDS_WITHOUT_A_FILE = 60.0
+FILES_IN_A_ROW = 32
 
-class Left(NamedTuple):
-    """What of the batches of a run is done.
+
+@dataclass
+class Reach:
+    """Whether the source can still be reached, by the batches read last.
 
     Attributes:
-        total: how many batches there are.
-        done: numbers of those that are in a part.
-        missing: numbers of the others, rising.
+        failed: files in a row, batch by batch, that could not be reached.
+        unreached: all files that could not be reached.
+        since: when a file was read last.
+        error: of one of those that failed.
     """
 
-    total: int
-    done: set[int]
-    missing: list[int]
+    failed: int = 0
+    unreached: int = 0
+    since: float = field(default_factory=time.monotonic)
+    error: str = ""
+
+    def note(self, photos: int, unreached: int, error: str = "") -> None:
+        """Takes a batch: how many photos it has, how many of them could not be reached, and why."""
+        self.unreached += unreached
+        if unreached < photos:
+            self.failed, self.since = 0, time.monotonic()
+        else:
+            self.failed, self.error = self.failed + unreached, error
+
+    def note_records(self, records: Sequence[dict[str, Any]]) -> None:
+        """Takes a batch, see `fftag.reader.read_photo`."""
+        errors = [one["error"] for one in records if (one["error"] or "").startswith(NETWORK)]
+        self.note(len(records), len(errors), errors[-1] if errors else "")
+
+    @property
+    def lost(self) -> bool:
+        """Whether so many files in a row failed, for so long, that the others will too."""
+        waited = time.monotonic() - self.since
+        return self.failed >= FILES_IN_A_ROW and waited >= SECONDS_WITHOUT_A_FILE
+
+    def refusal(self, source: str, done: int, total: int) -> FftagError:
+        """What ends the run.
+
+        Args:
+            source: its name.
+            done: how many files have been taken, with those that could not be reached.
+            total: how many there are.
+        """
+        return FftagError(
+            f"{source} cannot be reached: the last {self.failed:,} files failed, for "
+            f"{time.monotonic() - self.since:,.0f} s ({self.error.removeprefix(NETWORK)}); "
+            f"{done - self.unreached:,} of {total:,} files are done and kept, and the same command "
+            "goes on once it is there again",
+            TOO_MANY_FAILED,
+        )
 
 
 @dataclass
@@ -64,24 +109,20 @@ class Work:
     def batches_per_part(self) -> int:
         return max(1, self.options.shard_size // self.options.batch_size)
 
+    @property
+    def batches(self) -> int:
+        """How many batches there are."""
+        return -(-len(self.plan.pending) // self.options.batch_size)
+
+    @property
+    def to_do(self) -> int:
+        """How many files this run and an interrupted one have to read together."""
+        return len(self.plan.pending) + self.plan.resumed
+
     def missing(self) -> list[int]:
         """Numbers of the batches that are in no part yet, rising."""
-        total = -(-len(self.plan.pending) // self.options.batch_size)
         done = {number for part in self.store.finished for number in range(part.first, part.stop)}
-        return [number for number in range(total) if number not in done]
-
-    def left(self) -> Left:
-        """What an interrupted process has left to do; says so, and counts what it did."""
-        missing = self.missing()
-        total = -(-len(self.plan.pending) // self.options.batch_size)
-        done = set(range(total)).difference(missing)
-        self.summary.resumed = sum(len(self.pending(number, number + 1)) for number in done)
-        if done:
-            say(
-                f"going on with an interrupted run: {self.summary.resumed:,} of "
-                f"{len(self.plan.pending):,} files are done"
-            )
-        return Left(total, done, missing)
+        return [number for number in range(self.batches) if number not in done]
 
 
 class Engine(Protocol):
@@ -96,9 +137,9 @@ class Engine(Protocol):
         ...
 
     def read(self, work: Work) -> None:
-        """Reads and scores what is pending and not in a part yet; writes parts.
+        """Reads and scores what is pending; writes parts.
 
         Raises:
-            FftagError: an interruption, or what no photo is to blame for.
+            FftagError: an interruption, a source that went away, or what no photo is to blame for.
         """
         ...

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from fftag.store import SAME_AS, RunInfo, rows, tags_schema
+from fftag.store import WRITTEN, RunInfo, rows, tags_schema
 
 TAGGED_AT = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 MODIFIED_AT = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
@@ -88,10 +88,9 @@ class Catalog:
             )
         if photos:
             table = rows(photos, np.array(scores, np.float32), run, [self.tagged_at] * len(photos))
-            table = table.drop_columns([SAME_AS])
         else:
             table = tags_schema(run).empty_table()
-        pq.write_table(table, path)
+        pq.write_table(table, path, **WRITTEN)
         return path
 
 
@@ -105,6 +104,7 @@ def with_metadata(source: Path, target: Path, **changes: object) -> Path:
     """A copy of a tags file whose metadata says something else."""
     table = pq.read_table(source)
     metadata = dict(table.schema.metadata or {})
+    metadata.pop(b"fftag_sha256", None)
     run = json.loads(metadata[b"fftag"]) | changes
     pq.write_table(
         table.replace_schema_metadata({**metadata, b"fftag": json.dumps(run).encode()}), target

@@ -14,15 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import save_bands
-from faults import FAULTS, SITE, afflict, install, stopped_after_parts
+from faults import FAULTS, SITE, afflict, aged, install, stopped_after_parts
 from hypothesis import given
 from hypothesis import strategies as st
 from test_faults import assert_same
-from test_incremental import aged
 from test_tag import spoil
 
 from fftag import cluster_watch, models
@@ -34,8 +32,9 @@ from fftag.cluster_predict import PartWriter
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.interrupt import deferred
-from fftag.parts import NAME, PartStore, locked
-from fftag.plan import plan_all
+from fftag.parts import NAME, Part, PartStore, locked
+from fftag.plan import make_plan
+from fftag.previous import KnownRows
 from fftag.reader import ReadOptions
 from fftag.shards import Shard
 from fftag.sources import Folder, Selection, choose_source, list_source
@@ -140,8 +139,8 @@ def work_of(root: Path, bundle: Bundle, out: Path) -> Work:
     source, listing = Folder(root), list_source(Folder(root))
     run = run_info(source.name, bundle, OPTIONS)
     summary = TagSummary(len(listing), str(out), run.model_id, {}, {})
-    store = PartStore(out, run.run_id, {})
-    return Work(source, listing, plan_all(listing), bundle, store, run, OPTIONS, summary)
+    store, plan = PartStore(out, run.run_id), make_plan(listing, KnownRows(None))
+    return Work(source, listing, plan, bundle, store, run, OPTIONS, summary)
 
 
 def test_pixels_and_records_travel_whole(
@@ -163,7 +162,7 @@ def test_pixels_and_records_travel_whole(
     ):
         assert batch.number == expected.number
         assert (batch.pixels == expected.pixels[: len(batch.photos)]).all()
-        assert [photo | {"same_as": None} for photo in expected.photos] == batch.photos
+        assert expected.photos == batch.photos
     assert len({photo["status"] for photo in table["records"][0].as_py()}) > 1
 
 
@@ -186,13 +185,13 @@ def test_a_machine_without_the_share_is_told_from_files_that_went_away(
 def test_a_part_goes_into_its_own_run_only(tmp_path: Path) -> None:
     out = tmp_path / "tags.parquet"
     with locked(out):
-        begun = PartStore(out, "a" * 32, {})
-        begun.take_up()
-        PartStore(out, "a" * 32, {}).join()
+        begun = PartStore(out, "a" * 32)
+        begun.begin()
+        PartStore(out, "a" * 32).join()
         with pytest.raises(FftagError, match="is another run's by now"):
-            PartStore(out, "b" * 32, {}).join()
+            PartStore(out, "b" * 32).join()
         with pytest.raises(FftagError, match="storage that all machines share"):
-            PartStore(tmp_path / "other.parquet", "a" * 32, {}).join()
+            PartStore(tmp_path / "other.parquet", "a" * 32).join()
         begun.clear()
 
 
@@ -212,7 +211,7 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
         for first in range(2)
     ]
     with locked(out):
-        work.store.take_up()
+        work.store.begin()
         lost = PartWriter(model, out, work.run, OPTIONS, 12)(decoded[0])
         asked: list[int] = []
         score = PartWriter._scored
@@ -231,18 +230,23 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
         work.store.clear()
 
 
-def test_a_part_that_two_machines_wrote_counts_once(tmp_path: Path) -> None:
-    out = tmp_path / "tags.parquet"
-    with locked(out):
-        store = PartStore(out, "a" * 32, {})
-        store.take_up()
-        for first, stop, value in ((0, 2, 1), (0, 2, 2), (2, 4, 3), (3, 4, 4)):
-            store.write(first, stop, pa.table({"a": [value]}))
-        again = PartStore(out, "b" * 32, {})
-        again.take_up()
-        assert [(part.first, part.stop) for part in again.finished] == [(0, 2), (2, 4)]
-        assert len(parts_of(out)) == 2 and again.run_id == "a" * 32
-        again.clear()
+def test_a_part_that_two_machines_wrote_counts_once(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out, fresh = aged(folder_of_photos(12)), tmp_path / "t.parquet", tmp_path / "f.parquet"
+    options = replace(OPTIONS, workers=0)
+    stopped_after_parts(root, out, session_bundle, 1, options)
+    (part,) = parts_of(out)
+    twin = Part.of(part)
+    assert twin is not None
+    rows = pq.read_table(part)
+    with locked(out):  # as whoever was given up may have read a file or two of it later
+        PartStore(out, twin.run * 4).write(0, 2, rows.slice(0, 6))
+    assert len(parts_of(out)) == 2
+    summary = tag(Folder(root), out, session_bundle, options)
+    assert (summary.resumed, summary.read) == (8, 4)
+    tag(Folder(root), fresh, session_bundle, options)
+    assert_same(out, fresh)
 
 
 def test_sources_are_read_by_absolute_paths(

@@ -16,13 +16,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
+from faults import BROKEN_SITE, FAULTS, SITE, afflict, aged, install, stopped_after_parts
 
 import fftag.workers
 from fftag.bundle import Bundle
+from fftag.decode import Failure
 from fftag.errors import FftagError
 from fftag.parts import PartStore
 from fftag.sources import Folder
+from fftag.sources.base import Content
 from fftag.sources.local import LocalReader
 from fftag.tag import tag
 from fftag.tag_options import TagOptions
@@ -207,6 +209,66 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
     assert_same(out, fresh)
 
 
+# Stores that go away
+
+
+class Store:
+    """Files that can be reached for as long as there are `answers` left."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, answers: float) -> None:
+        self.answers, self.asked = answers, 0
+        read = LocalReader.read
+
+        def reached(reader: LocalReader, entry: dict[str, Any], limit: int) -> Content | Failure:
+            self.asked += 1
+            self.answers -= 1
+            if self.answers < 0:
+                return Failure("unreadable", "network: ConnectionError: no route")
+            return read(reader, entry, limit)
+
+        patch.setattr(LocalReader, "read", reached)
+
+
+def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out, fresh = aged(folder_of_photos(200)), tmp_path / "t.parquet", tmp_path / "f.parquet"
+    monkeypatch.setattr("fftag.work.SECONDS_WITHOUT_A_FILE", 0.0)
+    store = Store(monkeypatch, 50)
+    with pytest.raises(FftagError) as ended:
+        tag(Folder(root), out, session_bundle, HERE)
+    assert ended.value.exit_code == 4 and store.asked < 200
+    said = str(ended.value)
+    assert "cannot be reached: the last 32 files failed" in said and "no route" in said
+    assert "50 of 200 files are done and kept" in said and not out.exists()
+    store.answers = 1_000
+    summary = tag(Folder(root), out, session_bundle, HERE)
+    assert summary.resumed == 50 and summary.statuses == {"ok": 200}
+    tag(Folder(root), fresh, session_bundle, HERE)
+    assert_same(out, fresh)
+
+
+@pytest.mark.parametrize(("files", "seconds"), [(101, 0.0), (32, 3600.0)])
+def test_a_store_that_is_away_for_a_while_does_not_end_the_run(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: int,
+    seconds: float,
+) -> None:
+    """By its files in a row, or by its seconds; what was missed is read by the next run."""
+    root, out = aged(folder_of_photos(120)), tmp_path / "t.parquet"
+    monkeypatch.setattr("fftag.work.SECONDS_WITHOUT_A_FILE", seconds)
+    monkeypatch.setattr("fftag.work.FILES_IN_A_ROW", files)
+    store = Store(monkeypatch, 20)
+    summary = tag(Folder(root), out, session_bundle, replace(HERE, max_failure_rate=1))
+    assert summary.statuses == {"ok": 20, "unreadable": 100}
+    store.answers = 1_000
+    again = tag(Folder(root), out, session_bundle, replace(HERE, retry_failed=False))
+    assert again.statuses == {"ok": 120} and again.read == 100
+
+
 # Disks
 
 
@@ -299,7 +361,7 @@ def test_a_file_that_may_not_grow_is_refused_and_the_old_one_stands(
 def test_a_part_that_was_damaged_is_done_again(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, damage: str
 ) -> None:
-    root, out = folder_of_photos(64), tmp_path / "tags.parquet"
+    root, out = aged(folder_of_photos(64)), tmp_path / "tags.parquet"
     clean = tmp_path / "clean.parquet"
     tag(Folder(root), clean, session_bundle, HERE)
     stopped_after_parts(root, out, session_bundle, 3, HERE)
@@ -438,6 +500,7 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_rows(
     draw = random.Random(8)
     for path in draw.sample(images(root), photos // 20):
         path.write_bytes(path.read_bytes()[:200])
+    aged(root)
     command = [sys.executable, "-c", RUNS, str(root), str(out), str(session_bundle.path)]
     complaints = tmp_path / "complaints.txt"
     with complaints.open("w") as errors:

@@ -15,7 +15,6 @@ from test_faults import assert_same
 from test_tag import spoil
 
 from fftag.bundle import Bundle
-from fftag.copies import Copies
 from fftag.devices import CPU, Device, choose_devices
 from fftag.errors import FftagError
 from fftag.fleet import Fleet
@@ -82,7 +81,7 @@ def test_a_faster_device_is_given_more_and_results_stay_in_order() -> None:
     fast, slow = Slow(0.002), Slow(0.05)
     fleet = Fleet([fast, slow], 1)
     assert replica_count(fleet) == 2 and batches_held(2) == 4
-    found = list(scored(made(40), fleet, Copies(3)))
+    found = list(scored(made(40), fleet, 3))
     assert [batch.number for batch, _ in found] == list(range(40))
     assert all((scores == batch.number).all() for batch, scores in found)
     assert sorted(fast.done + slow.done) == list(range(40))
@@ -91,13 +90,13 @@ def test_a_faster_device_is_given_more_and_results_stay_in_order() -> None:
 
 def test_one_broken_device_ends_the_run() -> None:
     with pytest.raises(FftagError, match="this device is broken"):
-        list(scored(made(40), Fleet([Slow(0), Slow(0, fails=True)], 1), Copies(3)))
+        list(scored(made(40), Fleet([Slow(0), Slow(0, fails=True)], 1), 3))
 
 
 def test_devices_side_by_side_take_less_time_than_one() -> None:
     def seconds(count: int) -> float:
         began = time.perf_counter()
-        list(scored(made(24), Fleet([Slow(0.02) for _ in range(count)], 1), Copies(3)))
+        list(scored(made(24), Fleet([Slow(0.02) for _ in range(count)], 1), 3))
         return time.perf_counter() - began
 
     assert seconds(3) < 0.6 * seconds(1)

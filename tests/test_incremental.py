@@ -15,14 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import save_bands
-from faults import stopped_after_parts
+from faults import LAST_YEAR, aged, stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from test_faults import assert_same, rows_of
 from typer.testing import CliRunner
 
-import fftag.copies
 import fftag.plan
 import fftag.workers
 from fftag.bundle import Bundle, load_bundle, save_bundle
@@ -30,9 +29,10 @@ from fftag.cli import app
 from fftag.decode import Limits
 from fftag.dry_run import look_ahead
 from fftag.errors import FftagError
-from fftag.plan import plan_changes
+from fftag.plan import make_plan
 from fftag.predict import Predictor
-from fftag.previous import open_previous
+from fftag.previous import KnownRows, open_published
+from fftag.shards import Shard
 from fftag.sources import Folder, Selection, list_source
 from fftag.tag import retag, tag
 from fftag.tag_options import TagOptions
@@ -42,7 +42,6 @@ Make = Callable[[int], Path]
 OPTIONS = TagOptions(
     backend="torch", workers=0, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
 )
-LAST_YEAR = time.time() - 365 * 86_400
 
 
 @pytest.fixture(scope="session")
@@ -70,14 +69,6 @@ def reading() -> Iterator[list[str]]:
         yield decoded
 
 
-def aged(root: Path) -> Path:
-    """Gives all files a time long past, by which they can be trusted."""
-    for number, path in enumerate(sorted(root.rglob("*"))):
-        if path.is_file():
-            os.utime(path, (LAST_YEAR, LAST_YEAR + number))
-    return root
-
-
 # Any tree, any changes
 
 
@@ -94,7 +85,7 @@ CHANGES = st.one_of(
 ROUNDS = st.lists(
     st.tuples(
         st.lists(CHANGES, max_size=6),
-        st.sampled_from(["run", "run", "stricter", "killed", "small limit", "leave failed"]),
+        st.sampled_from(["run", "killed", "killed", "stricter", "small limit", "leave failed"]),
         st.booleans(),  # whether the files changed are as old as they say
     ),
     min_size=2,
@@ -170,17 +161,21 @@ def test_after_any_changes_a_run_ends_as_a_fresh_one_does(
                 options = replace(OPTIONS, limits=Limits(pixels=100))
             elif kind == "leave failed":
                 options = replace(OPTIONS, retry_failed=False)
-            if kind == "killed":
-                stop_early(tree.root, out, bundle)
-            tag(Folder(tree.root), out, bundle, options)
+            if kind == "killed" and stop_early(tree.root, out, bundle):
+                continue
+            try:
+                tag(Folder(tree.root), out, bundle, options)
+            except FftagError as error:
+                assert "an interrupted run" in str(error) and kind == "small limit"
+                tag(Folder(tree.root), out, bundle, replace(options, restart=True))
             fresh.unlink(missing_ok=True)
             tag(Folder(tree.root), fresh, bundle, options)
             assert_same(out, fresh)
             assert validate(out, Folder(tree.root)).valid
 
 
-def stop_early(root: Path, out: Path, bundle: Bundle) -> None:
-    """A run that is killed before its second batch; it may have nothing to do."""
+def stop_early(root: Path, out: Path, bundle: Bundle) -> bool:
+    """A run that is killed before its second batch; False where it has nothing to do there."""
     predict, calls = Predictor.__call__, 0
 
     def die(self: Predictor, pixels: torch.Tensor) -> Any:
@@ -193,17 +188,13 @@ def stop_early(root: Path, out: Path, bundle: Bundle) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Predictor, "__call__", die)
         try:
-            tag(
-                Folder(root),
-                out,
-                bundle,
-                replace(OPTIONS, batch_size=1, shard_size=1),
-            )
+            tag(Folder(root), out, bundle, replace(OPTIONS, batch_size=1, shard_size=1))
         except KeyboardInterrupt:
-            tag_again = replace(OPTIONS, restart=True)
-            assert out.with_name(out.name + ".parts").exists()
-            patch.undo()
-            tag(Folder(root), out, bundle, tag_again)
+            return True
+        except FftagError as error:  # one with other settings was killed before
+            assert "an interrupted run" in str(error)
+            return True
+    return False
 
 
 # What is read
@@ -245,15 +236,12 @@ def test_contents_of_one_size_are_looked_for_once_each_and_not_without_end(
         (root / f"soon{number}.jpg").write_bytes(whole + bytes([number // 5]))
     tag(Folder(aged(root)), out, session_bundle, OPTIONS)
     (root / "soon6.jpg").write_bytes(whole + bytes(1))
-    listing, previous = list_source(Folder(root)), open_previous(out)
-    assert previous is not None
-    known = plan_changes(listing, previous).known
+    known = make_plan(list_source(Folder(root)), KnownRows(open_published(out))).contents
     assert len(known.of_size(len(whole) + 1)) == 2 and known.of_size(len(whole)) == ()
     digest = hashlib.sha256(whole + bytes(1)).hexdigest()
     assert known.row(len(whole) + 1, digest) in range(2, 7)
 
     monkeypatch.setattr(fftag.plan, "CONTENTS_OF_A_SIZE", 1)
-    monkeypatch.setattr(fftag.copies, "CONTENTS_OF_A_SIZE", 1)
     assert known.of_size(len(whole) + 1) == ()
     with reading() as decoded:
         tag(Folder(root), out, session_bundle, OPTIONS)
@@ -326,6 +314,61 @@ def test_a_share_that_is_not_mounted_removes_nothing(
         tag(Folder(root), out, session_bundle, replace(OPTIONS, selection=Selection(("*.png",))))
 
 
+CHANGED: dict[str, Callable[[TagOptions, Bundle, Path], tuple[TagOptions, Bundle]]] = {
+    "model": lambda options, bundle, folder: (options, scaled(bundle, folder)),
+    "setting": lambda options, bundle, _: (replace(options, limits=Limits(pixels=10**6)), bundle),
+    "--force": lambda options, bundle, _: (replace(options, force=True), bundle),
+    "--restart": lambda options, bundle, _: (replace(options, restart=True), bundle),
+    "--force of a shard": lambda options, bundle, _: (
+        replace(options, force=True, selection=Selection(shard=Shard(1, 8))),
+        bundle,
+    ),
+}
+
+
+def scaled(bundle: Bundle, folder: Path) -> Bundle:
+    """Another model with the same labels."""
+    weights = {name: value * 1.01 for name, value in bundle.build().state_dict().items()}
+    return save_bundle(folder / "other", bundle.config, weights)
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_half_mounted_share_removes_nothing_whatever_else_changed(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, change: str
+) -> None:
+    root, out = aged(folder_of_photos(10)), tmp_path / "tags.parquet"
+    guarded = replace(OPTIONS, max_removal_rate=0.5)
+    tag(Folder(root), out, session_bundle, guarded)
+    before = out.read_bytes()
+    for path in sorted(root.rglob("*.jpg"))[:8]:
+        path.unlink()
+    options, bundle = CHANGED[change](guarded, session_bundle, tmp_path)
+    for run in (tag, lambda *what: look_ahead(*what)):
+        with pytest.raises(
+            FftagError, match=r" of the 10 files .* gone .*--max-removal"
+        ) as refused:
+            run(Folder(root), out, bundle, options)
+        assert refused.value.exit_code == 4
+    assert out.read_bytes() == before and not out.with_name("tags.parquet.parts").exists()
+    accepted = replace(options, max_removal_rate=1)
+    tag(Folder(root), out, bundle, accepted)
+    assert pq.read_metadata(out).num_rows <= 2
+
+
+def test_files_that_are_in_parts_alone_count_as_there(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out = folder_of_photos(40), tmp_path / "tags.parquet"
+    options = replace(OPTIONS, batch_size=8, shard_size=16, max_removal_rate=0.5)
+    stopped_after_parts(root, out, session_bundle, 2, options)
+    for path in sorted(root.rglob("*.jpg"))[:17]:
+        path.unlink()
+    for other in (options, replace(options, restart=True)):
+        with pytest.raises(FftagError, match="17 of the 32 files"):
+            tag(Folder(root), out, session_bundle, other)
+    assert tag(Folder(root), out, session_bundle, OPTIONS).resumed == 15
+
+
 def test_another_model_reads_everything_again_and_says_so(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -334,10 +377,8 @@ def test_another_model_reads_everything_again_and_says_so(
 ) -> None:
     root, out = aged(folder_of_photos(6)), tmp_path / "tags.parquet"
     tag(Folder(root), out, session_bundle, OPTIONS)
-    weights = {name: value * 1.01 for name, value in session_bundle.build().state_dict().items()}
-    other = save_bundle(tmp_path / "other", session_bundle.config, weights)
     with reading() as decoded:
-        tag(Folder(root), out, other, OPTIONS)
+        tag(Folder(root), out, scaled(session_bundle, tmp_path), OPTIONS)
     assert len(decoded) == 6
     assert "another model: every file is tagged anew" in capsys.readouterr().err
 
@@ -377,22 +418,100 @@ def test_retag_refuses_what_it_cannot_do(
         retag(out, session_bundle)
     tag(Folder(root), out, session_bundle, OPTIONS)
     before = out.read_bytes()
-    weights = {name: value * 1.01 for name, value in session_bundle.build().state_dict().items()}
     with pytest.raises(FftagError, match=r"are not those of .*: run `fftag tag`"):
-        retag(out, save_bundle(tmp_path / "other", session_bundle.config, weights))
+        retag(out, scaled(session_bundle, tmp_path))
     assert out.read_bytes() == before
 
 
-def test_an_interrupted_run_is_not_mixed_with_a_later_one(
+def test_an_interrupted_run_goes_on_with_other_thresholds_but_not_with_other_settings(
     folder_of_photos: Make, session_bundle: Bundle, stricter: Bundle, tmp_path: Path
 ) -> None:
     root, out = folder_of_photos(40), tmp_path / "tags.parquet"
-    stopped_after_parts(root, out, session_bundle, 1, replace(OPTIONS, batch_size=8, shard_size=16))
-    with pytest.raises(FftagError, match=r"another .*thresholds.*--restart"):
-        tag(Folder(root), out, stricter, replace(OPTIONS, batch_size=8, shard_size=16))
-    tag(Folder(root), out, stricter, replace(OPTIONS, restart=True))
+    options = replace(OPTIONS, batch_size=8, shard_size=16)
+    stopped_after_parts(root, out, session_bundle, 1, options)
+    with pytest.raises(FftagError, match=r"another limits.*--restart to throw away the 16 files"):
+        tag(Folder(root), out, session_bundle, replace(options, limits=Limits(pixels=5000)))
+    with reading() as decoded:
+        assert tag(Folder(root), out, stricter, options).resumed == 16
+    assert len(decoded) == 24
     tag(Folder(root), tmp_path / "fresh.parquet", stricter, OPTIONS)
     assert_same(out, tmp_path / "fresh.parquet")
+
+
+def test_an_interrupted_run_goes_on_though_files_came_went_and_changed(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root, out, fresh = folder_of_photos(40), tmp_path / "tags.parquet", tmp_path / "f.parquet"
+    spoiled = root / "season-0/FF-0003_1.jpg"
+    spoiled.write_bytes(spoiled.read_bytes()[:300])
+    options = replace(OPTIONS, batch_size=8, shard_size=16)
+    stopped_after_parts(root, out, session_bundle, 2, options)
+    first = sorted(root.rglob("*.jpg"))
+    done = [path.relative_to(root).as_posix() for path in first[:32]]
+    assert "season-0/FF-0003_1.jpg" in done
+    first[0].unlink()  # was read
+    first[39].unlink()  # was not
+    first[5].write_bytes(first[6].read_bytes() + b"!")  # was read
+    first[7].rename(root / "season-2/renamed.jpg")  # was read, and is known by its content
+    save_bands(root / "a/new.jpg", ["red"], 99)
+    (root / "z").mkdir()
+    (root / "z/new.jpg").write_bytes(b"no photo")
+    os.utime(first[5], (LAST_YEAR, LAST_YEAR - 1))
+    ahead = look_ahead(Folder(root), out, session_bundle, options)
+    capsys.readouterr()
+    with reading() as decoded:
+        summary = tag(Folder(root), out, session_bundle, options)
+    unread = [path.relative_to(root).as_posix() for path in first[32:39]]
+    assert sorted(decoded) == sorted([*unread, done[5], "a/new.jpg", "z/new.jpg"])
+    assert (summary.resumed, summary.read, summary.recognised) == (29, 11, 1)
+    assert (ahead.pending, ahead.plan) == (11, summary.plan)
+    said = "29 of 40 files are done; 3 more that it did are gone, or are read again"
+    assert said in capsys.readouterr().err
+    tag(Folder(root), fresh, session_bundle, OPTIONS)
+    assert_same(out, fresh)
+    assert validate(out, Folder(root)).valid
+    assert not out.with_name("tags.parquet.parts").exists()
+
+
+def test_what_several_interrupted_runs_did_is_put_together(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    """Onto a published file too, some of whose photos have other names by then."""
+    root, out, fresh = folder_of_photos(48), tmp_path / "tags.parquet", tmp_path / "f.parquet"
+    few = replace(OPTIONS, batch_size=4, shard_size=4)
+    some = replace(few, selection=Selection(("*-000*",)))
+    tag(Folder(aged(root)), out, session_bundle, some)
+    for number, path in enumerate(sorted(root.rglob("FF-000*"))):
+        path.rename(path.with_name(f"renamed-{number}.jpg"))
+    decoded: list[str] = []
+    for step in range(4):
+        save_bands(root / f"season-{step % 3}/a-{step}.jpg", ["blue"], 100 + step)
+        with reading() as now:
+            stopped_after_parts(root, out, session_bundle, 2, few)
+        decoded += now
+    with reading() as now:
+        summary = tag(Folder(root), out, session_bundle, few)
+    decoded += now
+    assert summary.resumed == 32 and summary.plan["removed"] == 10
+    assert not [name for name in decoded if "renamed" in name]
+    tag(Folder(root), fresh, session_bundle, OPTIONS)
+    assert_same(out, fresh)
+
+
+def test_a_forced_run_that_was_interrupted_reads_its_own_files_once(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out = folder_of_photos(40), tmp_path / "tags.parquet"
+    options = replace(OPTIONS, batch_size=8, shard_size=16)
+    tag(Folder(aged(root)), out, session_bundle, options)
+    forced = replace(options, force=True)
+    stopped_after_parts(root, out, session_bundle, 1, forced)
+    with reading() as decoded:
+        assert tag(Folder(root), out, session_bundle, forced).resumed == 16
+    assert len(decoded) == 24
 
 
 # Dry runs and metrics

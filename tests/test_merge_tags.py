@@ -296,9 +296,9 @@ def test_many_files_are_merged_in_passes_and_long_ones_in_row_groups(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fftag.merge_tags.MOST_OPEN", 3)
-    monkeypatch.setattr("fftag.tags_in_order.FEWEST_HELD", 2)
-    monkeypatch.setattr("fftag.tags_in_order.ROWS_HELD", 2)
-    monkeypatch.setattr("fftag.tags_in_order.ROWS_PER_GROUP", 16)
+    monkeypatch.setattr("fftag.merge_tags.FEWEST_HELD", 2)
+    monkeypatch.setattr("fftag.merge_tags.ROWS_HELD", 2)
+    monkeypatch.setattr("fftag.merge_tags.ROWS_PER_GROUP", 16)
     root = folder_of_photos(40)
     spoil(root)
     parts = tag_shards(root, session_bundle, tmp_path, 10)
@@ -331,8 +331,8 @@ def long_files(folder: Path, part: Path, rows: int, count: int) -> list[Path]:
 def test_memory_of_a_merge_does_not_grow_with_the_rows(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fftag.tags_in_order.ROWS_HELD", 4096)
-    monkeypatch.setattr("fftag.tags_in_order.ROWS_PER_GROUP", 4096)
+    monkeypatch.setattr("fftag.merge_tags.ROWS_HELD", 4096)
+    monkeypatch.setattr("fftag.merge_tags.ROWS_PER_GROUP", 4096)
     part = tmp_path / "part.parquet"
     tag(Folder(folder_of_photos(1)), part, session_bundle, OPTIONS)
     peaks: list[int] = []

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from faults import stopped_after_parts
+from faults import aged, stopped_after_parts
 
 import fftag.tag
 from fftag.bundle import Bundle
@@ -26,7 +26,8 @@ from fftag.errors import FftagError
 from fftag.interrupt import Interruption
 from fftag.parts import locked
 from fftag.reader import ReadOptions
-from fftag.sources import Folder, list_source
+from fftag.shards import Shard
+from fftag.sources import Folder, Selection, list_source
 from fftag.store import STATUSES, rows
 from fftag.tag import tag
 from fftag.tag_options import TagOptions
@@ -241,6 +242,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 ) -> None:
     root = folder_of_photos(30)
     spoil(root)
+    aged(root)
     clean, out = tmp_path / "clean.parquet", tmp_path / "t.parquet"
     tag(Folder(root), clean, session_bundle, QUICK)
     interrupted(root, out, session_bundle, parts=2)
@@ -265,7 +267,7 @@ def test_a_torn_part_is_done_again(
 def test_an_interruption_when_all_is_done_does_not_keep_it_from_being_published(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, out = folder_of_photos(30), tmp_path / "t.parquet"
+    root, out = aged(folder_of_photos(30)), tmp_path / "t.parquet"
     single = replace(QUICK, shard_size=4)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(fftag.tag, "_publish", Mock(side_effect=KeyboardInterrupt))
@@ -278,22 +280,20 @@ def test_an_interruption_when_all_is_done_does_not_keep_it_from_being_published(
     assert summary.resumed == 26 and len(rows_of(out)) == 30
 
 
-@pytest.mark.parametrize("change", ["listing", "model", "settings"])
+@pytest.mark.parametrize("change", ["model", "limits", "share of the source"])
 def test_a_resume_of_another_run_is_refused_and_names_the_difference(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, change: str
 ) -> None:
-    from dataclasses import replace
-
     root = folder_of_photos(20)
     out = tmp_path / "t.parquet"
     interrupted(root, out, session_bundle, parts=1)
-    bundle, options = session_bundle, QUICK
-    if change == "listing":
-        (root / "new.jpg").write_bytes(b"new")
+    bundle, options = session_bundle, replace(QUICK, max_removal_rate=1)
     if change == "model":
-        bundle = replace(bundle, model_id="another")
-    if change == "settings":
+        bundle = replace(bundle, weights_sha256="another")
+    if change == "limits":
         options = replace(options, limits=Limits(pixels=5))
+    if change == "share of the source":
+        options = replace(options, selection=Selection(shard=Shard(1, 2)))
     with pytest.raises(FftagError, match=f"another {change}"):
         tag(Folder(root), out, bundle, options)
     restarted = replace(options, restart=True, max_failure_rate=1.0)

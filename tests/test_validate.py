@@ -330,7 +330,7 @@ def test_duplicates_are_counted_where_the_order_is_broken_too(tags: Path) -> Non
 def test_order_and_duplicates_are_seen_over_the_edges_of_batches(
     tags: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fftag.validate.ROWS_AT_A_TIME", 1)
+    monkeypatch.setattr("fftag.validate.ROWS_AT_ONCE", 1)
     assert validate(tags).valid
     doubled = altered(tags, lambda table: pa.concat_tables([table.slice(0, 1), table]))
     assert broken(validate(doubled)) == {"duplicate_image"}
@@ -411,7 +411,7 @@ def test_a_source_that_is_missing_is_an_error(tags: Path, tmp_path: Path) -> Non
 
 
 def test_a_newer_format_is_refused(tags: Path) -> None:
-    with pytest.raises(FftagError, match="format version 3, of a newer fftag: upgrade"):
+    with pytest.raises(FftagError, match="written by a newer fftag: upgrade"):
         validate(altered(tags, metadata(format_version=3)))
 
 

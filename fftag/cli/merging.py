@@ -20,6 +20,10 @@ def merge(
     include: Annotated[
         list[str] | None, typer.Option(help="With --source: as it was given to `fftag tag`.")
     ] = None,
+    max_removal_rate: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Write nothing if a larger share of --out's rows is gone."),
+    ] = 0.5,
     root: ListRoot = None,
     follow_symlinks: FollowSymlinks = False,
     json_: Json = False,
@@ -34,5 +38,5 @@ def merge(
     from fftag.sources import choose_source
 
     chosen = choose_source(source, root, follow_symlinks) if source else None
-    merged = run(parts, out, chosen, tuple(include or ()))
+    merged = run(parts, out, chosen, tuple(include or ()), max_removal_rate)
     emit(merged.to_json(), merged.lines(), json_)
