@@ -1,15 +1,24 @@
-"""tags.parquet: the Arrow schema of the one table that tagging writes."""
+"""tags.parquet: the Arrow schema of the one table that tagging writes; how it is read, written."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fftag.errors import FftagError
+
+MAGIC = b"PAR1"
+BYTES_BUFFERED = 2**16  # of one column of one file
+ROWS_AT_ONCE = 16_384
+WRITTEN = {"compression": "zstd", "write_page_checksum": True}  # how tags files and parts are
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"fftag"
@@ -94,6 +103,68 @@ def tags_schema(run: RunInfo) -> pa.Schema:
         ],
         metadata={METADATA_KEY: run.header},
     )
+
+
+def open_tags_file(path: Path) -> pq.ParquetFile:
+    """Opens what should be a tags file: little of it is held at a time, and damage is noticed.
+
+    Raises:
+        FftagError: there is no file, or it is empty, damaged, or no Parquet.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC))
+    except FileNotFoundError as error:
+        raise FftagError(f"no tags file {path}: write one with `fftag tag`") from error
+    except OSError as error:
+        raise FftagError(f"cannot read {path}: {error.strerror}") from error
+    if not start:
+        raise FftagError(f"{path} is empty: write it anew with `fftag tag`")
+    if start != MAGIC:
+        raise FftagError(f"{path} is no Parquet file: give one that `fftag tag` wrote")
+    try:
+        # By default pyarrow keeps all that it has read until the file is closed.
+        return pq.ParquetFile(
+            path,
+            buffer_size=BYTES_BUFFERED,
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise FftagError(
+            f"{path} is cut off or damaged: copy it again, or write it anew with `fftag tag`"
+        ) from error
+
+
+def read_batches(
+    path: Path,
+    file: pq.ParquetFile,
+    columns: Sequence[str] | None = None,
+    rows: int = ROWS_AT_ONCE,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a tags file, some at a time.
+
+    Args:
+        path: of the file, for messages.
+        file: see `open_tags_file`.
+        columns: which; None means all.
+        rows: how many at a time.
+
+    Raises:
+        FftagError: they cannot be read; it names the row group.
+    """
+    first = 0
+    for group in range(file.num_row_groups):
+        count = file.metadata.row_group(group).num_rows
+        try:
+            yield from file.iter_batches(rows, [group], columns)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise FftagError(
+                f"{path} is damaged in row group {group} (rows {first:,} to {first + count - 1:,}: "
+                f"{str(error).splitlines()[0][:200]}): copy it again, or let `fftag tag` read the "
+                "photos of these rows again"
+            ) from error
+        first += count
 
 
 def part_schema(run: RunInfo) -> pa.Schema:
