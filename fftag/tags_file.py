@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fftag.errors import FftagError
-from fftag.store import FORMAT_VERSION, METADATA_KEY
+from fftag.store import FORMAT_VERSION, METADATA_KEY, open_tags_file, read_batches
 
-ROWS_AT_A_TIME = 16_384
 IMAGE_COLUMNS = [
     *("image", "status", "error", "is_apparel", "apparel_score", "width", "height", "format"),
     *("file_size", "modified_at", "taken_at", "content_sha256", "model_id", "tagged_at", "scores"),
@@ -29,18 +28,26 @@ class TagsFile:
         file: its Parquet.
         run: what it says of the run that wrote it (see `fftag.store.RunInfo`).
         source: the name of what was tagged.
+        damage: what was met in the rows that were asked for.
     """
 
     path: Path
     file: pq.ParquetFile
     run: dict[str, Any]
     source: str
+    damage: list[FftagError] = field(default_factory=list)
 
     def rows(self, columns: list[str]) -> pa.RecordBatchReader:
         """Some columns, a few rows at a time."""
         schema = pa.schema([self.file.schema_arrow.field(column) for column in columns])
-        batches = self.file.iter_batches(ROWS_AT_A_TIME, columns=columns)
-        return pa.RecordBatchReader.from_batches(schema, batches)
+        return pa.RecordBatchReader.from_batches(schema, self._batches(columns))
+
+    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from read_batches(self.path, self.file, columns)
+        except FftagError as error:
+            self.damage.append(error)  # whoever asks for the rows makes an error of its own of it
+            raise
 
 
 @contextmanager
@@ -54,14 +61,11 @@ def open_tags(path: Path, source: str | None = None) -> Iterator[TagsFile]:
     Raises:
         FftagError: it is missing, is no tags file, or a newer fftag wrote it.
     """
-    try:
-        file = pq.ParquetFile(path)
-        run = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"null"))
-    except FileNotFoundError as error:
-        raise FftagError(f"no tags file {path}: write one with `fftag tag`") from error
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise FftagError(f"{path} is no tags file: give one that `fftag tag` wrote") from error
-    with file:
+    with open_tags_file(path) as file:
+        try:
+            run = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"null"))
+        except ValueError as error:
+            raise FftagError(f"{path} is no tags file: give one that `fftag tag` wrote") from error
         # A manifest carries metadata under the same key, but of no run.
         if not isinstance(run, dict) or "run_id" not in run:
             raise FftagError(f"{path} is no tags file: give one that `fftag tag` wrote")

@@ -1,5 +1,6 @@
 """Tags files and product feeds with known content, for the tests of warehouse and reports."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class Catalog:
         settings: of the run.
         run_id, model_id, source, tagged_at: of the run.
         taken: path -> when it was taken.
-        contents: path -> digest; by default all the same.
+        contents: path -> digest; by default each has its own, by its path.
         scores: path -> scores, where they are to be other than 0.9 and 0.1.
     """
 
@@ -83,7 +84,9 @@ class Catalog:
                     "file_size": 1234,
                     "modified_at": MODIFIED_AT,
                     "taken_at": None if failed else self.taken.get(image),
-                    "content_sha256": None if failed else self.contents.get(image, "cd" * 32),
+                    "content_sha256": None
+                    if failed
+                    else self.contents.get(image, digest_of(image)),
                 }
             )
         if photos:
@@ -93,6 +96,11 @@ class Catalog:
             table = tags_schema(run).empty_table()
         pq.write_table(table, path)
         return path
+
+
+def digest_of(image: str) -> str:
+    """The content of a photo for which nothing else is said."""
+    return hashlib.sha256(image.encode()).hexdigest()
 
 
 def write_feed(path: Path, products: list[dict[str, Any]]) -> Path:

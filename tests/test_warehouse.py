@@ -63,10 +63,12 @@ def db(tmp_path: Path) -> Path:
 
 def refused(tags: Path, db: Path, products: Path | None = None, pattern: str | None = None) -> str:
     """The message of a load that fails, after making sure that it left nothing behind."""
-    db.write_bytes(b"the old one")
+    if not db.exists():
+        load(SMALL.write(db.with_name("old.parquet")), db)
+    before = db.read_bytes()
     with pytest.raises(FftagError) as caught:
         load(tags, db, products, LoadOptions(sku_pattern=pattern))
-    assert db.read_bytes() == b"the old one"
+    assert db.read_bytes() == before
     assert not [path for path in db.parent.iterdir() if path.name.startswith(".")]
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -272,7 +274,7 @@ def test_a_missing_or_foreign_tags_file_is_refused(tmp_path: Path, tags: Path, d
     assert "no tags file" in refused(tmp_path / "none.parquet", db)
     text = tmp_path / "text.parquet"
     text.write_text("hello")
-    assert "is no tags file" in refused(text, db)
+    assert "is no Parquet file" in refused(text, db)
     plain = tmp_path / "plain.parquet"
     pq.write_table(pa.table({"image": ["a"]}), plain)
     assert "is no tags file" in refused(plain, db)
@@ -286,10 +288,18 @@ def test_a_missing_or_foreign_tags_file_is_refused(tmp_path: Path, tags: Path, d
 def test_a_damaged_tags_file_is_refused(tmp_path: Path, db: Path) -> None:
     photos = {f"{number:05d}.jpg": ["cape"] for number in range(3000)}
     tags = Catalog(["cape"], photos).write(tmp_path / "tags.parquet")
-    content = bytearray(tags.read_bytes())
-    content[200:6000] = bytes(5800)
+    pq.write_table(pq.read_table(tags), tags, row_group_size=1000, write_page_checksum=True)
+    whole = tags.read_bytes()
+    scores = pq.ParquetFile(tags).metadata.row_group(1).column(5)
+    assert scores.path_in_schema.startswith("scores")
+    middle = scores.data_page_offset + scores.total_compressed_size // 2
+    content = bytearray(whole)
+    content[middle : middle + 64] = bytes(byte ^ 0xFF for byte in content[middle : middle + 64])
     tags.write_bytes(content)
-    assert "cannot build" in refused(tags, db)
+    message = refused(tags, db)
+    assert f"{tags} is damaged in row group 1 (rows 1,000 to 1,999" in message
+    tags.write_bytes(whole[: len(whole) // 2])
+    assert "cut off or damaged" in refused(tags, db)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +376,7 @@ def test_the_default_pattern_takes_the_name_without_view_number(image: str, sku:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, tags: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FftagError, match="cannot write"):
+    with pytest.raises(FftagError, match=r"cannot open .*: Not a directory"):
         load(tags, tmp_path / "file" / "catalog.duckdb")
 
 

@@ -112,13 +112,16 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
         reviewer = st.text_input("Reviewer", key="reviewer", persist_state="session")
         save = st.form_submit_button("Save", type="primary", icon=":material/save:")
     if save:
-        given = [
-            Answered(one.image, one.source, label, label in one.tagged, SHOWN[answer])
+        answers |= dict.fromkeys(added, RIGHT)
+        decided = {
+            label: SHOWN[answer]
             for label, answer in answers.items()
             if answer != OPEN and one.said.get(label) is not SHOWN[answer]
-        ]
-        given += [
-            Answered(one.image, one.source, label, label in one.tagged, True) for label in added
+        }
+        content = one.facts["content_sha256"]
+        given = [
+            Answered(one.image, one.source, label, label in one.tagged, answer, content)
+            for label, answer in decided.items()
         ]
         if not given:
             st.info("Nothing to save: say right or wrong of a label, or add one.")

@@ -48,8 +48,8 @@ def tag(
     products: Products = None,
     sku_pattern: SkuPattern = None,
     column: FeedColumn = None,
-    labels_by: LabelsBy = "union",
-    dates: Dates = "auto",
+    labels_by: LabelsBy = None,
+    dates: Dates = None,
     date_pattern: DatePattern = None,
     taxonomy: ShownTaxonomy = None,
     device: Devices = "auto",
@@ -128,6 +128,11 @@ def tag(
     from fftag.tag import tag as run
     from fftag.tag_options import TagOptions
 
+    if db is not None:
+        from fftag.catalogue_file import replaceable
+
+        with replaceable(db):
+            pass  # what cannot be replaced is refused before hours of work
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     own = (out, out.with_name(out.name + ".parts"), db, metrics)
     machines = engine_of(context, engine, address, predictors)
