@@ -122,7 +122,7 @@ def _load_images(
         from incoming
         left join photos on photos.image = incoming.image
         """,
-        {"source": file.source, "run_id": file.run["run_id"], "pattern": pattern},
+        {"source": file.source, "run_id": file.run.run_id, "pattern": pattern},
     )
     connection.unregister("incoming")
     connection.unregister("photos")
@@ -134,7 +134,7 @@ def _load_images(
         where status <> 'ok' and run_id = $run_id
         order by image
         """,
-        {"run_id": file.run["run_id"]},
+        {"run_id": file.run.run_id},
     )
 
 
@@ -152,7 +152,7 @@ def _load_tags(
         order by 2, 1
         """,
         {
-            "run_id": file.run["run_id"],
+            "run_id": file.run.run_id,
             "shown": {"key": [one.name for one in labels], "value": [one.label for one in labels]},
         },
     )
@@ -161,7 +161,7 @@ def _load_tags(
 
 def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
     run = file.run
-    screen = run.get("screen") or {}  # the first files of this format version have no such key
+    screen = run.screen or {}
     connection.execute(
         """
         insert into runs
@@ -173,9 +173,9 @@ def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
         from images
         where run_id = $run_id
         """,
-        {key: run[key] for key in ("run_id", "model_id", "fftag_version")}
-        | {"source": file.source, "location": run["source"]}
-        | {"settings": json.dumps(run["settings"], ensure_ascii=False)}
+        {key: getattr(run, key) for key in ("run_id", "model_id", "fftag_version")}
+        | {"source": file.source, "location": run.source}
+        | {"settings": json.dumps(run.settings, ensure_ascii=False)}
         | {f"screen_{key}": screen.get(key) for key in ("method", "review", "reject")},
     )
 
@@ -213,7 +213,7 @@ def _count_runs(connection: duckdb.DuckDBPyConnection, mix_models: bool) -> None
 def _load_labels(
     connection: duckdb.DuckDBPyConnection, files: list[TagsFile], names: Sequence[Name]
 ) -> None:
-    models = {file.run["model_id"]: shown_labels(file.run, names) for file in files}
+    models = {file.run.model_id: shown_labels(file.run, names) for file in files}
     for model_id, labels in models.items():
         connection.executemany(
             """

@@ -7,6 +7,7 @@ from typing import Any
 
 from fftag.errors import FftagError
 from fftag.labels import load_taxonomy, taxonomy_file
+from fftag.store import RunInfo
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
@@ -94,13 +95,13 @@ class ShownLabel:
     counts: dict[str, int]
 
 
-def shown_labels(run: dict[str, Any], names: Sequence[Name]) -> list[ShownLabel]:
-    """The labels of a run (see `fftag.store.RunInfo`), in the order of its scores."""
+def shown_labels(run: RunInfo, names: Sequence[Name]) -> list[ShownLabel]:
+    """The labels of a run, in the order of its scores."""
     known = {one.name: one for one in names if one.language is None}
-    counted = run["validation"] or [{}] * len(run["labels"])
+    counted = run.validation or [{}] * len(run.labels)
     found = []
     for position, (name, group, threshold, counts) in enumerate(
-        zip(run["labels"], run["groups"], run["thresholds"], counted, strict=True)
+        zip(run.labels, run.groups, run.thresholds, counted, strict=True)
     ):
         one = known.get(name, Name(name, group, name))
         found.append(

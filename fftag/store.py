@@ -1,17 +1,29 @@
 """tags.parquet: the Arrow schema of the one table that tagging writes; how it is read, written."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from fftag.errors import FftagError
 
@@ -23,6 +35,8 @@ WRITTEN = {"compression": "zstd", "write_page_checksum": True}  # how tags files
 FORMAT_VERSION = 2
 METADATA_KEY = b"fftag"
 SAME_AS = "same_as"  # a column of part files only: the row before of a photo that was recognised
+TELLING = {"image", "status", "tags", "scores"}  # a file with these is, or was, a tags file
+OF_EACH_LABEL = ("groups", "thresholds", "validation")
 
 STATUSES = (
     "ok",
@@ -36,6 +50,41 @@ STATUSES = (
 )
 
 TAG = pa.struct([pa.field("label", pa.string()), pa.field("score", pa.float32())])
+
+Text = Annotated[str, Field(pattern=r"\S")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Counts(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    tp: NonNegativeInt
+    fp: NonNegativeInt
+    fn: NonNegativeInt
+    tn: NonNegativeInt
+
+
+class _Screen(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    id: Text
+    method: Text
+    reject: float = Field(ge=0, le=1)
+    review: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "_Screen":
+        if self.reject > self.review:
+            raise ValueError("reject is above review")
+        return self
+
+
+def _fits(model: type[BaseModel]) -> AfterValidator:
+    """A dictionary that stays one, and is what a model asks for."""
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        model.model_validate(value)
+        return value
+
+    return AfterValidator(check)
 
 
 @dataclass(frozen=True)
@@ -61,23 +110,117 @@ class RunInfo:
         format_version: of the tags format.
     """
 
-    run_id: str
-    model_id: str
-    scores_id: str
-    fftag_version: str
-    source: str
-    labels: Sequence[str]
-    groups: Sequence[str | None]
-    thresholds: Sequence[float]
-    validation: Sequence[dict[str, int]] | None
+    run_id: Text
+    model_id: Digest
+    scores_id: Text
+    fftag_version: Text
+    source: Text
+    labels: Annotated[Sequence[Text], Field(min_length=1)]
+    groups: Sequence[Text | None]
+    thresholds: Sequence[FiniteFloat]
+    validation: Sequence[Annotated[dict[str, int], _fits(_Counts)]] | None
     settings: dict[str, Any]
-    screen: dict[str, Any] | None = None
-    format_version: int = FORMAT_VERSION
+    screen: Annotated[dict[str, Any], _fits(_Screen)] | None = None
+    format_version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
 
     @cached_property
     def header(self) -> bytes:
         """All of it as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode()
+
+
+_HEADER = TypeAdapter(RunInfo)
+
+
+def run_of(schema: pa.Schema) -> tuple[RunInfo | None, list[str]]:
+    """What a tags file says of its run; None where that is not as documented, and why, a line each.
+
+    Args:
+        schema: as the file has it.
+    """
+    stored = (schema.metadata or {}).get(METADATA_KEY)
+    if stored is None:
+        return None, [f"the key {METADATA_KEY.decode()} is missing"]
+    try:
+        run = _HEADER.validate_json(stored, strict=True)
+    except ValidationError as error:
+        return None, [_says(one["loc"], one["msg"]) for one in error.errors()]
+    wrong = [
+        f"the label {name!r} stands {count} times in labels"
+        for name, count in Counter(run.labels).items()
+        if count > 1
+    ]
+    for key in OF_EACH_LABEL:
+        values = getattr(run, key)
+        if values is not None and len(values) != len(run.labels):
+            wrong.append(f"{len(values)} {key} for {len(run.labels)} labels")
+    if "format_version" not in _content(schema):
+        wrong.append("format_version: Field required")
+    return (None if wrong else run), wrong
+
+
+def _content(schema: pa.Schema) -> dict[str, Any]:
+    """The JSON object under the key; an empty one where there is none."""
+    try:
+        content = json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _says(place: tuple[int | str, ...], message: str) -> str:
+    where = ".".join(map(str, place))
+    first = message.splitlines()[0]
+    return f"{where}: {first}" if where else first
+
+
+def format_beside_ours(path: Path, schema: pa.Schema) -> int:
+    """Sees that a file is a tags file, whatever is wrong inside of it, and of which format.
+
+    Returns:
+        1 where a newer fftag wrote it, -1 for an older one, and 0 for this format, or where it does
+        not say.
+
+    Raises:
+        FftagError: it is Parquet of something else.
+    """
+    content = _content(schema)
+    # A manifest has metadata under the same key, but of no run.
+    if not set(schema.names) >= TELLING and "run_id" not in content:
+        raise FftagError(f"{path} is Parquet, but no tags file: give one that `fftag tag` wrote")
+    version = content.get("format_version")
+    if type(version) is not int or version < 1:
+        return 0
+    return (version > FORMAT_VERSION) - (version < FORMAT_VERSION)
+
+
+def check_format(path: Path, schema: pa.Schema) -> None:
+    """Sees that a file is a tags file of this format, whatever is wrong inside of it.
+
+    Raises:
+        FftagError: it is Parquet of something else, or a newer or an older fftag wrote it.
+    """
+    beside = format_beside_ours(path, schema)
+    if beside > 0:
+        raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to use it")
+    if beside < 0:
+        raise FftagError(f"{path} was written by an older fftag: run `fftag tag` once more")
+
+
+def read_run(path: Path, schema: pa.Schema) -> RunInfo:
+    """What a tags file says of its run.
+
+    Raises:
+        FftagError: see `check_format`; or what it says is not as documented.
+    """
+    check_format(path, schema)
+    run, wrong = run_of(schema)
+    if run is None:
+        raise FftagError(
+            f"the metadata of {path} are not those of a tags file ({wrong[0]}): `fftag validate` "
+            "tells all; write it anew with `fftag tag --force`"
+        )
+    return run
 
 
 def tags_schema(run: RunInfo) -> pa.Schema:

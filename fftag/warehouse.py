@@ -166,7 +166,7 @@ def _say_kept(last: LastLoad, options: LoadOptions, feeds: Mapping[str, Feed]) -
 def _feeds(files: list[TagsFile], feeds: list[Named], options: LoadOptions) -> dict[str, Feed]:
     """The feed of each source."""
     sources = list(dict.fromkeys(file.source for file in files))
-    ids = [file.run["run_id"] for file in files]
+    ids = [file.run.run_id for file in files]
     if len(set(ids)) < len(ids):
         raise FftagError("a run is given twice: name each tags file once")
     found: dict[str, Feed] = {}

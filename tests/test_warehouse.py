@@ -277,12 +277,24 @@ def test_a_missing_or_foreign_tags_file_is_refused(tmp_path: Path, tags: Path, d
     assert "is no Parquet file" in refused(text, db)
     plain = tmp_path / "plain.parquet"
     pq.write_table(pa.table({"image": ["a"]}), plain)
-    assert "is no tags file" in refused(plain, db)
+    assert "no tags file" in refused(plain, db)
     manifest = tmp_path / "manifest.parquet"
     pq.write_table(pa.table({"image": ["a"]}).replace_schema_metadata({b"fftag": b"{}"}), manifest)
-    assert "is no tags file" in refused(manifest, db)
+    assert "no tags file" in refused(manifest, db)
     newer = with_metadata(tags, tmp_path / "newer.parquet", format_version=3)
     assert "newer fftag" in refused(newer, db)
+    older = with_metadata(tags, tmp_path / "older.parquet", format_version=1)
+    assert "older fftag" in refused(older, db)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"format_version": "2"}, {"settings": None}, {"run_id": None}, {"labels": ["a"]},
+     {"thresholds": [0.5, "x", 0.5]}, {"screen": {"id": "x"}}],
+)  # fmt: skip
+def test_odd_metadata_is_one_line(tmp_path: Path, tags: Path, db: Path, odd: Any) -> None:
+    message = refused(with_metadata(tags, tmp_path / "odd.parquet", **odd), db)
+    assert "odd.parquet are not those of a tags file" in message
 
 
 def test_a_damaged_tags_file_is_refused(tmp_path: Path, db: Path) -> None:
