@@ -84,6 +84,8 @@ def altering(db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         FftagError: see `asking` and `held`; or the folder cannot be written.
     """
+    with asking(db):
+        pass  # what cannot be changed is refused before anybody waits for it
     # The bytes are opened first and closed last: whoever closes a file gives up every lock that
     # the process has on it. For the same reason `replacing` is not to look into it again.
     with (
