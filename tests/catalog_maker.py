@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -118,6 +119,32 @@ def with_metadata(source: Path, target: Path, **changes: object) -> Path:
         table.replace_schema_metadata({**metadata, b"fftag": json.dumps(run).encode()}), target
     )
     return target
+
+
+def ask(db: Path, query: str) -> list[tuple[Any, ...]]:
+    """The rows that a query finds in a catalogue."""
+    connection = duckdb.connect(str(db), read_only=True)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def as_version_1(db: Path, corrections: list[tuple[str, str, str, bool]]) -> None:
+    """Makes of a catalogue one that the release before wrote: corrections by path and source."""
+    connection = duckdb.connect(str(db))
+    connection.execute("alter table settings drop schema_version; alter table settings drop given")
+    connection.execute("drop view translations; drop view orphaned_corrections; drop view basis")
+    for table in ("label_names", "feeds", "product_photos", "reviewed", "corrections"):
+        connection.execute(f"drop table {table} cascade")
+    connection.execute(
+        "create table corrections (image varchar not null, source varchar not null, "
+        "label varchar not null, shown boolean not null, reviewed_at timestamp, reviewer varchar)"
+    )
+    connection.executemany(
+        "insert into corrections values (?, ?, ?, ?, '2026-01-01', 'ada')", corrections
+    )
+    connection.close()
 
 
 MONTHS = pd.period_range("2024-01", "2025-12", freq="M")

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from catalog_maker import Catalog, write_feed
+from catalog_maker import Catalog, ask, write_feed
 
 from fftag.errors import FftagError
 from fftag.report import run_report
@@ -20,14 +20,6 @@ from fftag.warehouse import load
 
 PHOTOS = {f"{number}.jpg": ["cape"] if number < 4 else ["hat"] for number in range(8)}
 ANSWERS = [Answered(image, "photos", "hat", False, True) for image in PHOTOS]
-
-
-def ask(db: Path, query: str) -> list[tuple[Any, ...]]:
-    connection = duckdb.connect(str(db), read_only=True)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 @pytest.fixture

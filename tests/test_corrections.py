@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pytest
-from catalog_maker import Catalog, digest_of
+from catalog_maker import Catalog, as_version_1, ask, digest_of
 
 from fftag.catalogue_file import SCHEMA_VERSION
 from fftag.errors import FftagError
@@ -16,14 +15,6 @@ from fftag.review_queue import Answered, export_queue, import_answers, take_answ
 from fftag.warehouse import load
 
 RED, BLUE, GREEN = (digest_of(name) for name in ("red", "blue", "green"))
-
-
-def ask(db: Path, query: str) -> list[tuple[Any, ...]]:
-    connection = duckdb.connect(str(db), read_only=True)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 def tagged(folder: Path, contents: dict[str, str], **more: Any) -> Path:
@@ -142,23 +133,6 @@ def test_a_sheet_without_contents_goes_by_path_and_names_what_it_leaves_out(
         "1 answers of no label in the catalogue: 'sock'",
     ]
     assert json.loads(json.dumps(imported.to_json()))["left_out"] == imported.left_out
-
-
-def as_version_1(db: Path, corrections: list[tuple[str, str, str, bool]]) -> None:
-    """Makes of a catalogue one that the release before wrote: corrections by path and source."""
-    connection = duckdb.connect(str(db))
-    connection.execute("alter table settings drop schema_version; alter table settings drop given")
-    connection.execute("drop view translations; drop view orphaned_corrections; drop view basis")
-    for table in ("label_names", "feeds", "product_photos", "reviewed", "corrections"):
-        connection.execute(f"drop table {table} cascade")
-    connection.execute(
-        "create table corrections (image varchar not null, source varchar not null, "
-        "label varchar not null, shown boolean not null, reviewed_at timestamp, reviewer varchar)"
-    )
-    connection.executemany(
-        "insert into corrections values (?, ?, ?, ?, '2026-01-01', 'ada')", corrections
-    )
-    connection.close()
 
 
 def test_corrections_by_path_go_to_the_content_that_lay_there(tmp_path: Path) -> None:

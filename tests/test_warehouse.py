@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from catalog_maker import MODIFIED_AT, TAGGED_AT, Catalog, with_metadata, write_feed
+from catalog_maker import MODIFIED_AT, TAGGED_AT, Catalog, ask, with_metadata, write_feed
 
 from fftag import feed, warehouse
 from fftag.errors import FftagError
@@ -41,14 +41,6 @@ PRODUCTS: list[dict[str, Any]] = [
     {"sku": "FF-2", "brand": "", "price": "", "listed_at": "", "Colour": "007"},
     {"sku": "FF-9", "brand": "Brand, Inc.", "price": 5, "listed_at": "2025-02-01", "Colour": "NA"},
 ]
-
-
-def ask(db: Path, query: str) -> list[tuple[Any, ...]]:
-    connection = duckdb.connect(str(db), read_only=True)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 @pytest.fixture
