@@ -44,7 +44,7 @@ def correct_items(connection: duckdb.DuckDBPyConnection, corrected: str) -> None
         insert into reviewed by name
         select content_sha256, label, shown, corrected_photos.image, run_id
         from corrected_photos
-        join corrections using (content_sha256);
+        join latest_corrections using (content_sha256);
 
         create or replace temp table changed_items as
         select distinct item_id

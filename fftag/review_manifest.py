@@ -90,7 +90,7 @@ def export_manifest(
                     content_sha256,
                     count(*) as answers,
                     coalesce(list(label order by label) filter (shown), []) as shown
-                from corrections
+                from latest_corrections
                 where list_contains($labels, label)
                 group by content_sha256
             ) using (content_sha256)

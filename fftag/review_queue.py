@@ -224,10 +224,10 @@ ANSWERS = """
     )
 
     select
-        incoming.*,
+        incoming.* replace (shown_label(label) as label),
         coalesce(content, there) as content_sha256,
         -- What was said of a label that another model had can still be withdrawn.
-        shown is null or label in (select label from labels) as has_label
+        shown is null or shown_label(label) in (select labels.label from labels) as has_label
     from incoming
     left join contents using (image, source);
 
@@ -239,7 +239,7 @@ ANSWERS = """
 TAKE = """
     delete from corrections using answers
     where corrections.content_sha256 = answers.content_sha256
-        and corrections.label = answers.label;
+        and shown_label(corrections.label) = answers.label;
 
     insert into corrections by name
     select content_sha256, label, shown, reviewed_at, reviewer, image, source

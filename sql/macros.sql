@@ -136,3 +136,13 @@ create macro discovery_limit(p_values) as
 -- shows no apparel.
 create macro may_count(status, is_apparel) as
     status = 'ok' and is_apparel is distinct from false;
+
+-- The name that a label is shown under, of any that a model or a reviewer may have given it.
+create macro shown_label(given) as
+    coalesce(
+        (
+            select any_value(label_names.label)
+            from label_names
+            where label_names.name = given and label_names.language is null
+        ),
+        given);

@@ -116,7 +116,7 @@ select
     read.*,
     (select count(*) from chosen_items where photos = 0) as products_without_photo,
     (select coalesce(sum(tagged), 0)::bigint from runs where not runs.counted) as of_other_runs,
-    (select count(*) from corrections semi join reviewed using (content_sha256, label))
+    (select count(*) from corrections semi join reviewed using (content_sha256))
         as corrections,
     (select count(distinct source) from counted) as sources,
     (select string_agg(distinct model_id[:12], ', ') from counted) as models,

@@ -10,6 +10,7 @@ from catalog_maker import Catalog, as_version_1, ask, digest_of
 
 from fftag.catalogue_file import SCHEMA_VERSION
 from fftag.errors import FftagError
+from fftag.load_options import LoadOptions
 from fftag.report import run_report
 from fftag.review_queue import Answered, export_queue, import_answers, take_answers
 from fftag.warehouse import load
@@ -70,6 +71,25 @@ def test_a_correction_follows_its_photo_to_every_place(tmp_path: Path, db: Path)
 def test_a_correction_holds_in_another_source(tmp_path: Path, db: Path) -> None:
     load(tagged(tmp_path, {"x.jpg": RED}, source="shop"), db)
     assert hats(db) == ["x.jpg"]
+
+
+def test_a_correction_follows_its_label_to_another_name(tmp_path: Path, db: Path) -> None:
+    (tmp_path / "own.toml").write_text('[[label]]\nname = "headwear"\nsynonyms = ["hat", "cap"]\n')
+    load(tmp_path / "tags.parquet", db, None, LoadOptions(taxonomy=str(tmp_path / "own.toml")))
+    assert ask(db, "select image, label from photo_labels where image = 'a.jpg' order by all") == [
+        ("a.jpg", "cape"),
+        ("a.jpg", "headwear"),
+    ]
+    # The latest word counts, whichever name it was said under; and all of it is withdrawn together.
+    for label, shown, found in (
+        ("cap", False, []),
+        ("headwear", True, ["a.jpg"]),
+        ("hat", None, []),
+    ):
+        take_answers(db, [Answered("a.jpg", "photos", label, False, shown)], None, "it", "")
+        asked = ask(db, "select image from photo_labels where label = 'headwear'")
+        assert [image for (image,) in asked] == found
+    assert ask(db, "from corrections") == []
 
 
 def test_a_photo_that_cannot_be_read_any_more_leaves_an_orphan(tmp_path: Path, db: Path) -> None:
