@@ -128,11 +128,6 @@ def tag(
     from fftag.tag import tag as run
     from fftag.tag_options import TagOptions
 
-    if db is not None:
-        from fftag.catalogue_file import replaceable
-
-        with replaceable(db):
-            pass  # what cannot be replaced is refused before hours of work
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     own = (out, out.with_name(out.name + ".parts"), db, metrics)
     machines = engine_of(context, engine, address, predictors)
@@ -168,6 +163,11 @@ def tag(
         emit(ahead.to_json(), list(ahead.lines()), json_)
         return
     with measured(metrics) as report:
+        if db is not None:
+            from fftag.catalogue_file import replaceable
+
+            with replaceable(db):
+                pass  # what cannot be replaced is refused before hours of work
         summary = run(chosen, out, model_of(model), options, machines)
         report(summary, summary.exit_code(strict))
         content, lines = summary.to_json(), list(summary.lines())
