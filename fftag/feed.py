@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,16 @@ def open_feed(path: Path, pattern: str | None, columns: Mapping[str, str] | None
         photos = photos_of(table, path)
         return Feed(products_of(table.drop_columns(["image"]), path), photos, None, path)
     return Feed(products_of(table, path), NO_PHOTOS, pattern or SKU_PATTERN, path)
+
+
+def by_pattern(feed: Feed, pattern: str) -> Feed:
+    """The feed, with photos that find their product by a sku in their path.
+
+    Raises:
+        FftagError: the pattern is none.
+    """
+    check_pattern(pattern, "--sku-pattern", "sku", "'(FF-[0-9]+)'")
+    return replace(feed, photos=NO_PHOTOS, pattern=pattern)
 
 
 def read_feed(path: Path, columns: Mapping[str, str] | None = None) -> pa.Table:

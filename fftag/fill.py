@@ -1,16 +1,18 @@
 """The rows of the warehouse: products, images, tags, labels, runs, and which of them count."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 
+from fftag.catalogue_file import SCHEMA_VERSION
 from fftag.errors import FftagError
 from fftag.feed import NO_PHOTOS, Feed
 from fftag.items import TAKEN, quoted
-from fftag.load_options import LoadOptions
+from fftag.load_options import DATE_PATTERN, DATES, LABELS_BY, LoadOptions
 from fftag.progress import say
-from fftag.shown_labels import COUNTS, ShownLabel, Taxonomy, joined, shown_labels
+from fftag.shown_labels import COUNTS, Name, ShownLabel, joined, shown_labels
 from fftag.tags_file import IMAGE_COLUMNS, TagsFile
 
 DATED = {
@@ -25,7 +27,7 @@ def fill(
     connection: duckdb.DuckDBPyConnection,
     files: list[TagsFile],
     feeds: dict[str, Feed],
-    taxonomy: Taxonomy,
+    names: Sequence[Name],
     options: LoadOptions,
 ) -> None:
     """Fills the empty tables of a new database.
@@ -34,8 +36,8 @@ def fill(
         connection: to it.
         files: the tags files.
         feeds: source -> its feed.
-        taxonomy: what labels are called.
-        options: the rules.
+        names: what labels are called.
+        options: the rules that were given; ours hold besides.
 
     Raises:
         FftagError: a pattern cannot be used.
@@ -44,18 +46,23 @@ def fill(
         _load_products(connection, feed, source)
     for file in files:
         _load_images(connection, file, feeds.get(file.source), options.sku_pattern)
-        _load_tags(connection, file, shown_labels(file.run, taxonomy))
+        _load_tags(connection, file, shown_labels(file.run, names))
         _load_run(connection, file)
-    _count_runs(connection, options.mix_models)
-    _load_labels(connection, files, taxonomy)
+    _count_runs(connection, bool(options.mix_models))
+    _load_labels(connection, files, names)
     dates_from = _date_images(connection, options)
     connection.execute(
-        "insert into settings values ($labels_by, $dates_from, $mixed, $taxonomy)",
+        """
+        insert into settings
+        values ($schema_version, $labels_by, $dates_from, $mixed, $taxonomy, $given)
+        """,
         {
-            "labels_by": options.labels_by,
+            "schema_version": SCHEMA_VERSION,
+            "labels_by": options.labels_by or LABELS_BY[0],
             "dates_from": dates_from,
-            "mixed": options.mix_models,
+            "mixed": bool(options.mix_models),
             "taxonomy": options.taxonomy,
+            "given": json.dumps(options.given, ensure_ascii=False),
         },
     )
 
@@ -72,6 +79,19 @@ def _load_products(connection: duckdb.DuckDBPyConnection, feed: Feed, source: st
         {"source": source},
     )
     connection.unregister("incoming")
+    connection.register("incoming", feed.photos)
+    connection.execute(
+        """
+        insert into product_photos by name
+        select $source as source, * from incoming order by image
+        """,
+        {"source": source},
+    )
+    connection.unregister("incoming")
+    connection.execute(
+        "insert into feeds values ($source, $location, $pattern)",
+        {"source": source, "location": str(feed.path), "pattern": feed.pattern},
+    )
 
 
 def _load_images(
@@ -102,7 +122,7 @@ def _load_images(
         from incoming
         left join photos on photos.image = incoming.image
         """,
-        {"source": file.source, "run_id": file.run["run_id"], "pattern": pattern},
+        {"source": file.source, "run_id": file.run.run_id, "pattern": pattern},
     )
     connection.unregister("incoming")
     connection.unregister("photos")
@@ -114,7 +134,7 @@ def _load_images(
         where status <> 'ok' and run_id = $run_id
         order by image
         """,
-        {"run_id": file.run["run_id"]},
+        {"run_id": file.run.run_id},
     )
 
 
@@ -132,7 +152,7 @@ def _load_tags(
         order by 2, 1
         """,
         {
-            "run_id": file.run["run_id"],
+            "run_id": file.run.run_id,
             "shown": {"key": [one.name for one in labels], "value": [one.label for one in labels]},
         },
     )
@@ -141,7 +161,7 @@ def _load_tags(
 
 def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
     run = file.run
-    screen = run.get("screen") or {}  # the first files of this format version have no such key
+    screen = run.screen or {}
     connection.execute(
         """
         insert into runs
@@ -153,9 +173,9 @@ def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
         from images
         where run_id = $run_id
         """,
-        {key: run[key] for key in ("run_id", "model_id", "fftag_version")}
-        | {"source": file.source, "location": run["source"]}
-        | {"settings": json.dumps(run["settings"], ensure_ascii=False)}
+        {key: getattr(run, key) for key in ("run_id", "model_id", "fftag_version")}
+        | {"source": file.source, "location": run.source}
+        | {"settings": json.dumps(run.settings, ensure_ascii=False)}
         | {f"screen_{key}": screen.get(key) for key in ("method", "review", "reject")},
     )
 
@@ -191,9 +211,9 @@ def _count_runs(connection: duckdb.DuckDBPyConnection, mix_models: bool) -> None
 
 
 def _load_labels(
-    connection: duckdb.DuckDBPyConnection, files: list[TagsFile], taxonomy: Taxonomy
+    connection: duckdb.DuckDBPyConnection, files: list[TagsFile], names: Sequence[Name]
 ) -> None:
-    models = {file.run["model_id"]: shown_labels(file.run, taxonomy) for file in files}
+    models = {file.run.model_id: shown_labels(file.run, names) for file in files}
     for model_id, labels in models.items():
         connection.executemany(
             """
@@ -222,20 +242,19 @@ def _load_labels(
         """,
         joined([models[model_id] for (model_id,) in counted]),
     )
-    names = [
-        {"label": label, "language": language, "name": name}
-        for label, named in taxonomy.translations.items()
-        for language, name in named.items()
-    ]
     if names:
-        connection.executemany("insert into translations values ($label, $language, $name)", names)
+        connection.executemany(
+            "insert into label_names values ($label, $group, $name, $language)",
+            [vars(one) for one in names],
+        )
 
 
 def _date_images(connection: duckdb.DuckDBPyConnection, options: LoadOptions) -> str:
     """Gives each image its date, unless dates are the feed's; returns where they are from."""
-    chosen = options.dates
-    _check_pattern(connection, options.date_pattern, "--date-pattern")
-    values = {"pattern": options.date_pattern}
+    chosen = options.dates or DATES[0]
+    pattern = options.date_pattern or DATE_PATTERN
+    _check_pattern(connection, pattern, "--date-pattern")
+    values = {"pattern": pattern}
     if chosen == "auto":
         dated = "select count(*) from products where listed_at is not null"
         in_folders = f"select count(*) from images where {DATED['folder']} is not null"  # noqa: S608

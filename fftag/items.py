@@ -1,8 +1,6 @@
 """Items, and the labels on them: worked out once, for the views to read."""
 
 import duckdb
-import pandas as pd
-import pyarrow as pa
 
 from fftag.resources import sql_folder
 
@@ -24,25 +22,36 @@ def make_items(connection: duckdb.DuckDBPyConnection) -> None:
     run_script(connection, "views.sql")
 
 
-def correct_items(connection: duckdb.DuckDBPyConnection, photos: pa.Table | pd.DataFrame) -> None:
-    """Works out again the labels of the items of some photos.
+def correct_items(connection: duckdb.DuckDBPyConnection, corrected: str) -> None:
+    """Works out anew what stands on photos, and on their items, of what reviewers said.
 
     Args:
         connection: to a database that its corrections have been written to.
-        photos: those that a correction came or went of: `image` and `source`.
+        corrected: table of which `content_sha256` names the photos that a correction came or went
+            of: all photos of that content, wherever they lie.
     """
-    connection.register("corrected", photos)
     connection.execute(
-        """
+        f"""
+        create or replace temp table corrected_photos as
+        select image, run_id, item_id, content_sha256
+        from images
+        semi join {corrected} using (content_sha256);
+
+        delete from reviewed using corrected_photos
+        where reviewed.image = corrected_photos.image
+            and reviewed.run_id = corrected_photos.run_id;
+
+        insert into reviewed by name
+        select content_sha256, label, shown, corrected_photos.image, run_id
+        from corrected_photos
+        join latest_corrections using (content_sha256);
+
         create or replace temp table changed_items as
         select distinct item_id
-        from images
-        semi join corrected
-            on corrected.image = images.image and corrected.source = images.source
-        where item_id is not null
-        """
+        from corrected_photos
+        where item_id is not null;
+        """  # noqa: S608 (a table of ours)
     )
-    connection.unregister("corrected")
     run_script(connection, "item_labels.sql")
 
 

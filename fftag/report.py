@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from fftag.catalogue_file import asking
 from fftag.errors import FftagError
 from fftag.report_files import Report, Value, all_reports, find_report
 
@@ -114,22 +115,19 @@ def run_report(
             f"it takes {', '.join(known) or 'none'}"
         )
     chosen = {key: known[key].parse(text) for key, text in (given or {}).items()}
-    connection = open_read_only(db)
-    try:
-        _refuse_other(connection, db)
+    with asking(db) as connection:
         _check(connection, filters)
-        for key, value in (chosen | filters.variables()).items():
-            # The name is one of the report's own or of the views; the value is bound.
-            connection.execute(f"set variable {key} = $value", {"value": value})
-        basis = filters.line() + _basis(connection)
-        table = connection.execute(report.sql).df()
+        try:
+            for key, value in (chosen | filters.variables()).items():
+                # The name is one of the report's own or of the views; the value is bound.
+                connection.execute(f"set variable {key} = $value", {"value": value})
+            basis = filters.line() + _basis(connection)
+            table = connection.execute(report.sql).df()
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise FftagError(f"report {report.name} failed on {db}: {reason}") from error
         if language is not None:
             _translate(connection, table, language)
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise FftagError(f"report {report.name} failed on {db}: {reason}") from error
-    finally:
-        connection.close()
     defaults = {parameter.name: parameter.default for parameter in report.parameters}
     return Answer(report, table, defaults | chosen, basis, filters)
 
@@ -169,35 +167,6 @@ def _translate(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, langu
     for column in LABEL_COLUMNS:
         if column in table:
             table[column] = [names.get(label, label) for label in table[column]]
-
-
-def open_read_only(db: Path) -> duckdb.DuckDBPyConnection:
-    """A connection to a database, for reading only, and with no way to any other file.
-
-    Within a process DuckDB shares an open file by its path: close it after each question, so that
-    the next one sees a file that a load has put in its place.
-
-    Raises:
-        FftagError: there is none, or it is no DuckDB file.
-    """
-    if not db.is_file():
-        raise FftagError(f"no database {db}: make one with `fftag tag --db` or `fftag load`")
-    config: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": "false"}
-    try:
-        return duckdb.connect(str(db), read_only=True, config=config)
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise FftagError(f"{db} cannot be opened as a DuckDB file: {reason}") from error
-
-
-def _refuse_other(connection: duckdb.DuckDBPyConnection, db: Path) -> None:
-    """Makes sure that it is a catalogue, without counting it."""
-    try:
-        connection.execute("describe basis")
-    except duckdb.Error as error:
-        raise FftagError(
-            f"{db} is no catalogue of this fftag: make one with `fftag load`"
-        ) from error
 
 
 def _basis(connection: duckdb.DuckDBPyConnection) -> str:

@@ -1,7 +1,5 @@
 """The review round trip: a queue to look at, and answers taken back."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,15 +9,17 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from fftag.atomic import changing, replacing, write_text
+from fftag.atomic import TEXT, replacing
+from fftag.catalogue_file import altering, asking
 from fftag.datasets.review_sheet import defused, fused, yes_or_no
-from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
+from fftag.datasets.tables import FIRST_ROW, examples, need_columns, read_table
 from fftag.errors import FftagError
 from fftag.items import correct_items
 from fftag.report import Filters, run_report
 
 KEYS = ["image", "source", "label", "tagged", "correct"]
-CHOICES = "labels"  # name of the control in Label Studio's configuration, in docs/warehouse.md
+CONTENT = "content_sha256"
+NAMED = 3  # of what is left out, so many are named
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,12 @@ class Answered:
     """What a reviewer said of one label of one photo.
 
     Attributes:
-        image: the photo.
+        image: the photo's path.
         source: of it.
         label: asked for.
         tagged: whether the model gave it.
         shown: whether the photo shows it; None withdraws what was said before.
+        content: SHA-256 of the file that was looked at; None for the one that lies there now.
     """
 
     image: str
@@ -39,6 +40,7 @@ class Answered:
     label: str
     tagged: bool
     shown: bool | None
+    content: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Imported:
     """What an import brought.
 
     Attributes:
-        answers: how many there were, without those that withdraw one.
+        answers: how many there were, without those that withdraw one and those left out.
         unanswered: asked and left open.
         changed: answers that are not what the model said.
+        orphaned: answers about a content that no photo of the catalogue has now; they are kept.
+        left_out: what could not be taken, a line for each reason.
         measured: one row per label: `label`, `tp`, `fp`, `fn`, `precision`, `precision_low`,
             `precision_high`, and `recall` likewise; None where there is nothing to tell it from.
     """
@@ -56,6 +60,8 @@ class Imported:
     answers: int
     unanswered: int
     changed: int
+    orphaned: int
+    left_out: list[str]
     measured: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
@@ -65,8 +71,14 @@ class Imported:
         """It for a person."""
         lines = [
             f"{self.answers:,} answers ({self.changed:,} correct the model), "
-            f"{self.unanswered:,} left open"
+            f"{self.unanswered:,} left open",
+            *(f"left out: {one}" for one in self.left_out),
         ]
+        if self.orphaned:
+            lines.append(
+                f"{self.orphaned:,} answers are of photos that are not there any more, or have "
+                "changed: they are kept"
+            )
         for row in self.measured:
             figures = [
                 f"{name} {row[name]:.1%} ({row[f'{name}_low']:.1%} to {row[f'{name}_high']:.1%})"
@@ -82,41 +94,33 @@ class Imported:
 
 
 def export_queue(
-    db: Path,
-    out: Path,
-    per_label: int,
-    rows: int,
-    filters: Filters = Filters(),
-    photo_url: str = "",
+    db: Path, out: Path, per_label: int, rows: int, filters: Filters = Filters()
 ) -> int:
-    """Writes the report `review` with room for answers; returns how many there are to give.
+    """Writes the report `review` as a sheet with room for answers; returns how many there are.
 
     Args:
         db: the catalogue.
-        out: a `.csv`, or a `.json` of tasks for Label Studio.
+        out: a `.csv`.
         per_label: photos of each label.
         rows: in all.
         filters: which labels, and which products' photos.
-        photo_url: put before the path of each photo in a `.json`, such as
-            `/data/local-files/?d=catalog/`.
 
     Raises:
         FftagError: nothing is left to review, or the file cannot be written.
     """
+    if out.suffix.lower() != ".csv":
+        raise FftagError(f"{out}: name it .csv, which spreadsheets open")
     asked = {"per_label": str(per_label), "rows": str(rows)}
     queue = run_report(db, "review", asked, filters).table
     if queue.empty:
         raise FftagError("nothing is left to review: ask for more photos with --per-label")
-    if out.suffix.lower() == ".json":
-        write_text(out, json.dumps(_tasks(queue, photo_url), ensure_ascii=False, indent=1) + "\n")
-    elif out.suffix.lower() == ".csv":
-        _write_sheet(out, queue)
-    else:
-        raise FftagError(f"{out}: name it .csv (a sheet) or .json (tasks for Label Studio)")
-    return len(queue)
-
-
-def _write_sheet(out: Path, queue: pd.DataFrame) -> None:
+    with asking(db) as connection:
+        connection.register("queue", queue[["image", "source"]])
+        contents = connection.execute(
+            "select image, source, content_sha256 from counted_photos semi join queue "
+            "using (image, source)"
+        ).df()
+    queue = queue.merge(contents, how="left", on=["image", "source"])
     sheet = queue[["image", "source", "sku", "label", "tagged", "score", "threshold"]].copy()
     for column in ("image", "source", "sku", "label"):
         sheet[column] = [
@@ -124,47 +128,31 @@ def _write_sheet(out: Path, queue: pd.DataFrame) -> None:
         ]
     sheet["tagged"] = sheet["tagged"].map({True: "yes", False: "no"})
     sheet["correct"] = ""
-    with replacing(out) as temporary:
+    sheet[CONTENT] = queue[CONTENT]
+    with replacing(out, TEXT) as temporary:
         sheet.to_csv(
             temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n",
             float_format="%.4f",
         )  # fmt: skip
-
-
-def _tasks(queue: pd.DataFrame, photo_url: str) -> list[dict[str, Any]]:
-    """One task per photo, with the labels that are asked for and the model's answer to them."""
-    tasks = []
-    for (source, image), asked in queue.groupby(["source", "image"], sort=False):
-        tagged = asked[asked["tagged"]]["label"].tolist()
-        data = {"image": f"{photo_url}{image}", "photo": image, "source": source}
-        choices = {"from_name": CHOICES, "to_name": "image", "type": "choices"}
-        tasks.append(
-            {
-                "data": data | {"asked": asked["label"].tolist(), "tagged": tagged},
-                "predictions": [{"result": [choices | {"value": {"choices": tagged}}]}],
-            }
-        )
-    return tasks
+    return len(sheet)
 
 
 def import_answers(db: Path, file: Path, reviewer: str | None = None) -> Imported:
     """Takes answers back into the database, where they stand above the model's tags.
 
     The database is copied, changed and swapped in whole. A later answer replaces an earlier one.
+    An answer belongs to the file that was looked at (its column `content_sha256`): it stands on
+    every photo of that content, and on none that has another by now.
 
     Args:
         db: the catalogue.
-        file: the sheet (`.csv`, `.xlsx`), its column `correct` filled with yes or no; or what Label
-            Studio exports as JSON.
+        file: the sheet (`.csv`, `.xlsx`), its column `correct` filled with yes or no.
         reviewer: who answered.
 
     Raises:
-        FftagError: the file is not of that kind, or asks for a photo or label that is not there.
+        FftagError: the file is not of that kind, or none of its answers can be taken.
     """
-    if not db.is_file():
-        raise FftagError(f"no database {db}: make one with `fftag tag --db` or `fftag load`")
-    read = _from_label_studio if file.suffix.lower() == ".json" else _from_sheet
-    answers, unanswered = read(file)
+    answers, unanswered = _from_sheet(file)
     if not answers:
         raise FftagError(f"{file} has no answer: fill the column correct with yes or no")
     fix = "give the file that `fftag review export` wrote for it"
@@ -185,59 +173,79 @@ def take_answers(
 
     Args:
         db: the catalogue.
-        answers: of a photo's label, the last one counts.
+        answers: of a content's label, the last one counts.
         reviewer: who answered.
         where: what errors say that the answers are from.
-        fix: what errors say to do about answers of no photo or label there.
+        fix: what errors say to do where no answer can be taken.
         unanswered: how many were asked for besides.
 
     Raises:
-        FftagError: they ask for a photo or label that is not there, or cannot be written.
+        FftagError: none of them can be taken, or the database cannot be changed.
     """
-    last = {(one.source, one.image, one.label): one for one in answers}
-    frame = pd.DataFrame([vars(one) for one in last.values()])
+    frame = pd.DataFrame([vars(one) for one in answers])
     frame["shown"] = frame["shown"].astype("boolean")
+    frame["content"] = frame["content"].astype("string")
+    frame["position"] = range(len(frame))
     frame["reviewed_at"], frame["reviewer"] = datetime.now(UTC).replace(tzinfo=None), reviewer
-    with changing(db), replacing(db) as temporary:
-        shutil.copyfile(db, temporary)
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "enable_external_access": "false"
-        }
-        connection = duckdb.connect(str(temporary), config=config)
-        try:
-            connection.register("incoming", frame)
-            _refuse_unknown(connection, where, fix)
-            connection.execute(
-                """
-                delete from corrections using incoming
-                where corrections.image = incoming.image and corrections.label = incoming.label
-                    and corrections.source = incoming.source
-                """
-            )
-            connection.execute(
-                """
-                insert into corrections by name
-                select image, source, label, shown, reviewed_at, reviewer from incoming
-                where shown is not null
-                """
-            )
-            measured = connection.execute(MEASURED).df()
-            connection.unregister("incoming")
-            correct_items(connection, frame)
-            connection.execute("checkpoint")
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise FftagError(f"cannot take {where} into {db}: {reason}") from error
-        finally:
-            connection.close()
-            temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
+    frame["reviewer"] = frame["reviewer"].astype("string")
+    with altering(db) as connection:
+        connection.register("incoming", frame)
+        connection.execute(ANSWERS)
+        connection.unregister("incoming")
+        left_out = _left_out(connection)
+        if not connection.execute("from answers limit 1").fetchall():
+            raise FftagError(f"no answer of {where} can be taken: {'; '.join(left_out)}: {fix}")
+        connection.execute(TAKE)
+        correct_items(connection, "answers")
+        ((said, changed, orphaned),) = connection.execute(
+            """
+            select
+                count(*),
+                count(*) filter (shown <> tagged),
+                count(*) filter (content_sha256 not in (select content_sha256 from reviewed))
+            from answers
+            where shown is not null
+            """
+        ).fetchall()
+        measured = connection.execute(MEASURED).df()
     plain = measured.astype(object).where(measured.notna(), None)
     records = [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
-    said = [one for one in last.values() if one.shown is not None]
-    changed = sum(one.shown != one.tagged for one in said)
-    return Imported(len(said), unanswered, changed, records)
+    return Imported(said, unanswered, changed, orphaned, left_out, records)
 
 
+ANSWERS = """
+    create temp table given as
+    with contents as (
+        select image, source, arg_max(content_sha256, tagged_at) as there
+        from images
+        semi join incoming using (image, source)
+        where content_sha256 is not null
+        group by image, source
+    )
+
+    select
+        incoming.* replace (shown_label(label) as label),
+        coalesce(content, there) as content_sha256,
+        -- What was said of a label that another model had can still be withdrawn.
+        shown is null or shown_label(label) in (select labels.label from labels) as has_label
+    from incoming
+    left join contents using (image, source);
+
+    create temp table answers as
+    from given
+    where content_sha256 is not null and has_label
+    qualify row_number() over (partition by content_sha256, label order by position desc) = 1;
+"""
+TAKE = """
+    delete from corrections using answers
+    where corrections.content_sha256 = answers.content_sha256
+        and shown_label(corrections.label) = answers.label;
+
+    insert into corrections by name
+    select content_sha256, label, shown, reviewed_at, reviewer, image, source
+    from answers
+    where shown is not null;
+"""
 MEASURED = """
     with counted as (
         select
@@ -245,10 +253,11 @@ MEASURED = """
             count(*) filter (tagged and shown) as tp,
             count(*) filter (tagged and not shown) as fp,
             count(*) filter (shown and not tagged) as fn
-        from incoming
+        from answers
         where shown is not null
         group by label
     )
+
     select
         *,
         tp / nullif(tp + fp, 0) as "precision",
@@ -262,34 +271,36 @@ MEASURED = """
 """
 
 
-def _refuse_unknown(connection: duckdb.DuckDBPyConnection, where: str, fix: str) -> None:
-    for what, query in (
-        (
-            "image",
-            "select image, count(*) over () from incoming anti join images using (image, source)",
-        ),
-        (
-            "label",
-            # What was said of a label that another model had can still be withdrawn.
-            "select label, count(*) over () from incoming anti join labels using (label) "
-            "where shown is not null",
-        ),
+def _left_out(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Of which answers there is no photo or label, a line for each."""
+    found = []
+    for what, column, there in (
+        ("photo that could be read", "image", "content_sha256 is not null"),
+        ("label", "label", "has_label"),
     ):
-        missing = connection.execute(query).fetchall()
-        if missing:
-            raise FftagError(
-                f"{missing[0][1]} answers in {where} are of no {what} in the catalogue, such as "
-                f"{missing[0][0]!r}: {fix}"
+        ((answers, names),) = connection.execute(
+            f"""
+            select count(*), list(distinct {column} order by {column})
+            from given
+            where not ({there})
+            """  # noqa: S608 (ours)
+        ).fetchall()
+        if answers:
+            found.append(
+                f"{answers:,} answers of no {what} in the catalogue: {examples(names, NAMED)}"
             )
+    return found
 
 
 def _from_sheet(file: Path) -> tuple[list[Answered], int]:
     frame, _ = read_table(file)
     fix = "give the sheet that `fftag review export` wrote, saved with commas or as .xlsx"
     need_columns(frame, KEYS, file, fix)
+    if CONTENT not in frame:
+        frame[CONTENT] = None  # a sheet of one's own
     answers, unanswered = [], 0
-    for row, cells in enumerate(frame[KEYS].itertuples(index=False), FIRST_ROW):
-        image, source, label, tagged, correct = cells
+    for row, cells in enumerate(frame[[*KEYS, CONTENT]].itertuples(index=False), FIRST_ROW):
+        image, source, label, tagged, correct, content = cells
         if pd.isna(image) or pd.isna(source) or pd.isna(label):
             raise FftagError(f"{file}, row {row}: no image, source or label: {fix}")
         was = yes_or_no(tagged, file, row, "tagged")
@@ -299,36 +310,6 @@ def _from_sheet(file: Path) -> tuple[list[Answered], int]:
         if shown is None:
             unanswered += 1
             continue
-        answers.append(
-            Answered(fused(str(image)), fused(str(source)), fused(str(label)), was, shown)
-        )
-    return answers, unanswered
-
-
-def _from_label_studio(file: Path) -> tuple[list[Answered], int]:
-    fix = "give what Label Studio exports as JSON of the tasks that `fftag review export` wrote"
-    try:
-        tasks = json.loads(file.read_text(encoding="utf-8"))
-        answers, unanswered = [], 0
-        for task in tasks:
-            data = task["data"]
-            given = [one for one in task.get("annotations", []) if not one.get("was_cancelled")]
-            if not given:
-                unanswered += len(data["asked"])
-                continue
-            chosen = {
-                choice
-                for part in given[-1]["result"]
-                if part["from_name"] == CHOICES
-                for choice in part["value"]["choices"]
-            }
-            answers += [
-                Answered(data["photo"], data["source"], label, label in data["tagged"],
-                         label in chosen)
-                for label in data["asked"]
-            ]  # fmt: skip
-    except OSError as error:
-        raise FftagError(f"cannot read {file}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FftagError(f"{file} is no such export ({error}): {fix}") from error
+        photo = fused(str(image)), fused(str(source)), fused(str(label))
+        answers.append(Answered(*photo, was, shown, None if pd.isna(content) else str(content)))
     return answers, unanswered

@@ -1,33 +1,36 @@
-"""What labels are called where they are shown: a taxonomy's names, groups and translations."""
+"""What labels are called where they are shown: a taxonomy's names, in one language or several."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fftag.errors import FftagError
 from fftag.labels import load_taxonomy, taxonomy_file
+from fftag.store import RunInfo
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
 
 @dataclass(frozen=True)
-class Taxonomy:
-    """How labels are shown.
+class Name:
+    """A name of a label.
 
     Attributes:
-        groups: shown name -> its group.
-        shown: any name of a label -> the name that it is shown under.
-        translations: shown name -> language -> name.
+        label: the name that it is shown under.
+        group: of the label.
+        name: the label's own, a synonym, or a translation.
+        language: of a translation; None for a name that a model may have.
     """
 
-    groups: dict[str, str | None]
-    shown: dict[str, str]
-    translations: dict[str, dict[str, str]]
+    label: str
+    group: str | None
+    name: str
+    language: str | None = None
 
 
-def read_taxonomy(name_or_file: str | None) -> Taxonomy:
-    """A taxonomy with its synonyms and translations; an empty one for None.
+def read_taxonomy(name_or_file: str | None) -> list[Name]:
+    """The names in a taxonomy; none for None.
 
     Each `[[label]]` may have, besides `name` and `group` (see `fftag.labels.load_taxonomy`),
     `synonyms`, a list of names that mean the same, and a table `translations` by language.
@@ -36,35 +39,39 @@ def read_taxonomy(name_or_file: str | None) -> Taxonomy:
         FftagError: it is none, or a name stands for two labels.
     """
     if name_or_file is None:
-        return Taxonomy({}, {}, {})
-    labels = load_taxonomy(name_or_file)
+        return []
+    groups = load_taxonomy(name_or_file).groups
     path = taxonomy_file(name_or_file)
     tables = tomllib.loads(path.read_text(encoding="utf-8"))["label"]
-    shown = {name: name for name in labels.names}
-    translations: dict[str, dict[str, str]] = {}
-    for table in tables:
-        name = table["name"]
-        for other in _names(table.get("synonyms"), f"{path}: synonyms of {name!r}"):
-            if shown.get(other, name) != name:
-                raise FftagError(f"{path}: {other!r} stands for {shown[other]!r} and for {name!r}")
-            shown[other] = name
-        given = table.get("translations", {})
-        if not isinstance(given, dict):
-            raise FftagError(f"{path}: translations of {name!r} are a table, language = name")
-        _names(list(given.values()), f"{path}: translations of {name!r}")
-        translations[name] = given
-    return Taxonomy(dict(zip(labels.names, labels.groups, strict=True)), shown, translations)
+    names = [
+        name
+        for group, table in zip(groups, tables, strict=True)
+        for name in _names_of(table, group, str(path))
+    ]
+    labels: dict[str, str] = {}
+    for one in names:
+        if one.language is None and labels.setdefault(one.name, one.label) != one.label:
+            raise FftagError(
+                f"{path}: {one.name!r} stands for {labels[one.name]!r} and for {one.label!r}"
+            )
+    return names
 
 
-def _names(values: Any, where: str) -> list[str]:
-    """A list of names; empty where there is none."""
-    if values is None:
-        return []
-    if not isinstance(values, list) or not all(
-        isinstance(name, str) and name.strip() for name in values
-    ):
-        raise FftagError(f"{where} are no names")
-    return values
+def _names_of(table: dict[str, Any], group: str | None, where: str) -> Iterator[Name]:
+    label, synonyms = table["name"], table.get("synonyms", [])
+    translations = table.get("translations", {})
+    if not isinstance(synonyms, list) or not all(map(_is_name, synonyms)):
+        raise FftagError(f"{where}: synonyms of {label!r} are a list of names")
+    if not isinstance(translations, dict) or not all(map(_is_name, translations.values())):
+        raise FftagError(f"{where}: translations of {label!r} are a table, language = name")
+    for name in dict.fromkeys([label, *synonyms]):
+        yield Name(label, group, name)
+    for language, name in translations.items():
+        yield Name(label, group, name, language)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 @dataclass(frozen=True)
@@ -88,16 +95,18 @@ class ShownLabel:
     counts: dict[str, int]
 
 
-def shown_labels(run: dict[str, Any], taxonomy: Taxonomy) -> list[ShownLabel]:
-    """The labels of a run (see `fftag.store.RunInfo`), in the order of its scores."""
-    counted = run["validation"] or [{}] * len(run["labels"])
+def shown_labels(run: RunInfo, names: Sequence[Name]) -> list[ShownLabel]:
+    """The labels of a run, in the order of its scores."""
+    known = {one.name: one for one in names if one.language is None}
+    counted = run.validation or [{}] * len(run.labels)
     found = []
     for position, (name, group, threshold, counts) in enumerate(
-        zip(run["labels"], run["groups"], run["thresholds"], counted, strict=True)
+        zip(run.labels, run.groups, run.thresholds, counted, strict=True)
     ):
-        label = taxonomy.shown.get(name, name)
-        shown_group = taxonomy.groups.get(label) or group
-        found.append(ShownLabel(position, name, label, shown_group, threshold, dict(counts)))
+        one = known.get(name, Name(name, group, name))
+        found.append(
+            ShownLabel(position, name, one.label, one.group or group, threshold, dict(counts))
+        )
     return found
 
 

@@ -1,6 +1,6 @@
 """Tags files and product feeds -> one DuckDB file, built beside the old one and swapped in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,11 +10,14 @@ import duckdb
 import pyarrow as pa
 
 from fftag.atomic import changing, replacing
+from fftag.catalogue_file import held, replaceable, writable
 from fftag.errors import FftagError
-from fftag.feed import Feed, open_feed
+from fftag.feed import Feed, by_pattern, open_feed
 from fftag.fill import fill
 from fftag.items import correct_items, make_items, run_script
-from fftag.load_options import LoadOptions, Named
+from fftag.last_load import LastLoad, read_corrections, read_last_load
+from fftag.load_options import LoadOptions, Named, flag
+from fftag.progress import say
 from fftag.shown_labels import read_taxonomy
 from fftag.tags_file import TagsFile, open_tags
 
@@ -38,6 +41,7 @@ class LoadSummary:
         dates_from: where the dates of items are from.
         not_counted: images of runs that stand in the database and are not counted.
         corrections: what reviewers said, carried over.
+        orphaned: of it, what was said of a content that no photo has now.
     """
 
     db: str
@@ -51,6 +55,7 @@ class LoadSummary:
     dates_from: str
     not_counted: int
     corrections: int
+    orphaned: int
 
     def to_json(self) -> dict[str, Any]:
         """The counts by name."""
@@ -70,7 +75,10 @@ class LoadSummary:
                 "of another model"
             )
         if self.corrections:
-            lines.append(f"  {self.corrections:,} corrections of reviewers")
+            kept = f"; {self.orphaned:,} are of photos that are not there now, and are kept"
+            lines.append(
+                f"  {self.corrections:,} corrections of reviewers{kept if self.orphaned else ''}"
+            )
         return lines
 
 
@@ -85,7 +93,8 @@ def load(
     Readers of the old file keep reading it; the new one takes its place whole, or not at all. Of
     each source the newest run is counted; a source whose newest run is of another model than the
     newest of all is left out of the counts, unless models are to be mixed. Corrections of reviewers
-    are carried over from the old file.
+    are carried over from the old file; and so are its feeds, names of labels and rules, where this
+    load is not given others.
 
     Args:
         tags: files that `fftag tag` wrote.
@@ -95,45 +104,69 @@ def load(
         options: the rules.
 
     Raises:
-        FftagError: a file is not what it should be, no image belongs to a product, or the database
-            cannot be written.
+        FftagError: a file is not what it should be, what is to be replaced is no catalogue or
+            cannot be read, no image belongs to a product, or the database cannot be written.
     """
     named = [Named(tags)] if isinstance(tags, Path) else list(tags)
     feeds = [Named(products)] if isinstance(products, Path) else list(products or [])
-    taxonomy = read_taxonomy(options.taxonomy)
+    if options.columns and not feeds:
+        raise FftagError("--column says what a feed calls its columns: give the feed, --products")
+    last = _last_load(db, options)
+    given = LoadOptions(**{**last.given, **options.given})
+    names = read_taxonomy(options.taxonomy) if options.taxonomy else last.names
     with ExitStack() as stack:
         files = [stack.enter_context(open_tags(one.path, one.source)) for one in named]
-        opened = _feeds(files, feeds, options)
-        try:
-            db.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FftagError(f"cannot write {db}: {error.strerror}") from error
+        opened = _feeds(files, feeds, given)
+        kept = last.feeds_of(list(dict.fromkeys(file.source for file in files)), opened)
+        if options.sku_pattern:
+            kept = {source: by_pattern(feed, options.sku_pattern) for source, feed in kept.items()}
+        _say_kept(last, options, kept)
+        opened |= kept
+        # What a reviewer says while this builds is in the old file by the time that it is held.
         with ExitStack() as until_swapped, replacing(db) as temporary:
             try:
                 with _database(temporary) as connection:
-                    fill(connection, files, opened, taxonomy, options)
+                    fill(connection, files, opened, names, given)
                     make_items(connection)
-                    # What a reviewer says while this builds is in the old file by now.
                     until_swapped.enter_context(changing(db))
-                    corrections = read_corrections(db)
-                    if corrections is not None:
-                        _carry_over(connection, corrections)
+                    old = until_swapped.enter_context(held(db))
+                    if old is not None:
+                        _carry_over(connection, read_corrections(old, db))
                     summary = _summary(connection, db)
                     if opened and summary.images and not summary.joined:
                         _refuse_no_match(connection, opened)
             except (duckdb.Error, pa.ArrowException) as error:
+                damage = next((one for file in files for one in file.damage), None)
+                if damage is not None:
+                    raise damage from error
                 reason = str(error).splitlines()[0]
-                names = ", ".join(str(one.path) for one in named)
-                raise FftagError(f"cannot build {db} from {names}: {reason}") from error
-            # A log that another program left beside the old database is not the new one's.
-            db.with_name(db.name + ".wal").unlink(missing_ok=True)
+                paths = ", ".join(str(one.path) for one in named)
+                raise FftagError(f"cannot build {db} from {paths}: {reason}") from error
     return summary
+
+
+def _last_load(db: Path, options: LoadOptions) -> LastLoad:
+    """What was given to the load before; what cannot be replaced is refused before all work."""
+    with replaceable(db) as old:
+        return LastLoad() if old is None or options.fresh else read_last_load(old, db)
+
+
+def _say_kept(last: LastLoad, options: LoadOptions, feeds: Mapping[str, Feed]) -> None:
+    """Says what holds although this load was not given it."""
+    kept = [f"{feed.products.num_rows:,} products of {feed.path}" for feed in feeds.values()]
+    kept += [
+        flag(name, value)
+        for name, value in last.given.items()
+        if name not in options.given and not (name == "columns" and feeds)
+    ]
+    if kept:
+        say(f"as in the last load: {'; '.join(kept)} (`fftag load --fresh` goes without)")
 
 
 def _feeds(files: list[TagsFile], feeds: list[Named], options: LoadOptions) -> dict[str, Feed]:
     """The feed of each source."""
     sources = list(dict.fromkeys(file.source for file in files))
-    ids = [file.run["run_id"] for file in files]
+    ids = [file.run.run_id for file in files]
     if len(set(ids)) < len(ids):
         raise FftagError("a run is given twice: name each tags file once")
     found: dict[str, Feed] = {}
@@ -158,46 +191,19 @@ def _feeds(files: list[TagsFile], feeds: list[Named], options: LoadOptions) -> d
 @contextmanager
 def _database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A new database with the tables and macros; whatever it is fed, it opens no other file."""
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "enable_external_access": "false",
-        "storage_compatibility_version": STORAGE,
-        "memory_limit": MEMORY,
-    }
-    connection = duckdb.connect(str(path), config=config)
-    try:
+    config = {"storage_compatibility_version": STORAGE, "memory_limit": MEMORY}
+    with writable(path, config) as connection:
         connection.execute("set timezone = 'UTC'")
         for name in ("schema.sql", "macros.sql", "photos.sql"):
             run_script(connection, name)
         yield connection
-        connection.execute("checkpoint")
-    finally:
-        connection.close()
-        path.with_name(path.name + ".wal").unlink(missing_ok=True)
-
-
-def read_corrections(db: Path) -> pa.Table | None:
-    """What reviewers said, from a database that is there; None where there is nothing."""
-    if not db.is_file():
-        return None
-    try:
-        connection = duckdb.connect(
-            str(db), read_only=True, config={"enable_external_access": "false"}
-        )
-    except duckdb.Error:
-        return None  # it is no database: it is replaced
-    try:
-        return connection.sql("from corrections").to_arrow_table()
-    except duckdb.Error:
-        return None  # it is none of ours, or of a release without them
-    finally:
-        connection.close()
 
 
 def _carry_over(connection: duckdb.DuckDBPyConnection, corrections: pa.Table) -> None:
     connection.register("incoming", corrections)
     connection.execute("insert into corrections by name select * from incoming")
     connection.unregister("incoming")
-    correct_items(connection, corrections)
+    correct_items(connection, "corrections")
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, db: Path) -> LoadSummary:
@@ -214,7 +220,8 @@ def _summary(connection: duckdb.DuckDBPyConnection, db: Path) -> LoadSummary:
             (select count(*) from products anti join images using (source, sku)),
             (select dates_from from settings),
             (select coalesce(sum(files), 0)::bigint from runs where not counted),
-            (select count(*) from corrections)
+            (select count(*) from corrections),
+            (select count(*) from orphaned_corrections)
         """,
     )
     return LoadSummary(str(db), *counts)

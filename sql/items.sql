@@ -47,7 +47,7 @@ set item_id = all_items.item_id
 from all_items
 where all_items.sku = images.sku
     and all_items.source = images.source
-    and images.status = 'ok' and images.is_apparel is distinct from false
+    and may_count(images.status, images.is_apparel)
     and images.run_id in (select run_id from runs where counted);
 
 update images
@@ -56,7 +56,7 @@ from all_items
 where all_items.sku is null
     and all_items.first_photo = images.image
     and all_items.source = images.source
-    and images.status = 'ok' and images.is_apparel is distinct from false
+    and may_count(images.status, images.is_apparel)
     and images.run_id in (select run_id from runs where counted);
 
 -- Photos whose content, byte for byte, stands under several products.

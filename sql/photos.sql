@@ -4,13 +4,29 @@ create view counted_photos as
 select images.*
 from images
 join runs on runs.run_id = images.run_id
-where runs.counted and images.status = 'ok' and images.is_apparel is distinct from false;
+where runs.counted and may_count(images.status, images.is_apparel);
 
--- What reviewers said of labels of photos, run by run.
-create view reviewed as
-select corrections.image, runs.run_id, corrections.label, corrections.shown
+-- What reviewers said, under the names that labels have now; of what was said under several, the latest.
+create view latest_corrections as
+select
+    content_sha256,
+    shown_label(label) as label,
+    arg_max(shown, coalesce(reviewed_at, '-infinity'::timestamp)) as shown
 from corrections
-join runs on runs.source = corrections.source;
+where content_sha256 is not null
+group by all;
+
+-- What reviewers said of photos that are not there now, or have another content by now.
+create view orphaned_corrections as
+select corrections.*
+from corrections
+anti join reviewed on reviewed.content_sha256 = corrections.content_sha256;
+
+-- The names of labels in other languages.
+create view translations as
+select label, language, name
+from label_names
+where language is not null;
 
 -- The labels of a photo: the model's tags, and above them what reviewers said.
 create view photo_labels as

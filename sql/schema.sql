@@ -2,10 +2,12 @@
 -- Times are UTC. docs/warehouse.md describes each column.
 
 create table settings (
+    schema_version integer not null,
     labels_by varchar not null,
     dates_from varchar not null,
     models_mixed boolean not null,
-    taxonomy varchar
+    taxonomy varchar,
+    given varchar not null
 );
 
 create table runs (
@@ -52,10 +54,17 @@ create table model_labels (
     tn bigint
 );
 
-create table translations (
+create table label_names (
     label varchar not null,
-    language varchar not null,
-    name varchar not null
+    "group" varchar,
+    name varchar not null,
+    language varchar
+);
+
+create table feeds (
+    source varchar not null,
+    location varchar not null,
+    sku_pattern varchar
 );
 
 create table products (
@@ -66,6 +75,12 @@ create table products (
     price double,
     currency varchar,
     listed_at date
+);
+
+create table product_photos (
+    source varchar not null,
+    image varchar not null,
+    sku varchar not null
 );
 
 create table images (
@@ -119,10 +134,19 @@ create table failures (
 );
 
 create table corrections (
-    image varchar not null,
-    source varchar not null,
+    content_sha256 varchar,
     label varchar not null,
     shown boolean not null,
     reviewed_at timestamp,
-    reviewer varchar
+    reviewer varchar,
+    image varchar not null,
+    source varchar not null
+);
+
+create table reviewed (
+    content_sha256 varchar not null,
+    label varchar not null,
+    shown boolean not null,
+    image varchar not null,
+    run_id varchar not null
 );

@@ -97,8 +97,7 @@ read as (
     select
         count(*) filter (status <> 'ok') as failed,
         count(*) filter (status = 'ok' and not is_apparel) as without_apparel,
-        count(*) filter (status = 'ok' and is_apparel is distinct from false and item_id is null)
-            as without_product
+        count(*) filter (may_count(status, is_apparel) and item_id is null) as without_product
     from images
     semi join counted on counted.run_id = images.run_id
 ),
@@ -117,7 +116,8 @@ select
     read.*,
     (select count(*) from chosen_items where photos = 0) as products_without_photo,
     (select coalesce(sum(tagged), 0)::bigint from runs where not runs.counted) as of_other_runs,
-    (select count(*) from corrections) as corrections,
+    (select count(*) from corrections semi join reviewed using (content_sha256))
+        as corrections,
     (select count(distinct source) from counted) as sources,
     (select string_agg(distinct model_id[:12], ', ') from counted) as models,
     (select max(last_tagged_at) from counted) as tagged_at

@@ -1,5 +1,6 @@
 """Tags files and product feeds with known content, for the tests of warehouse and reports."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -30,7 +32,7 @@ class Catalog:
         settings: of the run.
         run_id, model_id, source, tagged_at: of the run.
         taken: path -> when it was taken.
-        contents: path -> digest; by default all the same.
+        contents: path -> digest; by default each has its own, by its path.
         scores: path -> scores, where they are to be other than 0.9 and 0.1.
     """
 
@@ -83,7 +85,9 @@ class Catalog:
                     "file_size": 1234,
                     "modified_at": MODIFIED_AT,
                     "taken_at": None if failed else self.taken.get(image),
-                    "content_sha256": None if failed else self.contents.get(image, "cd" * 32),
+                    "content_sha256": None
+                    if failed
+                    else self.contents.get(image, digest_of(image)),
                 }
             )
         if photos:
@@ -92,6 +96,11 @@ class Catalog:
             table = tags_schema(run).empty_table()
         pq.write_table(table, path, **WRITTEN)
         return path
+
+
+def digest_of(image: str) -> str:
+    """The content of a photo for which nothing else is said."""
+    return hashlib.sha256(image.encode()).hexdigest()
 
 
 def write_feed(path: Path, products: list[dict[str, Any]]) -> Path:
@@ -110,6 +119,32 @@ def with_metadata(source: Path, target: Path, **changes: object) -> Path:
         table.replace_schema_metadata({**metadata, b"fftag": json.dumps(run).encode()}), target
     )
     return target
+
+
+def ask(db: Path, query: str) -> list[tuple[Any, ...]]:
+    """The rows that a query finds in a catalogue."""
+    connection = duckdb.connect(str(db), read_only=True)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def as_version_1(db: Path, corrections: list[tuple[str, str, str, bool]]) -> None:
+    """Makes of a catalogue one that the release before wrote: corrections by path and source."""
+    connection = duckdb.connect(str(db))
+    connection.execute("alter table settings drop schema_version; alter table settings drop given")
+    connection.execute("drop view translations; drop view orphaned_corrections; drop view basis")
+    for table in ("label_names", "feeds", "product_photos", "reviewed", "corrections"):
+        connection.execute(f"drop table {table} cascade")
+    connection.execute(
+        "create table corrections (image varchar not null, source varchar not null, "
+        "label varchar not null, shown boolean not null, reviewed_at timestamp, reviewer varchar)"
+    )
+    connection.executemany(
+        "insert into corrections values (?, ?, ?, ?, '2026-01-01', 'ada')", corrections
+    )
+    connection.close()
 
 
 MONTHS = pd.period_range("2024-01", "2025-12", freq="M")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import save_bands
-from shop import HOSTILE, PHOTOS, SCRIPT, Shop, make_shop
+from shop import HOSTILE, LABELS, PHOTOS, SCRIPT, Shop, make_shop
 
 from fftag.app import catalogue
 from fftag.app.launch import THEME, is_loopback, start, streamlit_arguments
@@ -212,6 +212,24 @@ def test_a_label_is_corrected_and_stands_in_the_database(
     assert found is not None and found.said == {wrong: False, new: True}
     well(test.button[[b.label for b in test.button].index("Save")].click().run())
     assert "Nothing to save" in texts(test)
+
+
+def test_a_photo_is_said_to_show_no_other_label(
+    opened: Callable[..., AppTest], tmp_path: Path
+) -> None:
+    shop = make_shop(tmp_path, 8)
+    one = next(one for one in catalogue.find(shop.db, Search()).photos if one.tagged)
+    new = next(name for name in HOSTILE if name not in one.labels)
+    test = opened("catalogue", {"source": one.source, "image": one.image}, db=shop.db)
+    key = f"{one.source}/{one.image}"
+    for label in one.labels:
+        test.radio(key=f"review {key} {label}").set_value("right")
+    test.multiselect(key=f"add {key}").set_value([new])
+    test.checkbox(key=f"whole {key}").set_value(True)
+    well(test.button[[b.label for b in test.button].index("Save")].click().run())
+    found = catalogue.photo(shop.db, one.source, one.image)
+    assert found is not None
+    assert found.said == {name: name in (*one.labels, new) for name in LABELS}
 
 
 def test_a_correction_is_withdrawn_and_the_models_word_stands_again(

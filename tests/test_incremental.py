@@ -562,10 +562,15 @@ def test_figures_for_prometheus_tell_how_a_run_ended(
     assert figures(file)["fftag_tag_exit_code", ""] == 4
     assert CliRunner().invoke(app, [*command, "--strict"]).exit_code == 3
     assert figures(file)["fftag_tag_exit_code", ""] == 3
-    not_loaded = CliRunner().invoke(app, [*command, "--db", str(tmp_path)])
+    feed = ["--products", str(tmp_path / "none.csv")]
+    not_loaded = CliRunner().invoke(app, [*command, "--db", str(tmp_path / "c.duckdb"), *feed])
     assert isinstance(not_loaded.exception, FftagError)
     found = figures(file)
     assert found["fftag_tag_exit_code", ""] == 1 and found["fftag_tag_files", "ok"] == 8
+    in_the_way = CliRunner().invoke(app, [*command, "--force", "--db", str(tmp_path)])
+    assert "is a folder" in str(in_the_way.exception)  # before anything is read
+    assert figures(file)["fftag_tag_exit_code", ""] == 1
+    assert ("fftag_tag_files", "ok") not in figures(file)
     assert not list(tmp_path.glob("*.tmp"))
 
 

@@ -547,7 +547,7 @@ def test_a_taxonomy_gives_groups_synonyms_and_translations(tmp_path: Path) -> No
     ("text", "words"),
     [
         ('[[label]]\nname = "a"\nsynonyms = ["b"]\n[[label]]\nname = "b"\n', "stands for"),
-        ('[[label]]\nname = "a"\nsynonyms = "b"\n', "are no names"),
+        ('[[label]]\nname = "a"\nsynonyms = "b"\n', "are a list of names"),
         ('[[label]]\nname = "a"\ntranslations = ["b"]\n', "language = name"),
     ],
 )

@@ -1,5 +1,6 @@
 """The review round trip: asked, answered, counted, kept over a load, trained on."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -97,36 +98,48 @@ def test_precision_and_recall_of_the_reviewed_photos(tmp_path: Path, db: Path) -
     assert any("precision 66.7%" in line for line in imported.lines())
 
 
-def test_label_studio_asks_and_answers(tmp_path: Path, db: Path) -> None:
-    tasks_file = tmp_path / "tasks.json"
-    export_queue(db, tasks_file, 4, 100, photo_url="http://photos/")
-    tasks = json.loads(tasks_file.read_text())
-    task = next(task for task in tasks if task["data"]["photo"] == "7.jpg")
-    assert task["data"]["image"] == "http://photos/7.jpg" and "cape" in task["data"]["asked"]
-    result = [{"from_name": "labels", "type": "choices", "value": {"choices": ["cape", "hat"]}}]
-    task["annotations"] = [{"was_cancelled": False, "result": result}]
-    tasks_file.write_text(json.dumps(tasks))
-    imported = import_answers(db, tasks_file)
-    assert imported.answers == len(task["data"]["asked"])
-    assert items(db)["cape"] == 7
-
-
-def test_a_manifest_of_reviewed_photos_can_be_trained_on(tmp_path: Path, db: Path) -> None:
+def test_a_manifest_has_only_what_was_asked_and_answered(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for name in PHOTOS:
-        Image.new("RGB", (8, 8)).save(folder / name)
+    contents = {}
+    for number, name in enumerate(("0.jpg", "1.jpg", "2.jpg", "3.jpg", "4\\\\x.jpg")):
+        path = folder / name.replace("\\\\", "\\")
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path, "PNG")
+        contents[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    tags = Catalog(["cape", "hat", "belt"], {name: ["cape", "belt"] for name in contents},
+                   ["outer", None, "waist"], contents=contents)  # fmt: skip
+    db, out = tmp_path / "c.duckdb", tmp_path / "m.parquet"
+    load(tags.write(tmp_path / "t.parquet"), db)
     with pytest.raises(FftagError, match="nothing was reviewed"):
-        export_manifest(db, folder, tmp_path / "m.parquet")
+        export_manifest(db, folder, out)
     sheet = tmp_path / "queue.csv"
-    export_queue(db, sheet, 4, 100)
-    import_answers(db, answered(sheet, {("0.jpg", "hat"): "yes", ("7.jpg", "cape"): "yes"}))
-    assert export_manifest(db, folder, tmp_path / "m.parquet") >= 1
-    manifest = read_manifest(tmp_path / "m.parquet")
+    export_queue(db, sheet, 100, 100)
+    answers = {("0.jpg", "hat"): "yes", ("1.jpg", "cape"): "no"}
+    import_answers(db, answered(sheet, answers))
+    with pytest.raises(FftagError, match="none of 2 reviewed photos was reviewed for each of 3"):
+        export_manifest(db, folder, out)
+    whole = {"cape": "no", "hat": "yes", "belt": "no"}
+    for name in ("0.jpg", "2.jpg", "3.jpg", "4\\\\x.jpg"):
+        answers |= {(name, label): word for label, word in whole.items()}
+    import_answers(db, answered(sheet, answers))
+    (folder / "2.jpg").unlink()
+    (folder / "3.jpg").write_bytes((folder / "1.jpg").read_bytes())
+    written = export_manifest(db, folder, out)
+    assert (written.photos, written.labels, written.in_part) == (2, 3, 1)
+    assert written.gone == ["2.jpg", "3.jpg"]
+    assert any("1 photos not reviewed for each" in line for line in written.lines())
+    manifest = read_manifest(out)
     check_files(manifest)
     found = dict(zip(manifest.frame["image"], manifest.frame["labels"], strict=True))
-    labels = {Path(image).name: sorted(names) for image, names in found.items()}
-    assert labels["7.jpg"] == ["cape", "hat"]
+    labels = {Path(image).name: list(names) for image, names in found.items()}
+    assert labels == {"0.jpg": ["hat"], "4\\x.jpg": ["hat"]}
+    written = export_manifest(db, folder, out, only_labels=["hat"])
+    assert (written.photos, written.labels, written.in_part) == (2, 1, 0)
+    assert read_manifest(out).labels.names == ("hat",)
+    with pytest.raises(FftagError, match="no photo in the manifest has any label"):
+        export_manifest(db, folder, out, only_groups=["outer"])
+    with pytest.raises(FftagError, match="--label: the catalogue has no 'sock'"):
+        export_manifest(db, folder, out, only_labels=["sock"])
 
 
 def test_formulas_in_names_do_not_reach_the_spreadsheet_and_come_back(
@@ -143,8 +156,11 @@ def test_formulas_in_names_do_not_reach_the_spreadsheet_and_come_back(
     ("change", "words"),
     [
         ({"correct": "maybe"}, "write yes, no, or nothing"),
-        ({"image": "gone.jpg", "correct": "yes"}, "of no image in the catalogue"),
-        ({"label": "sock", "correct": "yes"}, "of no label in the catalogue"),
+        ({"label": "sock", "correct": "yes"}, r"1 answers of no label in the catalogue: 'sock'"),
+        (
+            {"image": "gone.jpg", "correct": "yes", "content_sha256": ""},
+            r"1 answers of no photo that could be read in the catalogue: 'gone\.jpg'",
+        ),
         ({}, "has no answer"),
     ],
 )

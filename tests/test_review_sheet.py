@@ -108,8 +108,11 @@ def test_a_corrected_manifest_in_another_folder_finds_the_same_photos(tmp_path: 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"image": ["a.jpg", "gone.jpg", "'=c.jpg"]}, r"1 photos of .* 'gone\.jpg'"),
-        ({"label": ["hat", "hat", "coat"]}, r"1 labels of .* 'coat'"),
+        (
+            {"image": ["x.jpg", "y.jpg", "x.jpg"]},
+            r"no answer .* 3 answers of photos .* 'x\.jpg'",
+        ),
+        ({"label": ["coat"] * 3}, r"no answer of .* 3 answers of labels .* 'coat'"),
         ({"given": ["yes", "yes", "yes"]}, r"1 rows .* no longer .*row 3: 'hat' of 'sub/b\.jpg'"),
         ({"given": ["yes", "", "yes"]}, "row 3: column given is empty"),
         ({"correct": ["yes", "maybe", ""]}, "row 3: correct is 'maybe': write yes, no"),
@@ -129,6 +132,22 @@ def test_a_sheet_that_does_not_fit_is_refused(
     with pytest.raises(FftagError, match=says):
         correct_manifest(manifest_of(tmp_path), sheet, tmp_path / "new.parquet")
     assert not (tmp_path / "new.parquet").exists()
+
+
+def test_answers_of_what_is_gone_are_named_and_the_others_taken(tmp_path: Path) -> None:
+    rows = [*suspects(), Suspect("gone.jpg", "hat", True, 0.1, 0.1)]
+    rows += [Suspect("a.jpg", "coat", False, 0.1, 0.1), Suspect("quiet.jpg", "hat", True, 0.1, 0.1)]
+    write_sheet(tmp_path / "review.csv", rows)
+    sheet = filled(tmp_path / "review.csv", ["no", "yes", "", "no", "yes", ""])
+    report = correct_manifest(manifest_of(tmp_path), sheet, tmp_path / "new.parquet")
+    after = read_manifest(tmp_path / "new.parquet")
+    assert [list(names) for names in after.frame["labels"]] == [["hat"], ["hat"], ["shoe"]]
+    assert (report.added, report.removed, report.unanswered) == (1, 1, 2)
+    assert report.left_out == [
+        "1 answers of photos that are not in the manifest: 'gone.jpg'",
+        "1 answers of labels that are not in the manifest: 'coat'",
+    ]
+    assert report.lines()[-1] == f"left out: {report.left_out[1]}"
 
 
 def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from catalog_maker import MODIFIED_AT, TAGGED_AT, Catalog, with_metadata, write_feed
+from catalog_maker import MODIFIED_AT, TAGGED_AT, Catalog, ask, with_metadata, write_feed
 
 from fftag import feed, warehouse
 from fftag.errors import FftagError
@@ -43,14 +43,6 @@ PRODUCTS: list[dict[str, Any]] = [
 ]
 
 
-def ask(db: Path, query: str) -> list[tuple[Any, ...]]:
-    connection = duckdb.connect(str(db), read_only=True)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
-
-
 @pytest.fixture
 def tags(tmp_path: Path) -> Path:
     return SMALL.write(tmp_path / "tags.parquet")
@@ -63,10 +55,12 @@ def db(tmp_path: Path) -> Path:
 
 def refused(tags: Path, db: Path, products: Path | None = None, pattern: str | None = None) -> str:
     """The message of a load that fails, after making sure that it left nothing behind."""
-    db.write_bytes(b"the old one")
+    if not db.exists():
+        load(SMALL.write(db.with_name("old.parquet")), db)
+    before = db.read_bytes()
     with pytest.raises(FftagError) as caught:
         load(tags, db, products, LoadOptions(sku_pattern=pattern))
-    assert db.read_bytes() == b"the old one"
+    assert db.read_bytes() == before
     assert not [path for path in db.parent.iterdir() if path.name.startswith(".")]
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -272,24 +266,44 @@ def test_a_missing_or_foreign_tags_file_is_refused(tmp_path: Path, tags: Path, d
     assert "no tags file" in refused(tmp_path / "none.parquet", db)
     text = tmp_path / "text.parquet"
     text.write_text("hello")
-    assert "is no tags file" in refused(text, db)
+    assert "is no Parquet file" in refused(text, db)
     plain = tmp_path / "plain.parquet"
     pq.write_table(pa.table({"image": ["a"]}), plain)
-    assert "is no tags file" in refused(plain, db)
+    assert "no tags file" in refused(plain, db)
     manifest = tmp_path / "manifest.parquet"
     pq.write_table(pa.table({"image": ["a"]}).replace_schema_metadata({b"fftag": b"{}"}), manifest)
-    assert "is no tags file" in refused(manifest, db)
+    assert "no tags file" in refused(manifest, db)
     newer = with_metadata(tags, tmp_path / "newer.parquet", format_version=3)
     assert "newer fftag" in refused(newer, db)
+    older = with_metadata(tags, tmp_path / "older.parquet", format_version=1)
+    assert "older fftag" in refused(older, db)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"format_version": "2"}, {"settings": None}, {"run_id": None}, {"labels": ["a"]},
+     {"thresholds": [0.5, "x", 0.5]}, {"screen": {"id": "x"}}],
+)  # fmt: skip
+def test_odd_metadata_is_one_line(tmp_path: Path, tags: Path, db: Path, odd: Any) -> None:
+    message = refused(with_metadata(tags, tmp_path / "odd.parquet", **odd), db)
+    assert "odd.parquet are not those of a tags file" in message
 
 
 def test_a_damaged_tags_file_is_refused(tmp_path: Path, db: Path) -> None:
     photos = {f"{number:05d}.jpg": ["cape"] for number in range(3000)}
     tags = Catalog(["cape"], photos).write(tmp_path / "tags.parquet")
-    content = bytearray(tags.read_bytes())
-    content[200:6000] = bytes(5800)
+    pq.write_table(pq.read_table(tags), tags, row_group_size=1000, write_page_checksum=True)
+    whole = tags.read_bytes()
+    scores = pq.ParquetFile(tags).metadata.row_group(1).column(5)
+    assert scores.path_in_schema.startswith("scores")
+    middle = scores.data_page_offset + scores.total_compressed_size // 2
+    content = bytearray(whole)
+    content[middle : middle + 64] = bytes(byte ^ 0xFF for byte in content[middle : middle + 64])
     tags.write_bytes(content)
-    assert "cannot build" in refused(tags, db)
+    message = refused(tags, db)
+    assert f"{tags} is damaged in row group 1 (rows 1,000 to 1,999" in message
+    tags.write_bytes(whole[: len(whole) // 2])
+    assert "cut off or damaged" in refused(tags, db)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +380,7 @@ def test_the_default_pattern_takes_the_name_without_view_number(image: str, sku:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, tags: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FftagError, match="cannot write"):
+    with pytest.raises(FftagError, match=r"cannot open .*: Not a directory"):
         load(tags, tmp_path / "file" / "catalog.duckdb")
 
 

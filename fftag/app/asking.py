@@ -1,40 +1,17 @@
-"""Opening the catalogue for one question."""
+"""What the app asks the catalogue of itself."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from fftag.errors import FftagError
-from fftag.report import open_read_only
-
-
-@contextmanager
-def asking(db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection for one question.
-
-    Raises:
-        FftagError: there is no such database, or it is no catalogue.
-    """
-    connection = open_read_only(db)
-    try:
-        yield connection
-    except (duckdb.CatalogException, duckdb.BinderException) as error:
-        raise FftagError(
-            f"{db} is no catalogue of this fftag: make one with `fftag load`"
-        ) from error
-    except duckdb.Error as error:
-        raise FftagError(f"{db} cannot be asked: {str(error).splitlines()[0]}") from error
-    finally:
-        connection.close()
+from fftag.catalogue_file import asking
 
 
 def stamp(db: Path) -> str:
     """What tells the content of a database from what a load or a correction makes of it.
 
     Raises:
-        FftagError: see `asking`.
+        FftagError: see `fftag.catalogue_file.asking`.
     """
     with asking(db) as connection:
         found = connection.execute(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import duckdb
 
-from fftag.app.asking import asking, dated_by_feed
+from fftag.app.asking import dated_by_feed
 from fftag.app.search import quoted
+from fftag.catalogue_file import asking
 
 MOST_CHOICES = 500
 
@@ -39,7 +40,7 @@ def choices(db: Path) -> Choices:
     """What there is to choose from.
 
     Raises:
-        FftagError: see `fftag.app.asking.asking`.
+        FftagError: see `fftag.catalogue_file.asking`.
     """
     with asking(db) as connection:
         labels = connection.execute(

@@ -109,16 +109,26 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
             st.caption("The model gave it no label.")
         missing = [label for label in choices.labels if label not in asked]
         added = st.multiselect("Add labels that the photo shows", missing, key=f"add {key}")
+        whole = st.checkbox(
+            "It shows no other label",
+            key=f"whole {key}",
+            help="Says no to all others: `fftag review manifest` takes photos that were asked all.",
+        )
         reviewer = st.text_input("Reviewer", key="reviewer", persist_state="session")
         save = st.form_submit_button("Save", type="primary", icon=":material/save:")
     if save:
-        given = [
-            Answered(one.image, one.source, label, label in one.tagged, SHOWN[answer])
+        answers |= dict.fromkeys(added, RIGHT)
+        if whole:
+            answers |= dict.fromkeys((name for name in missing if name not in added), WRONG)
+        decided = {
+            label: SHOWN[answer]
             for label, answer in answers.items()
             if answer != OPEN and one.said.get(label) is not SHOWN[answer]
-        ]
-        given += [
-            Answered(one.image, one.source, label, label in one.tagged, True) for label in added
+        }
+        content = one.facts["content_sha256"]
+        given = [
+            Answered(one.image, one.source, label, label in one.tagged, answer, content)
+            for label, answer in decided.items()
         ]
         if not given:
             st.info("Nothing to save: say right or wrong of a label, or add one.")

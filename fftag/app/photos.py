@@ -64,14 +64,14 @@ def photos_of(
         product = dict(zip(names, row, strict=True))
         products[product["source"], product["sku"]] = product
     said: dict[tuple[str, str], dict[str, bool]] = {}
-    for source, image, label, shown in connection.execute(
+    for run, image, label, shown in connection.execute(
         """
-        select source, image, label, shown from corrections
+        select run_id, image, label, shown from reviewed
         where list_contains($images::varchar[], image)
         """,
         {"images": keys["images"]},
     ).fetchall():
-        said.setdefault((source, image), {})[label] = shown
+        said.setdefault((run, image), {})[label] = shown
     of_model: dict[str, list[tuple[str, float]]] = {}
     for model, label, threshold in connection.execute(
         "select model_id, label, threshold from model_labels order by model_id, position"
@@ -81,7 +81,7 @@ def photos_of(
         _photo(
             rows[rowid],
             products.get((rows[rowid]["source"], rows[rowid]["sku"])),
-            said.get((rows[rowid]["source"], rows[rowid]["image"]), {}),
+            said.get((rows[rowid]["run_id"], rows[rowid]["image"]), {}),
             of_model.get(rows[rowid]["model_id"], []),
             (distances or {}).get(rowid),
         )

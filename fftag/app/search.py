@@ -180,8 +180,8 @@ def _state(state: str) -> list[str]:
         "failed": ["images.status <> 'ok'"],
         "no_apparel": ["images.status = 'ok'", "not images.is_apparel"],
         "reviewed": [
-            "exists (from corrections as said "
-            "where said.image = images.image and said.source = images.source)"
+            "exists (from reviewed as said "
+            "where said.image = images.image and said.run_id = images.run_id)"
         ],
         "any": [],
     }[state]

@@ -76,7 +76,7 @@ def choices(db: Path) -> Choices:
     """What there is to choose from in a catalogue, as it is now.
 
     Raises:
-        FftagError: see `fftag.app.asking.asking`.
+        FftagError: see `fftag.catalogue_file.asking`.
     """
     found: Choices = _choices(db, stamp_of(db))
     return found

@@ -100,11 +100,12 @@ FeedColumn = Annotated[
     typer.Option(help="What the feed calls a column: listed_at=launch_date."),
 ]
 LabelsBy = Annotated[
-    str,
+    str | None,
     typer.Option(help="A product has a label on one of its photos (union) or on half (vote)."),
 ]
 Dates = Annotated[
-    str, typer.Option(help="Of items: feed, folder, exif, file, or auto: the feed, else folders.")
+    str | None,
+    typer.Option(help="Of items: feed, folder, exif, file, or auto: the feed, else folders."),
 ]
 DatePattern = Annotated[
     str | None,
@@ -169,21 +170,17 @@ def pairs(items: list[str], option: str) -> dict[str, str]:
 def load_options(
     sku_pattern: str | None,
     columns: list[str] | None,
-    labels_by: str,
-    dates: str,
+    labels_by: str | None,
+    dates: str | None,
     date_pattern: str | None,
     taxonomy: str | None,
-    mix_models: bool = False,
+    mix_models: bool | None = None,
+    fresh: bool = False,
 ) -> "LoadOptions":
     """The rules of a load from the options of a command."""
-    from fftag.load_options import DATE_PATTERN, LoadOptions
+    from fftag.load_options import LoadOptions
 
+    mapped = pairs(columns, "--column") if columns else None
     return LoadOptions(
-        sku_pattern,
-        pairs(columns or [], "--column"),
-        labels_by,
-        dates,
-        date_pattern or DATE_PATTERN,
-        taxonomy,
-        mix_models,
+        sku_pattern, mapped, labels_by, dates, date_pattern, taxonomy, mix_models, fresh
     )

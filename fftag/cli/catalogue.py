@@ -34,16 +34,22 @@ def load(
     products: Products = None,
     sku_pattern: SkuPattern = None,
     column: FeedColumn = None,
-    labels_by: LabelsBy = "union",
-    dates: Dates = "auto",
+    labels_by: LabelsBy = None,
+    dates: Dates = None,
     date_pattern: DatePattern = None,
     taxonomy: ShownTaxonomy = None,
     mix_models: Annotated[
-        bool, typer.Option(help="Count runs of different models together.")
+        bool | None,
+        typer.Option(help="Count runs of different models together.", show_default=False),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Keep no feed, taxonomy or rule of the last load.")
     ] = False,
     json_: Json = False,
 ) -> None:
     """Load tags and product feeds into a DuckDB file, swapped in whole.
+
+    What is not given is as in the load before: feeds, taxonomy, rules.
 
     Example: fftag load tags.parquet --db catalog.duckdb --products products.csv
     """
@@ -51,7 +57,7 @@ def load(
     from fftag.warehouse import load as run
 
     options = load_options(
-        sku_pattern, column, labels_by, dates, date_pattern, taxonomy, mix_models
+        sku_pattern, column, labels_by, dates, date_pattern, taxonomy, mix_models, fresh
     )
     feeds = [Named.parse(text) for text in products or []]
     loaded = run([Named.parse(text) for text in tags], db, feeds, options)
@@ -128,12 +134,11 @@ def report(
 @review_app.command("export")
 def review_export(
     db: Annotated[Path, typer.Option(envvar="FFTAG_DB", help="DuckDB file of the catalogue.")],
-    out: Annotated[Path, typer.Option(help=".csv for a sheet, .json for Label Studio.")],
+    out: Annotated[Path, typer.Option(help="Sheet to write (.csv).")],
     per_label: Annotated[int, typer.Option(min=1, help="Photos of each label.")] = 20,
     rows: Annotated[int, typer.Option(min=1, help="Rows in all.")] = 1000,
     label: Annotated[list[str] | None, typer.Option(help="Only this label.")] = None,
     group: Annotated[list[str] | None, typer.Option(help="Only labels of this group.")] = None,
-    photo_url: Annotated[str, typer.Option(help="Put before each photo's path in a .json.")] = "",
 ) -> None:
     """Write the photos to look at first, with room for answers.
 
@@ -143,13 +148,13 @@ def review_export(
     from fftag.review_queue import export_queue
 
     filters = Filters(labels=label or [], groups=group or [])
-    count = export_queue(db, out, per_label, rows, filters, photo_url)
+    count = export_queue(db, out, per_label, rows, filters)
     print(f"{count:,} questions in {out}; then `fftag review import {out} --db {db}`")
 
 
 @review_app.command("import")
 def review_import(
-    file: Annotated[Path, typer.Argument(help="The sheet, filled in, or Label Studio's JSON.")],
+    file: Annotated[Path, typer.Argument(help="The sheet, filled in (.csv, .xlsx).")],
     db: Annotated[Path, typer.Option(envvar="FFTAG_DB", help="DuckDB file of the catalogue.")],
     reviewer: Annotated[str | None, typer.Option(help="Who answered.")] = None,
     json_: Json = False,
@@ -169,14 +174,18 @@ def review_manifest(
     photos: Annotated[Path, typer.Argument(help="Folder that was tagged.")],
     db: Annotated[Path, typer.Option(envvar="FFTAG_DB", help="DuckDB file of the catalogue.")],
     out: Annotated[Path, typer.Option(help="Manifest to write (Parquet).")],
+    label: Annotated[list[str] | None, typer.Option(help="Of this label alone.")] = None,
+    group: Annotated[list[str] | None, typer.Option(help="Of this group's labels alone.")] = None,
+    json_: Json = False,
 ) -> None:
-    """Write the reviewed photos, with corrected labels, as a manifest to train on.
+    """Write the photos reviewed for every label, as a manifest to train on.
 
     Example: fftag review manifest catalog --db catalog.duckdb --out reviewed.parquet
     """
     from fftag.review_manifest import export_manifest
 
-    print(f"{export_manifest(db, photos, out):,} photos in {out}")
+    written = export_manifest(db, photos, out, label or (), group or ())
+    emit(written.to_json(), written.lines(), json_)
 
 
 def _lists(given: list[str], flag: str) -> dict[str, list[str]]:

@@ -48,8 +48,8 @@ def tag(
     products: Products = None,
     sku_pattern: SkuPattern = None,
     column: FeedColumn = None,
-    labels_by: LabelsBy = "union",
-    dates: Dates = "auto",
+    labels_by: LabelsBy = None,
+    dates: Dates = None,
     date_pattern: DatePattern = None,
     taxonomy: ShownTaxonomy = None,
     device: Devices = "auto",
@@ -163,6 +163,11 @@ def tag(
         emit(ahead.to_json(), list(ahead.lines()), json_)
         return
     with measured(metrics) as report:
+        if db is not None:
+            from fftag.catalogue_file import replaceable
+
+            with replaceable(db):
+                pass  # what cannot be replaced is refused before hours of work
         summary = run(chosen, out, model_of(model), options, machines)
         report(summary, summary.exit_code(strict))
         content, lines = summary.to_json(), list(summary.lines())

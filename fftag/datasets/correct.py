@@ -11,6 +11,8 @@ from fftag.datasets.review_sheet import Correction, read_sheet
 from fftag.datasets.tables import examples
 from fftag.errors import FftagError
 
+OTHER_MANIFEST = "give the manifest that was reviewed, or review this one anew"
+
 
 @dataclass(frozen=True)
 class CorrectReport:
@@ -24,6 +26,7 @@ class CorrectReport:
         unanswered: rows whose `correct` is empty.
         photos: photos of which a label changed.
         unlabelled: photos that are without any label now, and were not before.
+        left_out: answers of photos or labels that the manifest does not have, a line for each.
     """
 
     out: Path
@@ -33,6 +36,7 @@ class CorrectReport:
     unanswered: int
     photos: int
     unlabelled: int
+    left_out: list[str]
 
     def content(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
@@ -47,7 +51,7 @@ class CorrectReport:
         ]
         if self.unlabelled:
             lines.append(f"{self.unlabelled} photos are without any label now")
-        return lines
+        return lines + [f"left out: {one}" for one in self.left_out]
 
 
 def correct_manifest(manifest: Manifest, sheet: Path, out: Path) -> CorrectReport:
@@ -61,15 +65,19 @@ def correct_manifest(manifest: Manifest, sheet: Path, out: Path) -> CorrectRepor
         out: the manifest to write, ending in `.parquet`; its folder is made if need be.
 
     Raises:
-        FftagError: the sheet names photos or labels that the manifest does not have, no longer
-            agrees with what it says, contradicts itself, or has no answer.
+        FftagError: the sheet has no answer, or none of a photo and a label of the manifest; an
+            answer contradicts another, or is about something that the manifest no longer says.
     """
     if out.suffix != ".parquet":
         raise FftagError(f"--out {out}: a manifest is a Parquet; let its name end in .parquet")
     rows = read_sheet(sheet)
     labels = dict(zip(manifest.frame["image"], map(list, manifest.frame["labels"]), strict=True))
-    _refuse(manifest, labels, rows, sheet)
-    answers = {(one.image, one.label): one for one in rows if one.correct is not None}
+    given = [one for one in rows if one.correct is not None]
+    if not given:
+        raise FftagError(f"no row of {sheet} has yes or no in its column correct: fill it first")
+    known, left_out = _known(manifest, labels, given, sheet)
+    _refuse(labels, known, sheet)
+    answers = {(one.image, one.label): one for one in known}
     changes = [one for one in answers.values() if one.correct != one.given]
     touched = {one.image for one in changes}
     before = sum(not labels[image] for image in touched)
@@ -97,49 +105,50 @@ def correct_manifest(manifest: Manifest, sheet: Path, out: Path) -> CorrectRepor
         added=sum(bool(one.correct) for one in changes),
         removed=sum(not one.correct for one in changes),
         confirmed=len(answers) - len(changes),
-        unanswered=sum(one.correct is None for one in rows),
+        unanswered=len(rows) - len(given),
         photos=len(touched),
         unlabelled=sum(not labels[image] for image in touched) - before,
+        left_out=left_out,
     )
 
 
-def _refuse(
-    manifest: Manifest, labels: dict[str, list[str]], rows: Sequence[Correction], sheet: Path
-) -> None:
-    """Refuses a sheet of another manifest, or one that contradicts itself."""
-    review = "give the manifest that was reviewed, or review this one anew"
-    strange = list(dict.fromkeys(one.image for one in rows if one.image not in labels))
-    if strange:
+def _known(
+    manifest: Manifest, labels: dict[str, list[str]], given: Sequence[Correction], sheet: Path
+) -> tuple[list[Correction], list[str]]:
+    """The answers of photos and labels that the manifest has; a line for each kind of others."""
+    left_out = []
+    strange = [one.image for one in given if one.image not in labels]
+    unknown = [one.label for one in given if one.label not in manifest.labels.index]
+    for what, names in (("photos", strange), ("labels", unknown)):
+        if names:
+            few = examples(list(dict.fromkeys(names)))
+            left_out.append(f"{len(names)} answers of {what} that are not in the manifest: {few}")
+    known = [one for one in given if one.image in labels and one.label in manifest.labels.index]
+    if not known:
         raise FftagError(
-            f"{len(strange)} photos of {sheet} are not in the manifest: {examples(strange)}; "
-            f"{review}"
+            f"no answer of {sheet} can be taken: {'; '.join(left_out)}; {OTHER_MANIFEST}"
         )
-    unknown = manifest.labels.unknown(one.label for one in rows)
-    if unknown:
-        raise FftagError(
-            f"{len(unknown)} labels of {sheet} are not in the manifest: {examples(unknown)}; "
-            f"{review}"
-        )
-    stale = [one for one in rows if one.given != (one.label in labels[one.image])]
+    return known, left_out
+
+
+def _refuse(labels: dict[str, list[str]], known: Sequence[Correction], sheet: Path) -> None:
+    """Refuses answers about what the manifest no longer says, or that contradict each other."""
+    stale = [one for one in known if one.given != (one.label in labels[one.image])]
     if stale:
         first = stale[0]
         raise FftagError(
             f"{len(stale)} rows of {sheet} no longer say what the manifest says (row {first.row}: "
             f"{first.label!r} of {first.image!r} was {'given' if first.given else 'not given'}); "
-            f"{review}"
+            f"{OTHER_MANIFEST}"
         )
     said: dict[tuple[str, str], Correction] = {}
-    for one in rows:
-        if one.correct is None:
-            continue
+    for one in known:
         other = said.setdefault((one.image, one.label), one)
         if other.correct != one.correct:
             raise FftagError(
                 f"rows {other.row} and {one.row} of {sheet} contradict each other: "
                 f"decide whether {one.image!r} has {one.label!r}"
             )
-    if not said:
-        raise FftagError(f"no row of {sheet} has yes or no in its column correct: fill it first")
 
 
 def _moved(manifest: Manifest, folder: Path) -> list[str]:

@@ -37,9 +37,9 @@ near as (
 waiting as (
     select near.*
     from near
-    anti join corrections
-        on corrections.image = near.image and corrections.source = near.source
-        and corrections.label = near.label
+    anti join reviewed
+        on reviewed.image = near.image and reviewed.run_id = near.run_id
+        and reviewed.label = near.label
 ),
 
 nearest as (
