@@ -196,20 +196,17 @@ def locked(out: Path) -> Iterator[None]:
     """
     refuse_other(out, TAGS)
     folder = out.with_name(out.name + ".parts")
+    deadline = time.monotonic() + SECONDS_TO_WAIT_FOR_THE_LOCK
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        while (descriptor := _lock(folder)) is None:
+            if time.monotonic() > deadline:
+                raise FftagError(
+                    f"another fftag is writing {out}: wait for it, or choose another --out"
+                )
+            time.sleep(0.05)
     except OSError as error:
         raise FftagError(f"cannot write {error.filename or out}: {error.strerror}") from error
     try:
-        deadline = time.monotonic() + SECONDS_TO_WAIT_FOR_THE_LOCK
-        while not _lock(descriptor, folder):
-            if time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            raise FftagError(
-                f"another fftag is writing {out}: wait for it, or choose another --out"
-            )
         for leftover in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
             leftover.unlink()  # of a process that was killed while it published
         try:
@@ -218,16 +215,26 @@ def locked(out: Path) -> Iterator[None]:
             with suppress(OSError):  # an interrupted run has left parts
                 folder.rmdir()
     finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # processes forked meanwhile have the descriptor too
         os.close(descriptor)
 
 
-def _lock(descriptor: int, folder: Path) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    # A run that ended in between took the folder away: the lock would be on nothing.
-    return folder.exists() and folder.stat().st_ino == os.fstat(descriptor).st_ino
+def _lock(folder: Path) -> int | None:
+    """A descriptor of a folder, made if need be, that has the lock; None where another has it."""
+    with suppress(FileExistsError):  # or one that another run takes away at this moment
+        folder.mkdir(parents=True, exist_ok=True)
+    with suppress(BlockingIOError, FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A run that ended in between took the folder away: the lock would be on nothing.
+            if os.path.samestat(folder.stat(), os.fstat(descriptor)):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    return None
 
 
 def _digest(content: bytes) -> str:
