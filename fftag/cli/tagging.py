@@ -1,5 +1,7 @@
 """The commands that tag, and that look after tagging."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -166,7 +168,8 @@ def tag(
     with measured(metrics) as report:
         if db is not None:
             refuse_other(db, DATABASE)
-        summary = run(chosen, out, model_of(model), options, machines)
+        with redirect_stdout(sys.stderr):  # where Ray is to say what it has to say
+            summary = run(chosen, out, model_of(model), options, machines)
         report(summary, summary.exit_code(strict))
         content, lines = summary.to_json(), list(summary.lines())
         if db is not None:

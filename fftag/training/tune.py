@@ -48,8 +48,7 @@ def tune(
     strange = [key for key in changes if not key.startswith("tags.")]
     if strange:
         raise FftagError(f"cannot set {strange[0]}: only tags.* is decided after the training")
-    make_folder(out)
-    if any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FftagError(f"{out} is not empty: choose another --out")
     config = bundle.config
     recipe = change_recipe(Recipe.model_validate(config.recipe), changes)
@@ -70,6 +69,7 @@ def tune(
         calibration=_after(config.calibration, tuned.calibration).to_json(),
         recipe=recipe.model_dump(mode="json"),
     )
+    make_folder(out)
     for name in (CURVES, LOG):
         if (bundle.path / name).exists():
             shutil.copyfile(bundle.path / name, out / name)
