@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from fftag.atomic import replacing, write_text
+from fftag.atomic import (
+    JSON,
+    PNG,
+    TEXT,
+    Kind,
+    begins,
+    head_of,
+    refuse_other,
+    replacing,
+    write_text,
+)
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
@@ -26,6 +36,17 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 DIGESTS = "SHA256SUMS"
+CARD = "README.md"
+CURVES = "curves.png"
+LOG = "log.jsonl"
+KINDS = {  # of what a folder of something else may have under the same name
+    CONFIG: Kind("a model config of fftag", begins(b'{\n "format_version": ')),
+    WEIGHTS: Kind("a safetensors file", begins(b"{", at=8)),
+    DIGESTS: TEXT,
+    CARD: Kind("a model card of fftag", lambda path: b"library_name: fftag\n" in head_of(path)),
+    CURVES: PNG,
+    LOG: JSON,
+}
 LARGEST_TEXT = 256 * 2**20  # bytes of config or digests
 LARGEST_SIDE = 8192  # pixels of an input
 MOST_LABELS = 1_000_000
@@ -180,13 +201,27 @@ class Bundle:
         return network_of(self)
 
 
+def refuse_other_folder(path: Path) -> None:
+    """Sees that a model written into a folder takes the place of nothing but a model's files.
+
+    Raises:
+        FftagError: a file there is none of fftag's.
+    """
+    for name, kind in KINDS.items():
+        refuse_other(path / name, kind)
+
+
 def save_bundle(
     path: Path, config: ModelConfig, state: dict[str, "Tensor"], screen: Screen | None = None
 ) -> Bundle:
-    """Writes weights, config, screen and their digests; returns the folder as it is loaded."""
+    """Writes weights, config, screen and their digests; returns the folder as it is loaded.
+
+    Raises:
+        FftagError: it cannot be written, or see `refuse_other_folder`.
+    """
     from safetensors.torch import save_file
 
-    path.mkdir(parents=True, exist_ok=True)
+    refuse_other_folder(path)
     with replacing(path / WEIGHTS) as temporary:
         save_file({key: value.cpu().contiguous() for key, value in state.items()}, temporary)
     write_text(path / CONFIG, json.dumps(config.to_json(), indent=1, ensure_ascii=False) + "\n")

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,13 @@ def on_ray(address: str | None = None, predictors: int | None = None) -> Iterato
     if not connected:
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(
-                address=address,
-                include_dashboard=False if not address else None,
-                log_to_driver=False,  # what a worker prints is no result
-                logging_level=logging.ERROR,
-            )
+            with chdir(os.sep):  # Ray puts the working folder on the path of every worker
+                ray.init(
+                    address=address,
+                    include_dashboard=False if not address else None,
+                    log_to_driver=False,  # what a worker prints is no result
+                    logging_level=logging.ERROR,
+                )
         except (ConnectionError, ValueError, RuntimeError) as error:
             first = str(error).strip().splitlines()[0]
             raise FftagError(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag import __version__
-from fftag.atomic import replacing
+from fftag.atomic import replacing, target_of
 from fftag.errors import FftagError
 from fftag.listing import keys_of
 from fftag.merge import ROWS_PER_GROUP
@@ -24,7 +24,7 @@ from fftag.previous import SAME_SETTINGS, TagsRows, check_removals, open_publish
 from fftag.progress import progress, say
 from fftag.shards import SETTING, Shard, missing
 from fftag.sources import Source
-from fftag.store import WRITTEN, RunInfo, open_tags_file, read_batches, read_run, tags_schema
+from fftag.store import TAGS, WRITTEN, RunInfo, open_tags_file, read_batches, read_run, tags_schema
 from fftag.validate import validate
 
 MOST_NAMED = 8  # shards that are missing
@@ -101,7 +101,8 @@ def merge(
         raise FftagError(f"{twice[0]} is given twice: name each file once")
     run = _common_run({path: _valid(path) for path in parts}, source)
     merged = Merged(str(out), len(parts), run.model_id)
-    with locked(out), replacing(out) as temporary:
+    out = target_of(out)
+    with locked(out), replacing(out, TAGS) as temporary:
         published = open_published(out)
         with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.merge-") as folder:
             _join(_narrowed(parts, run, Path(folder)), temporary, run, merged.statuses)

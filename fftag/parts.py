@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fftag.atomic import replacing, write_text
+from fftag.atomic import refuse_other, replacing, write_text
 from fftag.errors import FftagError
 from fftag.previous import TagsRows
 from fftag.progress import say
-from fftag.store import WRITTEN, open_tags_file, read_run
+from fftag.store import TAGS, WRITTEN, open_tags_file, read_run
 
 RECORD = "run.json"
 # A process that was killed may hold it until the processes that it was starting are there.
@@ -206,25 +206,22 @@ def locked(out: Path) -> Iterator[None]:
     Left empty, the folder is removed.
 
     Raises:
-        FftagError: the folder cannot be written, or another process has the lock.
+        FftagError: what is there is no tags file, the folder cannot be written, or another process
+            has the lock.
     """
-    if out.is_dir():
-        raise FftagError(f"{out} is a folder: --out takes the name of a Parquet file")
+    refuse_other(out, TAGS)
     folder = out.with_name(out.name + ".parts")
+    deadline = time.monotonic() + SECONDS_TO_WAIT_FOR_THE_LOCK
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        while (descriptor := _lock(folder)) is None:
+            if time.monotonic() > deadline:
+                raise FftagError(
+                    f"another fftag is writing {out}: wait for it, or choose another --out"
+                )
+            time.sleep(0.05)
     except OSError as error:
         raise FftagError(f"cannot write {error.filename or out}: {error.strerror}") from error
     try:
-        deadline = time.monotonic() + SECONDS_TO_WAIT_FOR_THE_LOCK
-        while not _lock(descriptor, folder):
-            if time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            raise FftagError(
-                f"another fftag is writing {out}: wait for it, or choose another --out"
-            )
         for leftover in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
             leftover.unlink()  # of a process that was killed while it published
         try:
@@ -233,16 +230,26 @@ def locked(out: Path) -> Iterator[None]:
             with suppress(OSError):  # an interrupted run has left parts
                 folder.rmdir()
     finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # processes forked meanwhile have the descriptor too
         os.close(descriptor)
 
 
-def _lock(descriptor: int, folder: Path) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    # A run that ended in between took the folder away: the lock would be on nothing.
-    return folder.exists() and folder.stat().st_ino == os.fstat(descriptor).st_ino
+def _lock(folder: Path) -> int | None:
+    """A descriptor of a folder, made if need be, that has the lock; None where another has it."""
+    with suppress(FileExistsError):  # or one that another run takes away at this moment
+        folder.mkdir(parents=True, exist_ok=True)
+    with suppress(BlockingIOError, FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A run that ended in between took the folder away: the lock would be on nothing.
+            if os.path.samestat(folder.stat(), os.fstat(descriptor)):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    return None
 
 
 def _digest(content: bytes) -> str:

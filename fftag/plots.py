@@ -14,7 +14,10 @@ QUIET = "#8a8f99"
 ACCENT = "#b3435f"
 COLOURS = ("#b3435f", "#2f6f8f", "#d9963a", "#5b7f4b", "#7a5c99", "#8a8f99")
 
+# All that a style may set, so that no matplotlibrc of the working folder or of a user draws along.
 STYLE: Any = {
+    name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault.keys() - {"backend"}
+} | {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,

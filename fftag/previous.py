@@ -139,8 +139,6 @@ def open_published(path: Path, force: bool = False) -> TagsRows | None:
         FftagError: what is there is no tags file, is of a newer format, or cannot be told from
             one.
     """
-    if path.is_dir():
-        raise FftagError(f"{path} is a folder: --out takes the name of a Parquet file")
     if not path.exists():
         return None
     try:

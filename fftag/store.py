@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from fftag.atomic import PARQUET, Kind
 from fftag.errors import FftagError
 
 MAGIC = b"PAR1"
@@ -472,3 +473,17 @@ def tags_of(scores: np.ndarray, run: RunInfo, failed: np.ndarray) -> pa.ListArra
     )
     offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), tags, mask=pa.array(failed))
+
+
+def _is_tags(path: Path) -> bool:
+    """Whether it is a tags file, or was one that is damaged by now: all else is told by its end."""
+    if not PARQUET.knows(path):
+        return False
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return "run_id" in json.loads(metadata.get(METADATA_KEY, b"{}"))
+    except (pa.ArrowException, OSError, ValueError, TypeError):
+        return True
+
+
+TAGS = Kind("a tags file", _is_tags)

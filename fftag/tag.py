@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fftag.atomic import replacing
+from fftag.atomic import replacing, target_of
 from fftag.backends import scores_id
 from fftag.bundle import Bundle
 from fftag.decoding import decoded_batches
@@ -37,7 +37,7 @@ from fftag.progress import progress, say
 from fftag.replicas import scored
 from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
-from fftag.store import WRITTEN, RunInfo, open_tags_file, read_batches, read_run, tags_schema
+from fftag.store import TAGS, WRITTEN, RunInfo, open_tags_file, read_batches, read_run, tags_schema
 from fftag.tag_options import TagOptions, batches_at_once, info_of, run_info, scorer_for
 from fftag.tag_summary import TagSummary
 from fftag.work import Engine, Reach, Work
@@ -71,7 +71,7 @@ def tag(
             kind, an interruption, a source that went away, or more failures or removals than the
             options allow.
     """
-    engine = engine or Here()
+    engine, out = engine or Here(), target_of(out)
     with locked(out):
         listing = list_source(source, options.selection)
         run = engine.describe(source.name, bundle, options)
@@ -275,7 +275,7 @@ def _publish(
     summary: TagSummary,
 ) -> None:
     """Joins what stays and what was made into the output, atomically."""
-    with replacing(store.out) as temporary:
+    with replacing(store.out, TAGS) as temporary:
         with pq.ParquetWriter(temporary, tags_schema(run), **WRITTEN) as writer:
             for table in merged(listing, plan, known, store, run):
                 summary.add(table)
@@ -303,6 +303,7 @@ def retag(tags: Path, bundle: Bundle) -> int:
     """
     if not tags.exists():
         raise FftagError(f"{tags} does not exist: give a file that `fftag tag` wrote")
+    tags = target_of(tags)
     with locked(tags), open_tags_file(tags) as file:
         there = read_run(tags, file.schema_arrow)
         scores = scores_id(bundle, there.settings.get("precision", ""))
@@ -314,7 +315,7 @@ def retag(tags: Path, bundle: Bundle) -> int:
                 f"{' and '.join(differing)}): run `fftag tag` with it, which reads the photos"
             )
         with (
-            replacing(tags) as temporary,
+            replacing(tags, TAGS) as temporary,
             pq.ParquetWriter(temporary, tags_schema(run), **WRITTEN) as writer,
         ):
             for batch in read_batches(tags, file, rows=ROWS_PER_GROUP):

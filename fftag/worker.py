@@ -88,6 +88,9 @@ def serve(connection: Connection, memory: int) -> None:
     setup: Setup = connection.recv()
     if sys.platform == "linux":
         most = setup.memory + size_of_shared(setup.workers, setup.shape)
+        _, allowed = resource.getrlimit(resource.RLIMIT_AS)
+        if allowed != resource.RLIM_INFINITY:
+            most = min(most, allowed)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     at, slots = shared(mmap.mmap(memory, 0), setup.workers, setup.shape)
     with closing(setup.source.reader()) as reader:

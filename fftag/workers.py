@@ -136,7 +136,7 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self.process = subprocess.Popen(  # noqa: S603 (itself)
-                [sys.executable, "-m", "fftag.worker", str(theirs.fileno()), str(memory)],
+                [sys.executable, "-P", "-m", "fftag.worker", str(theirs.fileno()), str(memory)],
                 pass_fds=(theirs.fileno(), memory),
                 stdin=subprocess.DEVNULL,
                 # Arithmetic on one thread each: its threads' stacks count as address space.

@@ -394,6 +394,7 @@ def test_the_app_keeps_to_this_machine_and_sends_nothing(
 ) -> None:
     given: list[Any] = []
     monkeypatch.setattr(os, "execve", lambda *all_of_it: given.append(all_of_it))
+    monkeypatch.chdir(Path.cwd())  # and back at the end
     start(Settings(db=Path("c.duckdb")))
     ((_, command, environment),) = given
     assert "--server.address=127.0.0.1" in command

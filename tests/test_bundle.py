@@ -1,6 +1,8 @@
 import hashlib
 import json
+import os
 import shutil
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from fftag import models
 from fftag.bundle import Bundle, load_bundle, newest_model, save_bundle
 from fftag.errors import FftagError
+from fftag.training.checkpoint import begin_or_resume
+from fftag.training.processes import Processes
 
 
 @pytest.fixture
@@ -195,3 +199,39 @@ def test_a_model_in_use_outlives_its_file(session_bundle: Bundle, folder: Path) 
     (folder / "model.safetensors").write_bytes(b"")
     pixels = torch.rand(2, 3, 32, 24)
     assert torch.equal(network(pixels).logits, session_bundle.build()(pixels).logits)
+
+
+@pytest.mark.parametrize(("mask", "expected"), [(0o022, 0o644), (0o027, 0o640)])
+def test_the_files_of_a_model_have_the_mode_that_the_umask_leaves_them(
+    session_bundle: Bundle, tmp_path: Path, mask: int, expected: int
+) -> None:
+    before = os.umask(mask)
+    try:
+        save_bundle(tmp_path / "model", session_bundle.config, session_bundle.build().state_dict())
+    finally:
+        os.umask(before)
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()
+    }
+    assert set(modes.values()) == {expected}, modes
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.md", b"# Our shop\n"),
+        ("config.json", b'{"architectures": ["ViTForImageClassification"]}'),
+        ("model.safetensors", b"no weights"),
+        ("curves.png", b"no picture"),
+    ],
+)
+def test_a_model_takes_the_place_of_nothing_else(
+    session_bundle: Bundle, tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FftagError, match=f"{name} is there and is not"):
+        begin_or_resume(tmp_path, {}, restart=True, processes=Processes())
+    with pytest.raises(FftagError, match=f"{name} is there and is not"):
+        save_bundle(tmp_path, session_bundle.config, session_bundle.build().state_dict())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == content

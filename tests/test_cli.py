@@ -3,15 +3,26 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
 from fftag.bundle import Bundle
+from fftag.cli import app
+from fftag.errors import FftagError
+from fftag.merge_tags import merge
+from fftag.sources import Folder
+from fftag.tag import retag, tag
+from fftag.tag_options import TagOptions
 
 Make = Callable[[int], Path]
 FFTAG = [sys.executable, "-m", "fftag"]
@@ -100,6 +111,71 @@ def test_an_output_that_cannot_be_written(
     refused(result, 1, "is a folder")
     result = fftag("tag", root, "--out", "/proc/t.parquet", "--model", session_bundle.path)
     refused(result, 1, "cannot write /proc/t.parquet")
+
+
+def others(folder: Path) -> dict[str, Path]:
+    """Files of several kinds, each of value to somebody."""
+    files = {name: folder / name for name in ("feed.csv", "feed.parquet", "look.jpg", "c.duckdb")}
+    files["feed.csv"].write_text("sku,name\nA1,Dress\n")
+    pq.write_table(pa.table({"sku": ["A1"], "name": ["Dress"]}), files["feed.parquet"])
+    Image.new("RGB", (8, 8)).save(files["look.jpg"])
+    duckdb.connect(str(files["c.duckdb"])).close()
+    return files
+
+
+@pytest.mark.parametrize("name", ["feed.csv", "feed.parquet", "look.jpg", "c.duckdb"])
+def test_no_output_takes_the_place_of_a_file_of_another_kind(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, name: str
+) -> None:
+    """In this process: what is to be seen is that each command looks before it works."""
+    root, out = folder_of_photos(2), tmp_path / "tags.parquet"
+    there = others(tmp_path)[name]
+    before = there.read_bytes()
+    tag = ["tag", root, "--model", session_bundle.path, "--workers", "0"]
+    commands = [
+        [*tag, "--out", there],
+        [*tag, "--out", there, "--force"],
+        [*tag, "--out", out, "--metrics", there],
+        ["data", "import", "folders", root, "--out", there],
+        ["explain", session_bundle.path, root / "season-0/FF-0000_1.jpg", "--out", there],
+    ]
+    if name != "c.duckdb":
+        commands.append([*tag, "--out", out, "--db", there])
+    for command in commands:
+        done = CliRunner().invoke(app, [*map(str, command)])
+        assert isinstance(done.exception, FftagError), command
+        assert "move it away" in str(done.exception)
+        assert there.read_bytes() == before and not out.exists()
+
+
+@pytest.mark.parametrize("name", ["feed.csv", "feed.parquet", "look.jpg", "c.duckdb"])
+def test_merged_tags_take_the_place_of_tags_only(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, name: str
+) -> None:
+    out, there = tmp_path / "tags.parquet", others(tmp_path)[name]
+    tag(Folder(folder_of_photos(2)), out, session_bundle, TagOptions(workers=0))
+    before = there.read_bytes()
+    with pytest.raises(FftagError, match="is not a tags file"):
+        merge([out], there)
+    assert there.read_bytes() == before
+
+
+def test_tags_through_a_link_are_the_file_that_it_leads_to(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, real, link = folder_of_photos(2), tmp_path / "store" / "t.parquet", tmp_path / "t.parquet"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    for photo in root.rglob("*.jpg"):
+        os.utime(photo, (10**9, 10**9))
+    for _ in range(2):  # the second finds the tags of the first
+        summary = tag(Folder(root), link, session_bundle, TagOptions(workers=0))
+        assert link.is_symlink() and pq.read_metadata(real).num_rows == 2
+    assert summary.plan["unchanged"] == 2
+    assert [path.name for path in real.parent.iterdir()] == ["t.parquet"]
+    real.chmod(0o664)
+    assert retag(link, session_bundle) == 2
+    assert link.is_symlink() and stat.S_IMODE(real.stat().st_mode) == 0o664
 
 
 def test_a_model_folder_that_is_not_whole(

@@ -71,6 +71,31 @@ def images(root: Path) -> list[Path]:
 # Decoders
 
 
+READ = """
+import sys
+from pathlib import Path
+from fftag.decode import InputSpec
+from fftag.reader import ReadOptions
+from fftag.sources import Folder, list_source
+from fftag.workers import batches
+source = Folder(Path(sys.argv[1]))
+plan = [(0, list_source(source).files.to_pylist())]
+for batch in batches(source, plan, InputSpec(32, 24), ReadOptions(workers=1)):
+    print([photo["status"] for photo in batch.photos])
+"""
+
+
+def test_workers_start_where_less_memory_is_allowed_than_they_are_to_have(
+    folder_of_photos: Make,
+) -> None:
+    def allow_three_gib() -> None:  # a worker is to have four
+        resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))
+
+    command = [sys.executable, "-c", READ, str(folder_of_photos(3))]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=allow_three_gib)
+    assert done.stdout == "['ok', 'ok', 'ok']\n", done.stderr
+
+
 def test_a_photo_that_kills_its_decoder_costs_itself_alone(
     folder_of_photos: Make,
     session_bundle: Bundle,

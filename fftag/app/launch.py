@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from fftag.app.settings import VARIABLE, Settings
+from fftag.app.settings import FOLDER, VARIABLE, Settings
 from fftag.errors import FftagError
 from fftag.progress import say
 
@@ -82,7 +82,9 @@ def start(settings: Settings, host: str = LOOPBACK, port: int = PORT) -> None:
         )
     say(f"the app is at http://{host}:{port} (Ctrl-C ends it)")
     command = [sys.executable, *streamlit_arguments(host, port)]
-    os.execve(sys.executable, command, os.environ | {VARIABLE: settings.to_json()})  # noqa: S606
+    environment = os.environ | {VARIABLE: settings.to_json(), FOLDER: str(Path.cwd())}
+    os.chdir(MAIN.parent)  # Streamlit takes settings and secrets from the working folder
+    os.execve(sys.executable, command, environment)  # noqa: S606
 
 
 def streamlit_arguments(host: str, port: int) -> list[str]:
@@ -93,7 +95,7 @@ def streamlit_arguments(host: str, port: int) -> list[str]:
     if is_loopback(host):
         # A page of another site whose name is made to lead here is turned away.
         flags += [f"--server.allowedHosts={name}" for name in LOOPBACK_NAMES]
-    return ["-m", "streamlit", "run", str(MAIN), *flags]
+    return ["-P", "-m", "streamlit", "run", str(MAIN), *flags]
 
 
 def is_loopback(host: str) -> bool:

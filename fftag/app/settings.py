@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "FFTAG_APP"
+FOLDER = "FFTAG_APP_FOLDER"  # that relative paths start from
 RUNS = Path("runs")
 
 

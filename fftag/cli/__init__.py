@@ -11,7 +11,8 @@ import typer
 from fftag import __version__
 from fftag.cli import catalogue, data, explaining, looking, merging, tagging, training
 from fftag.cli.base import app
-from fftag.errors import INTERRUPTED, FftagError
+from fftag.cli.start import prepare
+from fftag.errors import FAILED, INTERRUPTED, FftagError
 from fftag.progress import say
 
 __all__ = [
@@ -29,14 +30,22 @@ __all__ = [
 
 def main() -> NoReturn:
     """Runs the command line; an error is one line on standard error, and an exit code."""
+    prepare()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except FftagError as error:
         print(f"fftag: {error}", file=sys.stderr)
         if error.exit_code == INTERRUPTED:
             print(f"  {shlex.join(['fftag', *sys.argv[1:]])}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        about = "" if error.filename is None else f"{error.filename}: "
+        print(f"fftag: {about}{error.strerror or error}", file=sys.stderr)
+        raise SystemExit(FAILED) from None
     except SystemExit as end:
         if end.code == INTERRUPTED:
             say("fftag: interrupted; the same command goes on where this one stopped")

@@ -54,7 +54,9 @@ def data_import(
 
     Example: fftag data import table photos.csv --out dataset.parquet
     """
+    from fftag.atomic import refuse_other
     from fftag.datasets.importers import ImportOptions, import_dataset
+    from fftag.datasets.manifest import MANIFEST
 
     try:
         train_share, val_share, test_share = (float(share) for share in splits.split(","))
@@ -76,6 +78,7 @@ def data_import(
         near_model=near_model,
         near_similarity=near_similarity,
     )
+    refuse_other(out, MANIFEST)
     report = import_dataset(kind, source, out, options)
     emit(report.content(), report.lines(), json_)
 

@@ -1,5 +1,7 @@
 """The commands that tag, and that look after tagging."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -168,7 +170,8 @@ def tag(
 
             with replaceable(db):
                 pass  # what cannot be replaced is refused before hours of work
-        summary = run(chosen, out, model_of(model), options, machines)
+        with redirect_stdout(sys.stderr):  # where Ray is to say what it has to say
+            summary = run(chosen, out, model_of(model), options, machines)
         report(summary, summary.exit_code(strict))
         content, lines = summary.to_json(), list(summary.lines())
         if db is not None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from fftag.atomic import replacing
+from fftag.atomic import make_folder, replacing
+from fftag.bundle import refuse_other_folder
 from fftag.errors import FftagError
 from fftag.training.processes import Processes
 
@@ -73,11 +74,9 @@ def begin_or_resume(
 
 def _prepare(folder: Path, restart: bool) -> None:
     file = folder / FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot write {folder}: {error.strerror}") from error
+    make_folder(folder)
     if restart:
+        refuse_other_folder(folder)
         file.unlink(missing_ok=True)
     elif not file.exists() and any(folder.iterdir()):
         raise FftagError(

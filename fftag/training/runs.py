@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fftag.bundle import Bundle, load_bundle
+from fftag.bundle import LOG, Bundle, load_bundle
 from fftag.errors import FftagError
 from fftag.training.predictions import FILE, EvaluatedPhotos, read_predictions
-
-LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)

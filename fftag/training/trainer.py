@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fftag import models
 from fftag.atomic import write_text
+from fftag.bundle import LOG
 from fftag.devices import Device
 from fftag.errors import FftagError
 from fftag.predict import DTYPES, Normalise, Predictor, choose_precision
@@ -250,7 +251,7 @@ def _is_patience_over(checkpoint: Checkpoint, patience: int) -> bool:
 
 def write_log(out: Path, history: list[dict[str, float]]) -> None:
     """The metrics log: a JSON object per epoch."""
-    write_text(out / "log.jsonl", "".join(json.dumps(figures) + "\n" for figures in history))
+    write_text(out / LOG, "".join(json.dumps(figures) + "\n" for figures in history))
 
 
 def _report(figures: dict[str, float], epochs: int) -> None:

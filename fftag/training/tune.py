@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fftag.bundle import Bundle
+from fftag.atomic import make_folder
+from fftag.bundle import CURVES, LOG, Bundle
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.devices import choose_device
 from fftag.errors import FftagError
@@ -20,8 +21,6 @@ from fftag.training.photos import Photos
 from fftag.training.publish import finish, tune_head
 from fftag.training.recipe import Recipe, change_recipe
 from fftag.training.screen_fit import recalibrated
-
-CURVES, LOG = "curves.png", "log.jsonl"
 
 
 def tune(
@@ -49,7 +48,7 @@ def tune(
     strange = [key for key in changes if not key.startswith("tags.")]
     if strange:
         raise FftagError(f"cannot set {strange[0]}: only tags.* is decided after the training")
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FftagError(f"{out} is not empty: choose another --out")
     config = bundle.config
     recipe = change_recipe(Recipe.model_validate(config.recipe), changes)
@@ -70,7 +69,7 @@ def tune(
         calibration=_after(config.calibration, tuned.calibration).to_json(),
         recipe=recipe.model_dump(mode="json"),
     )
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for name in (CURVES, LOG):
         if (bundle.path / name).exists():
             shutil.copyfile(bundle.path / name, out / name)

@@ -1,8 +1,14 @@
 """The script that Streamlit runs: the pages and the way between them."""
 
+import os
+
 import streamlit as st
 
 from fftag.app.icon import icon
+from fftag.app.settings import FOLDER
+
+if FOLDER in os.environ:  # by now Streamlit has read its settings, elsewhere
+    os.chdir(os.environ[FOLDER])
 
 st.set_page_config(page_title="fftag", page_icon=icon(), layout="wide")
 st.navigation(
