@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -21,7 +21,6 @@ LEAST_CONTRAST = 2.0  # standard deviation of pixel values, below which nothing 
 ORIENTATION = 0x0112  # EXIF tags
 EXIF = 0x8769
 TAKEN = 0x9003
-END_OF_JPEG = b"\xff\xd9"
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -160,38 +159,6 @@ def _decode(data: bytes, spec: InputSpec, limits: Limits, exact: bool) -> Photo 
         message = _one_line(error)
         ends_early = "truncated" in message.lower() or is_cut_short(data)
         return Failure("truncated" if ends_early else "unreadable", message)
-
-
-def plain_jpeg(data: bytes, limits: Limits = Limits()) -> dict[str, Any] | None:
-    """What the header of a JPEG says, of one that every decoder reads alike.
-
-    Such a file ends with the picture, in grey or RGB, and is within the limits. Its pixels may yet
-    be damaged: decoders differ in what they make of that.
-
-    Returns:
-        `width` and `height` of the photo as it is to be seen, in pixels; `format`; `taken_at`.
-        None for every other file: `decode` says what it is.
-    """
-    if len(data) > limits.file_bytes or not data.endswith(END_OF_JPEG):
-        return None
-    try:
-        with (
-            _bombs_up_to(limits.pixels),
-            Image.open(io.BytesIO(data), formats=["JPEG"]) as image,
-        ):
-            width, height = image.size[::-1] if _turn(image) in QUARTER_TURNS else image.size
-            plain = image.format == "JPEG" and image.mode in jpeg.MODES
-            # Pillow looks for the orientation in XMP as well, others in EXIF alone.
-            exif = Image.Exif()
-            exif.load(image.info.get("exif", b""))
-            plain = plain and _turn(image) == _turn_for(exif.get(ORIENTATION))
-            if not plain or width * height > limits.pixels:
-                return None
-            facts = {"width": width, "height": height, "format": "JPEG"}
-            return facts | {"taken_at": taken_at(image)}
-    except Exception:
-        # Damaged headers raise as much as damaged pixels do.
-        return None
 
 
 def _jpeg(data: bytes, image: Image.Image, spec: InputSpec, exact: bool) -> Photo | None:

@@ -18,7 +18,6 @@ from fftag.atomic import replacing
 from fftag.backends import scores_id
 from fftag.bundle import Bundle
 from fftag.copies import Copies
-from fftag.decoding import decoded_batches
 from fftag.devices import Device, choose_devices
 from fftag.errors import INTERRUPTED, TOO_MANY_FAILED, FftagError
 from fftag.interrupt import deferred
@@ -28,13 +27,14 @@ from fftag.parts import PartStore, locked
 from fftag.plan import Plan, plan_all, plan_changes
 from fftag.previous import Previous, open_previous, published_run
 from fftag.progress import progress, say
-from fftag.replicas import scored
+from fftag.replicas import batches_held, scored
 from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
 from fftag.store import SAME_AS, RunInfo, tags_schema
 from fftag.tag_options import TagOptions, batches_at_once, info_of, run_info, scorer_for
 from fftag.tag_summary import TagSummary
 from fftag.work import Engine, Work
+from fftag.workers import batches
 
 P = ParamSpec("P")
 
@@ -158,8 +158,12 @@ def _read(work: Work) -> None:
         ThreadPoolExecutor(1, "opening") as opening,
         _one_at_a_time(write_part) as write,
         closing(
-            decoded_batches(
-                work.source, planned, work.bundle.config.input, options, batches_at_once(options)
+            batches(
+                work.source,
+                planned,
+                work.bundle.config.input,
+                options,
+                batches_held(batches_at_once(options)),
             )
         ) as decoded,
     ):

@@ -35,13 +35,12 @@ class Batch:
     Attributes:
         number: of the batch, as planned.
         pixels: uint8 [batch size, height, width, 3]; zero where a photo failed or is known, and
-            behind the last one. Valid for as long as `batches` was told to hold it. Decoded on a
-            device, a tensor on it.
+            behind the last one. Valid for as long as `batches` was told to hold it.
         photos: one record per photo, in the same order (see `fftag.reader.read_photo`).
     """
 
     number: int
-    pixels: Any
+    pixels: np.ndarray
     photos: list[dict[str, Any]]
 
 
@@ -90,9 +89,7 @@ def _in_this_process(
             pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), dtype=np.uint8)
             photos = []
             for place, entry in enumerate(entries):
-                record, decoded = read_photo(
-                    reader, entry, spec, options.limits, options.exact, options.pass_on_jpegs
-                )
+                record, decoded = read_photo(reader, entry, spec, options.limits, options.exact)
                 if decoded is not None:
                     pixels[place] = decoded
                 photos.append(record)
@@ -220,7 +217,6 @@ class Crew:
             shape,
             options.worker_memory,
             options.exact,
-            options.pass_on_jpegs,
         )
         self.at, self.slots = shared(mmap.mmap(self.memory, 0), options.workers, shape)
         self.options = options

@@ -65,13 +65,6 @@ Backend = Annotated[
         help="torch, openvino, or auto: OpenVINO on a CPU where it is installed.",
     ),
 ]
-Decoder = Annotated[
-    str,
-    typer.Option(
-        envvar="FFTAG_DECODER",
-        help="What decodes JPEGs: cpu, cuda (NVIDIA's decoder), or auto: the CPU.",
-    ),
-]
 Compiled = Annotated[
     bool | None,
     typer.Option(

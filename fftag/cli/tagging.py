@@ -12,7 +12,6 @@ from fftag.cli.base import (
     Compiled,
     DatePattern,
     Dates,
-    Decoder,
     Devices,
     EngineName,
     FeedColumn,
@@ -55,7 +54,6 @@ def tag(
     device: Devices = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
-    decoder: Decoder = "auto",
     compiled: Compiled = None,
     batch_size: BatchSize = None,
     workers: Workers = cores(),
@@ -116,8 +114,6 @@ def tag(
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
     if engine == "local" and (address or predictors):
         raise typer.BadParameter("--address and --predictors need --engine ray")
-    if engine != "local" and decoder == "cuda":
-        raise typer.BadParameter("a cluster decodes on its CPUs: leave out --decoder or --engine")
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
     from fftag.decode import Limits
@@ -141,7 +137,6 @@ def tag(
         device=device,
         tier="exact" if exact else tier,
         backend=backend,
-        decoder=decoder,
         compiled=compiled,
         shard_size=shard_size,
         selection=Selection(
@@ -184,7 +179,6 @@ def bench(
     device: Devices = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
-    decoder: Decoder = "auto",
     compiled: Compiled = None,
     batch_size: BatchSize = None,
     workers: Workers = cores(),
@@ -211,7 +205,6 @@ def bench(
         device=device,
         tier=tier,
         backend=backend,
-        decoder=decoder,
         compiled=compiled,
     )
     chosen = choose_source(source, root, follow_symlinks)

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fftag.bundle import Bundle
 from fftag.datasets.near_duplicates import MOST_PAIRS, ROWS, Pairs, spanning
@@ -46,7 +45,7 @@ def similar_embeddings(
             there = [offset for offset, pixels in enumerate(decoded) if pixels is not None]
             if there:
                 stacked = np.stack([decoded[offset] for offset in there])  # type: ignore[misc]
-                parts.append(predictor(torch.from_numpy(stacked)).embeddings)
+                parts.append(predictor(stacked).embeddings)
                 positions += [start + offset for offset in there]
             bar.update(len(batch))
     if not parts:
