@@ -19,8 +19,7 @@ class ReadOptions:
 
     Attributes:
         batch_size: photos per batch. Small ones stay in a core's cache.
-        workers: decoding processes; 0 decodes in this one, where a photo that crashes the decoder
-            ends the run.
+        workers: decoding processes, at least one.
         limits: what is refused as too large.
         timeout: seconds that one photo may take, to read and to decode.
         worker_memory: bytes of address space that a decoding process may use (Linux).

@@ -21,7 +21,7 @@ from fftag.tag_summary import TagSummary
 from fftag.validate import validate
 
 Make = Callable[[int], Path]
-OPTIONS = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=4)
+OPTIONS = TagOptions(backend="torch", workers=1, batch_size=4, shard_size=4)
 
 
 def with_copies(root: Path) -> list[Path]:

@@ -38,7 +38,7 @@ WORKERS = TagOptions(
     worker_memory=2**30,
     max_failure_rate=1,
 )
-HERE = replace(WORKERS, workers=0)
+ALONE = replace(WORKERS, workers=1)
 
 
 def rows_of(path: Path) -> dict[str, dict[str, Any]]:
@@ -82,7 +82,7 @@ def test_a_photo_that_kills_its_decoder_costs_itself_alone(
         afflict(path, fault)
         expected[path.relative_to(root).as_posix()] = status
     clean, out = tmp_path / "clean.parquet", tmp_path / "tags.parquet"
-    tag(Folder(root), clean, session_bundle, HERE)
+    tag(Folder(root), clean, session_bundle, ALONE)
     monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", SITE))
     summary = tag(Folder(root), out, session_bundle, WORKERS)
     found, whole = rows_of(out), rows_of(clean)
@@ -123,7 +123,7 @@ def test_processes_that_cannot_start_end_the_run_with_a_reason(
 ) -> None:
     root = folder_of_photos(6)
     monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", BROKEN_SITE))
-    with pytest.raises(FftagError, match=r"exit code 7.*--workers 0"):
+    with pytest.raises(FftagError, match=r"exit code 7.*fftag doctor"):
         tag(Folder(root), tmp_path / "t.parquet", session_bundle, WORKERS)
     assert not (tmp_path / "t.parquet").exists()
 
@@ -136,7 +136,7 @@ def test_decoding_processes_killed_at_random_cost_no_photo_anything(
 ) -> None:
     root = folder_of_photos(600)
     clean, out = tmp_path / "clean.parquet", tmp_path / "tags.parquet"
-    tag(Folder(root), clean, session_bundle, HERE)
+    tag(Folder(root), clean, session_bundle, ALONE)
     draw = random.Random(5)
     timers: list[threading.Timer] = []
 
@@ -190,7 +190,7 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
 
     out = tmp_path / "tags.parquet"
     monkeypatch.setattr(LocalReader, "read", read_and_change)
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     monkeypatch.undo()
     rows = {root / image: row for image, row in rows_of(out).items()}
     assert len(rows) == 40
@@ -202,8 +202,8 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
     assert sum(row["status"] == "ok" for row in rows.values()) == 36
     folder.rmdir()
     fresh = tmp_path / "fresh.parquet"
-    tag(Folder(root), out, session_bundle, HERE)
-    tag(Folder(root), fresh, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
+    tag(Folder(root), fresh, session_bundle, ALONE)
     assert_same(out, fresh)
 
 
@@ -254,7 +254,7 @@ def test_a_full_disk_loses_nothing(
                 copy = few / path.relative_to(root)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 os.link(path, copy)
-            tag(Folder(few), out, session_bundle, HERE)
+            tag(Folder(few), out, session_bundle, ALONE)
             before = out.read_bytes()
         command = [sys.executable, "-c", TAG, str(root), str(out), model, "1"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -267,7 +267,7 @@ def test_a_full_disk_loses_nothing(
         assert done.returncode == 0, done.stderr
         assert ("going on with an interrupted run" in done.stderr) == bool(kept)
         fresh = tmp_path / "fresh.parquet"
-        tag(Folder(root), fresh, session_bundle, HERE)
+        tag(Folder(root), fresh, session_bundle, ALONE)
         assert_same(out, fresh)
         assert [path.name for path in disk.iterdir()] == ["tags.parquet"]
     finally:
@@ -301,8 +301,8 @@ def test_a_part_that_was_damaged_is_done_again(
 ) -> None:
     root, out = folder_of_photos(64), tmp_path / "tags.parquet"
     clean = tmp_path / "clean.parquet"
-    tag(Folder(root), clean, session_bundle, HERE)
-    stopped_after_parts(root, out, session_bundle, 3, HERE)
+    tag(Folder(root), clean, session_bundle, ALONE)
+    stopped_after_parts(root, out, session_bundle, 3, ALONE)
     first, second, _ = sorted(tmp_path.glob("tags.parquet.parts/part-*"))
     content = first.read_bytes()
     middle = len(content) // 2
@@ -313,7 +313,7 @@ def test_a_part_that_was_damaged_is_done_again(
         "other": second.read_bytes(),
     }
     first.write_bytes(damaged[damage])
-    summary = tag(Folder(root), out, session_bundle, HERE)
+    summary = tag(Folder(root), out, session_bundle, ALONE)
     assert summary.resumed == 32 and rows_of(out) == rows_of(clean)
 
 
@@ -324,13 +324,13 @@ def test_a_clock_that_goes_backwards_hides_no_change(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root, out = folder_of_photos(12), tmp_path / "tags.parquet"
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     past, future = images(root)[:2]
     content = images(root)[5].read_bytes()
     for path, moment in ((past, 86_400), (future, 4_000_000_000)):
         path.write_bytes(content)
         os.utime(path, (moment, moment))
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     rows = rows_of(out)
     wanted = rows[images(root)[5].relative_to(root).as_posix()]
     for path in (past, future):
@@ -341,9 +341,9 @@ def test_a_clock_that_goes_backwards_hides_no_change(
     changed = images(root)[4].read_bytes()
     future.write_bytes(changed.ljust(len(content), b"\0")[: max(len(content), len(changed))])
     os.utime(future, (4_000_000_000, 4_000_000_000))
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     fresh = tmp_path / "fresh.parquet"
-    tag(Folder(root), fresh, session_bundle, HERE)
+    tag(Folder(root), fresh, session_bundle, ALONE)
     assert_same(out, fresh)
 
 
@@ -361,12 +361,12 @@ def test_a_clock_set_back_between_two_runs_does_not_matter(
             return datetime.now(zone) - timedelta(days=1)
 
     root, out, fresh = folder_of_photos(12), tmp_path / "t.parquet", tmp_path / "f.parquet"
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     monkeypatch.setattr("fftag.scored_rows.datetime", Yesterday)
     path = images(root)[3]
     path.write_bytes(images(root)[4].read_bytes())
-    summary = tag(Folder(root), out, session_bundle, HERE)
-    tag(Folder(root), fresh, session_bundle, HERE)
+    summary = tag(Folder(root), out, session_bundle, ALONE)
+    tag(Folder(root), fresh, session_bundle, ALONE)
     assert summary.files == 12
     assert_same(out, fresh)
 
@@ -395,11 +395,11 @@ def test_killed_after_publication_the_next_run_finds_its_work_done(
     root, out = folder_of_photos(48), tmp_path / "tags.parquet"
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(PartStore, "clear", killed_while_clearing)
-        tag(Folder(root), out, session_bundle, HERE)
+        tag(Folder(root), out, session_bundle, ALONE)
     published = rows_of(out)
     assert len(list((tmp_path / "tags.parquet.parts").glob("*.parquet"))) == parts_left
     images(root)[0].unlink()
-    summary = tag(Folder(root), out, session_bundle, HERE)
+    summary = tag(Folder(root), out, session_bundle, ALONE)
     assert summary.plan["removed"] == 1
     assert [*rows_of(out).values()] == [*published.values()][1:]
     assert not (tmp_path / "tags.parquet.parts").exists()

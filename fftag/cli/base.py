@@ -48,7 +48,7 @@ Predictors = Annotated[
 ]
 Workers = Annotated[
     int,
-    typer.Option(min=0, envvar="FFTAG_WORKERS", help="Decoding processes; 0 decodes in this one."),
+    typer.Option(min=1, envvar="FFTAG_WORKERS", help="Decoding processes."),
 ]
 Tier = Annotated[
     str,
