@@ -131,13 +131,12 @@ def ways(architecture: str) -> list[Way]:
     if find_spec("ray"):
         found.append(Way("Ray Data", peer("peer_ray.py")))
     if torch.cuda.is_available():
-        fast = [
+        return [
+            *found,
+            Way("fftag, exact", fftag("--exact")),
             Way("fftag, fast", fftag()),
             Way("fftag, fast, compiled", fftag("--compile")),
         ]
-        if find_spec("torchcodec"):
-            fast.append(Way("fftag, fast, decoded on the GPU", fftag("--decoder", "cuda")))
-        return [*found, Way("fftag, exact", fftag("--exact")), *fast]
     return [
         *found,
         Way("fftag, exact", fftag("--exact")),

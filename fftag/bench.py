@@ -15,20 +15,19 @@ import numpy as np
 from fftag.backends import Arithmetic, Scorer
 from fftag.bundle import Bundle
 from fftag.decode import Failure
-from fftag.decoding import decoded_batches
 from fftag.errors import FftagError
 from fftag.listing import Listing
 from fftag.machine import cores
 from fftag.parts import PartStore, locked
 from fftag.plan import Contents
 from fftag.progress import progress
-from fftag.replicas import replica_count, replicas, scored
+from fftag.replicas import batches_held, replica_count, replicas, scored
 from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
 from fftag.store import RunInfo
 from fftag.tag import entries_of
-from fftag.tag_options import TagOptions, arithmetic, decoder_of, run_info, scorer_for
-from fftag.workers import Batch
+from fftag.tag_options import TagOptions, arithmetic, run_info, scorer_for
+from fftag.workers import Batch, batches
 
 WARM_UP = 8  # batches: those that were decoded ahead, while processes started
 
@@ -43,13 +42,12 @@ class Rates:
         kilobytes: mean size of a file of the sample.
         read: reading alone, in one thread, the first time; what a slow disk or network shows in.
         decode: reading, hashing and decoding, by all workers.
-        copy: of pixels to the device, pinned first on CUDA; None where they are made.
+        copy: of pixels to the device, pinned first on CUDA; None where that is the CPU.
         forward: the model alone, all replicas at once, on pixels at hand; with their copies to
             another device and the results back.
         write: rows to part files.
         together: all of it.
         device: what computed.
-        decoder: `cpu` or `cuda`.
         arithmetic: backend and precision.
         batch_size, workers: as they were.
     """
@@ -64,7 +62,6 @@ class Rates:
     write: float
     together: float
     device: str
-    decoder: str
     arithmetic: Arithmetic
     batch_size: int
     workers: int
@@ -85,9 +82,6 @@ class Rates:
         mostly_reading = self.read * max(1, self.workers) < 1.5 * self.decode
         return "reading" if slowest == "decoding" and mostly_reading else slowest
 
-    def _decoding(self) -> str:
-        return f"read, hash and decode, all workers{' and the GPU' * (self.decoder == 'cuda')}"
-
     def advice(self) -> str:
         """What would change the pace most."""
         if self.bottleneck == "reading":
@@ -97,8 +91,6 @@ class Rates:
         if self.bottleneck == "decoding":
             if self.workers < cores():
                 return f"add --workers (there are {cores()} cores)"
-            if self.device == "cuda" and self.decoder == "cpu":
-                return "measure it again with --decoder cuda, which leaves JPEGs to the GPU"
             if self.kilobytes > 500:
                 return "the photos are large: store smaller ones, or take a machine with more cores"
             return "take a machine with more cores"
@@ -126,7 +118,7 @@ class Rates:
         )
         steps = (
             ("read", self.read, "one thread, the first time"),
-            ("decode", self.decode, self._decoding()),
+            ("decode", self.decode, "read, hash and decode, all workers"),
             ("copy", self.copy, "to the device"),
             ("forward", self.forward, f"the model alone{', and copies' * (self.device != 'cpu')}"),
             ("write", self.write, "rows to disk"),
@@ -174,7 +166,7 @@ def bench(
         "write": work.write,
         "together": work.together,
     }
-    if isinstance(pixels, np.ndarray) and device.type != "cpu":
+    if device.type != "cpu":
         steps["copy"] = lambda seconds: work.copy(pixels, seconds)
     found: dict[str, list[float]] = {step: [] for step in steps}
     with progress(rounds * len(steps), "measuring", "step") as bar:
@@ -190,7 +182,6 @@ def bench(
         read=read,
         **{"copy": None, **medians},
         device=device.type,
-        decoder=decoder_of(options),
         arithmetic=arithmetic(options),
         batch_size=options.batch_size,
         workers=options.workers,
@@ -300,9 +291,8 @@ class _Work:
         else:
             starts = range(0, len(self.entries), size)
             plan = ((start, self.entries[start : start + size]) for start in starts)
-        return decoded_batches(
-            self.source, plan, self.scorer.spec, self.options, replica_count(self.scorer)
-        )
+        held = batches_held(replica_count(self.scorer))
+        return batches(self.source, plan, self.scorer.spec, self.options, held)
 
     @contextmanager
     def _store(self) -> Iterator[Callable[[Batch, np.ndarray], None]]:

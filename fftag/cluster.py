@@ -193,7 +193,7 @@ class Cluster:
     def _there(self, options: TagOptions) -> TagOptions:
         """The options as they are for each process of the cluster."""
         device = self.device(options.device).type
-        return replace(options, device=device, workers=min(1, options.workers))
+        return replace(options, device=device, workers=1)
 
     def _check_predictors(self, options: TagOptions) -> None:
         most = _most_predictors(options)

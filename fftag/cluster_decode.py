@@ -12,7 +12,7 @@ from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.reader import ReadOptions
 from fftag.sources import Source
-from fftag.workers import Crew, batches
+from fftag.workers import Crew
 
 
 def decode_part(table: pa.Table, source: Source, spec: InputSpec, options: ReadOptions) -> pa.Table:
@@ -42,17 +42,16 @@ def decode_part(table: pa.Table, source: Source, spec: InputSpec, options: ReadO
     pixels = np.empty((len(files), spec.height, spec.width, 3), np.uint8)
     records: list[dict[str, Any]] = []
     key = (source, spec, options)
-    crew = _crew(*key) if options.workers else None
+    crew = _crew(*key)
     done = False
     try:
-        stream = crew.work(iter(plan)) if crew else batches(source, plan, spec, options)
-        for batch in stream:
+        for batch in crew.work(iter(plan)):
             count = len(batch.photos)
             pixels[len(records) : len(records) + count] = batch.pixels[:count]
             records += batch.photos
         done = True
     finally:
-        if crew and not done:  # it holds a half of this part
+        if not done:  # it holds a half of this part
             crews.pop(key).dismiss()
     _check_seen(source, files, records)
     return decoded(row, pixels, records)

@@ -1,19 +1,27 @@
 """Bytes -> upright RGB pixels at the model's input size, or a coded failure."""
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from fftag import jpeg
 from fftag.colours import WHITE, to_rgb
-from fftag.image_formats import ALLOWED, READABLE, format_of, is_cut_short
+from fftag.image_formats import (
+    Picture,
+    UnsupportedError,
+    is_cut_short,
+    picture_of,
+    without_avif_metadata,
+)
+from fftag.jpeg import CutShortError
 
 SALVAGED = "salvaged: "  # begins the note of a photo that was decoded in part
 LEAST_SIDE = 160  # pixels that a JPEG is not scaled below: too few make another picture
@@ -21,7 +29,7 @@ LEAST_CONTRAST = 2.0  # standard deviation of pixel values, below which nothing 
 ORIENTATION = 0x0112  # EXIF tags
 EXIF = 0x8769
 TAKEN = 0x9003
-END_OF_JPEG = b"\xff\xd9"
+ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -133,91 +141,78 @@ def decode(
 
 def _decode(data: bytes, spec: InputSpec, limits: Limits, exact: bool) -> Photo | Failure:
     try:
-        with (
-            _bombs_up_to(limits.pixels),
-            Image.open(io.BytesIO(data), formats=READABLE) as image,
-        ):
-            width, height = image.size
-            if width * height > limits.pixels:
-                return Failure("too_large", f"{width} x {height} pixels (limit {limits.pixels:,})")
-            kind = "JPEG" if image.format == "MPO" else str(image.format)
-            if kind == "JPEG" and not ImageFile.LOAD_TRUNCATED_IMAGES:
-                decoded = _jpeg(data, image, spec, exact)
-                if decoded is not None:
-                    return decoded
-            image.load()
-            photo, taken = to_rgb(upright(image)), taken_at(image)
-        return Photo(fit(photo, spec), *photo.size, kind, taken_at=taken)
-    except UnidentifiedImageError:
-        return _unidentified(data)
-    except Image.DecompressionBombError as error:
-        return Failure("too_large", _one_line(error))
+        picture = picture_of(data)
+        if picture.components in jpeg.COLOURS and not ImageFile.LOAD_TRUNCATED_IMAGES:
+            _check_size(picture.size, limits)
+            decoded = _jpeg(picture, spec, exact)
+            if decoded is not None:
+                return decoded
+        with _bombs_up_to(limits.pixels), _opened(picture) as image:
+            _check_size(image.size, limits)
+            about = _About(picture.exif or image.info.get("exif", b""), picture.xmp)
+            photo = about.upright(_loaded(image, picture))
+        return Photo(fit(photo, spec), *photo.size, picture.format, taken_at=about.taken_at)
+    except UnsupportedError as error:
+        return Failure("unsupported", str(error))
+    except (TooLargeError, Image.DecompressionBombError) as error:
+        return Failure("too_large", str(error))
     except MemoryError:
         return Failure("too_large", "decoding it takes more memory than is allowed")
+    except CutShortError as error:
+        return Failure("truncated", str(error))
     except Exception as error:
         # Decoders raise OSError, ValueError, SyntaxError, struct.error and more on damaged files;
         # each means the same to the catalogue: this file cannot be read.
-        message = _one_line(error)
-        ends_early = "truncated" in message.lower() or is_cut_short(data)
-        return Failure("truncated" if ends_early else "unreadable", message)
+        if is_cut_short(data):
+            return Failure("truncated", "the file ends before its picture does")
+        if isinstance(error, UnidentifiedImageError):
+            return Failure("unreadable", "the image header is damaged")
+        return Failure("unreadable", _one_line(error))
 
 
-def plain_jpeg(data: bytes, limits: Limits = Limits()) -> dict[str, Any] | None:
-    """What the header of a JPEG says, of one that every decoder reads alike.
+class TooLargeError(Exception):
+    """More pixels than are decoded."""
 
-    Such a file ends with the picture, in grey or RGB, and is within the limits. Its pixels may yet
-    be damaged: decoders differ in what they make of that.
 
-    Returns:
-        `width` and `height` of the photo as it is to be seen, in pixels; `format`; `taken_at`.
-        None for every other file: `decode` says what it is.
-    """
-    if len(data) > limits.file_bytes or not data.endswith(END_OF_JPEG):
-        return None
+def _check_size(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.pixels:
+        raise TooLargeError(f"{width} x {height} pixels (limit {limits.pixels:,})")
+
+
+def _opened(picture: Picture) -> ImageFile.ImageFile:
+    formats = (picture.format,)
     try:
-        with (
-            _bombs_up_to(limits.pixels),
-            Image.open(io.BytesIO(data), formats=["JPEG"]) as image,
-        ):
-            width, height = image.size[::-1] if _turn(image) in QUARTER_TURNS else image.size
-            plain = image.format == "JPEG" and image.mode in jpeg.MODES
-            # Pillow looks for the orientation in XMP as well, others in EXIF alone.
-            exif = Image.Exif()
-            exif.load(image.info.get("exif", b""))
-            plain = plain and _turn(image) == _turn_for(exif.get(ORIENTATION))
-            if not plain or width * height > limits.pixels:
-                return None
-            facts = {"width": width, "height": height, "format": "JPEG"}
-            return facts | {"taken_at": taken_at(image)}
+        return Image.open(io.BytesIO(picture.data), formats=formats)
     except Exception:
-        # Damaged headers raise as much as damaged pixels do.
-        return None
+        if picture.format != "AVIF":
+            raise
+        return Image.open(io.BytesIO(without_avif_metadata(picture.data)), formats=formats)
 
 
-def _jpeg(data: bytes, image: Image.Image, spec: InputSpec, exact: bool) -> Photo | None:
-    """A JPEG whose header Pillow has read, decoded by libjpeg-turbo; None where that cannot."""
-    turn = _turn(image)
-    turned = image.size[::-1] if turn in QUARTER_TURNS else image.size
+def _loaded(image: ImageFile.ImageFile, picture: Picture) -> Image.Image:
+    """The whole of an opened image, as RGB."""
+    if picture.format != "GIF":
+        image.load()
+        return to_rgb(image, picture.transparent)
+    box = image.tile[0].extents  # of its first picture, which may be smaller than its canvas
+    canvas = Image.new("RGB", image.size, WHITE)
+    image.load()
+    canvas.paste(to_rgb(image).crop(box), box)
+    return canvas
+
+
+def _jpeg(picture: Picture, spec: InputSpec, exact: bool) -> Photo | None:
+    """A JPEG decoded by libjpeg-turbo; None where that cannot."""
+    about = _About(picture.exif, picture.xmp)
+    turned = about.turned(picture.size)
     size = fitted_size(turned, spec)
     least = max(size[0], LEAST_SIDE), max(size[1], LEAST_SIDE)
-    decoded = jpeg.decoded(
-        data, image.mode, None if exact else least[::-1] if turn in QUARTER_TURNS else least
-    )
+    decoded = jpeg.decoded(picture.data, picture.components, None if exact else about.turned(least))
     if decoded is None:
         return None
-    photo = to_rgb(decoded if turn is None else decoded.transpose(turn))
-    return Photo(fit(photo, spec, size), *turned, "JPEG", taken_at=taken_at(image))
-
-
-def _unidentified(data: bytes) -> Failure:
-    announced = format_of(data)
-    if announced is None:
-        return Failure("unsupported", f"not an image of a known format ({', '.join(ALLOWED)})")
-    if announced not in READABLE:
-        return Failure("unsupported", f"{announced}, which the Pillow installed cannot read")
-    if is_cut_short(data):
-        return Failure("truncated", "the file ends in the image header")
-    return Failure("unreadable", "the image header is damaged")
+    photo = about.upright(to_rgb(decoded))
+    return Photo(fit(photo, spec, size), *turned, "JPEG", taken_at=about.taken_at)
 
 
 def _salvage(data: bytes, spec: InputSpec, limits: Limits, truncated: Failure) -> Photo | Failure:
@@ -243,35 +238,36 @@ def _bombs_up_to(pixels: int) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """A loaded image, turned as its EXIF orientation says that it is to be seen."""
-    turn = _turn(image)
-    return image if turn is None else image.transpose(turn)
+class _About:
+    """What the metadata of a photo say. Damaged metadata say nothing, and raise nothing."""
 
+    def __init__(self, exif: bytes, xmp: bytes) -> None:
+        """Reads them.
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-    except Exception:
-        # Damaged metadata raises as much as damaged pixels do; the picture is as stored then.
-        return None
-    return _turn_for(orientation)
+        Args:
+            exif: the block in a file; nothing where there is none.
+            xmp: likewise.
+        """
+        self.turn: Image.Transpose | None = None
+        self.taken_at: datetime | None = None
+        if exif:
+            # What is damaged raises anything at all.
+            with suppress(Exception):
+                found = Image.Exif()
+                found.load(exif)
+                self.turn = TURNS.get(found.get(ORIENTATION, 1))
+                text = str(found.get_ifd(EXIF).get(TAKEN)).strip("\0 ")
+                self.taken_at = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
+        if self.turn is None and (match := ORIENTATION_IN_XMP.search(xmp)):
+            self.turn = TURNS.get(int(match[1]))
 
+    def turned(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height as stored -> as they are to be seen, or back."""
+        return size[::-1] if self.turn in QUARTER_TURNS else size
 
-def _turn_for(orientation: object) -> Image.Transpose | None:
-    return TURNS.get(orientation) if isinstance(orientation, int) else None
-
-
-def taken_at(image: Image.Image) -> datetime | None:
-    """When a photo was taken, as its EXIF says; None where it does not, or says no moment."""
-    try:
-        exif = image.getexif()
-        text = exif.get_ifd(EXIF).get(TAKEN) if exif else None
-        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S") if text else None
-    except Exception:
-        # Damaged metadata raises as much as damaged pixels do.
-        return None
-    return moment
+    def upright(self, image: Image.Image) -> Image.Image:
+        """An image turned as it is to be seen."""
+        return image if self.turn is None else image.transpose(self.turn)
 
 
 def fitted_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What computes and what decodes, by the names that a user gives them.
+"""What computes, by the names that a user gives it.
 
 A run that OpenVINO computes has no need of torch, which takes a second to import: nor has this.
 """
@@ -6,7 +6,6 @@ A run that OpenVINO computes has no need of torch, which takes a second to impor
 import ctypes
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,6 @@ from fftag.errors import FftagError
 if TYPE_CHECKING:
     import torch
 
-DECODERS = ("auto", "cpu", "cuda")
-# Before this one, nvJPEG's hardware engine wrote into tensors that were still in use:
-# https://github.com/meta-pytorch/torchcodec/pull/1634
-LEAST_TORCHCODEC = (0, 17)
 DRIVERS = ("libcuda.so.1", "/dev/kfd")  # of NVIDIA's GPUs, and of AMD's, on Linux
 
 
@@ -114,38 +109,3 @@ def choose_devices(names: str = "auto") -> list[Device]:
 def default_batch_size(device: Device) -> int:
     """Photos per batch: few on a CPU, where a batch is what one core works off."""
     return 16 if device.type == "cpu" else 128
-
-
-def choose_decoder(name: str, device: Device, exact: bool = False) -> str:
-    """What decodes JPEGs: `cpu` or `cuda`.
-
-    Args:
-        name: one of them, or `auto`: the CPU, which was measured, as the GPU's part was not;
-            `fftag bench --decoder cuda` beside `fftag bench` says which is faster on one's photos.
-        device: what scores.
-        exact: whether JPEGs are to be decoded in full, and alike on every machine.
-
-    Raises:
-        FftagError: there is no such decoder, or it cannot be used here.
-    """
-    if name not in DECODERS:
-        raise FftagError(f"no decoder {name!r}: use one of {', '.join(DECODERS)}")
-    if name != "cuda":
-        return "cpu"
-    if exact:
-        raise FftagError("--tier exact decodes on the CPU: leave out --decoder cuda")
-    if device.type != "cuda":
-        raise FftagError("--decoder cuda needs a CUDA device: leave it out")
-    if not _has_torchcodec():
-        raise FftagError(
-            "decoding on the GPU needs torchcodec 0.17 or later: pip install 'fftag[cuda]'"
-        )
-    return "cuda"
-
-
-def _has_torchcodec() -> bool:
-    try:
-        found = version("torchcodec")
-    except PackageNotFoundError:
-        return False
-    return tuple(int(part) for part in found.split(".")[:2]) >= LEAST_TORCHCODEC

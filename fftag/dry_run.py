@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from fftag.bundle import Bundle
-from fftag.decoding import decoded_batches
 from fftag.parts import PartStore
 from fftag.plan import make_plan
-from fftag.replicas import replica_count, scored
+from fftag.replicas import batches_held, replica_count, scored
 from fftag.sources import Source, list_source
 from fftag.tag import counts, entries_of, what_is_there
 from fftag.tag_options import TagOptions, run_info, scorer_for
+from fftag.workers import batches
 
 SAMPLE = 256  # files read to estimate the rate
 BYTES_PER_ROW = 250  # of a Parquet row without its scores, measured with short paths
@@ -90,7 +90,8 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
             for start in range(0, len(rows), size)
         )
         started = time.monotonic()
-        decoded = decoded_batches(source, planned, scorer.spec, options, replica_count(scorer))
+        held = batches_held(replica_count(scorer))
+        decoded = batches(source, planned, scorer.spec, options, held)
         deque(scored(decoded, scorer, len(run.labels)), maxlen=0)
         rate = len(rows) / (time.monotonic() - started)
     bytes_needed = (len(listing) + len(plan.pending)) * (BYTES_PER_ROW + 4 * len(run.labels))

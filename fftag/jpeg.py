@@ -5,37 +5,41 @@ import simplejpeg
 from PIL import Image
 
 CUT_SHORT = "premature end"  # libjpeg-turbo's own words, in upper or lower case
-MODES = {"RGB": "RGB", "L": "GRAY"}
+COLOURS = {1: "GRAY", 3: "RGB"}  # by the number of components
 
 
-def decoded(data: bytes, mode: str, least: tuple[int, int] | None) -> Image.Image | None:
+class CutShortError(Exception):
+    """The data end before the picture does, even if the file was closed with an end mark."""
+
+
+def decoded(data: bytes, components: int, least: tuple[int, int] | None) -> Image.Image | None:
     """Decodes a JPEG, scaled by 1/8 to 7/8 in its cosine transform.
 
     The low frequencies alone give a picture of a fraction of the size, without aliasing, in a
     fraction of the time.
 
     Args:
-        data: the file.
-        mode: Pillow's name of its colours.
+        data: the file, of one of the kinds that `fftag.image_formats` lets pass: on a lossless one
+            libjpeg-turbo overruns the memory it was given.
+        components: one of `COLOURS`.
         least: width and height, in pixels as stored, that it is not scaled below; None decodes it
             at its full size.
 
     Returns:
-        An image in the mode given; None where it is better left to Pillow, which reads some that
-        are damaged, and has names for the damage of others.
+        An image, grey or RGB; None where it is better left to Pillow, which reads some that are
+        damaged.
 
     Raises:
-        OSError: the file ends before the picture does, even if it was closed with an end mark.
+        CutShortError: there is less of the picture than the header says.
     """
-    if mode not in MODES:
-        return None
     width, height = least or (0, 0)  # it never makes a picture larger
     try:
         pixels = simplejpeg.decode_jpeg(
-            data, colorspace=MODES[mode], min_height=height, min_width=width
+            data, colorspace=COLOURS[components], min_height=height, min_width=width
         )
     except ValueError as error:
+        # Its words are all that simplejpeg passes on of libjpeg-turbo's warnings.
         if CUT_SHORT in str(error).lower():
-            raise OSError(f"image file is truncated ({error})") from error
+            raise CutShortError("the file ends before its picture does") from error
         return None
-    return Image.fromarray(np.squeeze(pixels, axis=2) if mode == "L" else pixels)
+    return Image.fromarray(np.squeeze(pixels, axis=2) if components == 1 else pixels)

@@ -119,7 +119,7 @@ class Predictor:
         self._streams: LifoQueue[Any] = LifoQueue()
 
     @torch.inference_mode()
-    def __call__(self, photos: np.ndarray | Tensor) -> Predictions:
+    def __call__(self, photos: np.ndarray) -> Predictions:
         """Scores photos.
 
         Args:
@@ -161,7 +161,7 @@ class Predictor:
         count = len(photos)
         if self._fixed and count < self._fixed:
             photos = torch.cat([photos, photos.new_zeros(self._fixed - count, *photos.shape[1:])])
-        if self.device.type == "cuda" and photos.device.type == "cpu":
+        if self.device.type == "cuda":
             photos = photos.pin_memory()  # what is pinned is copied while the device computes
         found = self._forward(photos.to(self._on, non_blocking=True))
         return tuple(array[:count] for array in found)

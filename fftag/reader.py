@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fftag.decode import Failure, InputSpec, Limits, decode, plain_jpeg
+from fftag.decode import Failure, InputSpec, Limits, decode
 from fftag.sources.base import Reader
 
-ENCODED = "encoded"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -20,13 +19,11 @@ class ReadOptions:
 
     Attributes:
         batch_size: photos per batch. Small ones stay in a core's cache.
-        workers: decoding processes; 0 decodes in this one, where a photo that crashes the decoder
-            ends the run.
+        workers: decoding processes, at least one.
         limits: what is refused as too large.
         timeout: seconds that one photo may take, to read and to decode.
         worker_memory: bytes of address space that a decoding process may use (Linux).
         exact: decode JPEGs at their full size (see `fftag.decode.decode`).
-        pass_on_jpegs: leave plain JPEGs to who asked (see `read_photo`).
     """
 
     batch_size: int = 16
@@ -35,7 +32,6 @@ class ReadOptions:
     timeout: float = 60.0
     worker_memory: int = 4 * 2**30
     exact: bool = False
-    pass_on_jpegs: bool = False
 
 
 def read_photo(
@@ -44,7 +40,6 @@ def read_photo(
     spec: InputSpec,
     limits: Limits,
     exact: bool = False,
-    pass_on_jpegs: bool = False,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Reads one listed file once; hashes and decodes the same bytes.
 
@@ -55,8 +50,6 @@ def read_photo(
         spec: the input size to decode to.
         limits: what is too large.
         exact: see `fftag.decode.decode`.
-        pass_on_jpegs: do not decode plain JPEGs (see `fftag.decode.plain_jpeg`): their bytes are
-            in the record, under `encoded`, and there are no pixels.
 
     Returns:
         The photo's record: `image`, `status`, `error`, `width`, `height`, `format`, `file_size`,
@@ -74,8 +67,6 @@ def read_photo(
         record["content_sha256"] = hashlib.sha256(content.data).hexdigest()
     if record["content_sha256"] in entry.get("known", ()):
         return record | {"known": True}, None
-    if pass_on_jpegs and (header := plain_jpeg(content.data, limits)) is not None:
-        return record | header | {ENCODED: content.data}, None
     result = decode(content.data, spec, limits, exact)
     if isinstance(result, Failure):
         return record | {"status": result.status, "error": result.error}, None

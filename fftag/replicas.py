@@ -90,12 +90,7 @@ def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions
         return None
     if len(wanted) == len(batch.pixels):
         return scorer(batch.pixels)
-    chosen = batch.pixels[wanted]
-    if scorer.device.type == "cuda" and not isinstance(chosen, np.ndarray):
-        import torch
-
-        torch.cuda.current_stream(chosen.device).synchronize()  # the scorer has its own
-    return scorer(chosen)
+    return scorer(batch.pixels[wanted])
 
 
 def _settled(

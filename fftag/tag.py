@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from fftag.atomic import replacing, target_of
 from fftag.backends import scores_id
 from fftag.bundle import Bundle
-from fftag.decoding import decoded_batches
 from fftag.devices import Device, choose_devices
 from fftag.errors import INTERRUPTED, TOO_MANY_FAILED, FftagError
 from fftag.interrupt import deferred
@@ -34,13 +33,14 @@ from fftag.previous import (
     share_of,
 )
 from fftag.progress import progress, say
-from fftag.replicas import scored
+from fftag.replicas import batches_held, scored
 from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
 from fftag.store import TAGS, WRITTEN, RunInfo, open_tags_file, read_batches, read_run, tags_schema
 from fftag.tag_options import TagOptions, batches_at_once, info_of, run_info, scorer_for
 from fftag.tag_summary import TagSummary
 from fftag.work import Engine, Reach, Work
+from fftag.workers import batches
 
 P = ParamSpec("P")
 
@@ -211,8 +211,12 @@ def _read(work: Work) -> None:
         ThreadPoolExecutor(1, "opening") as opening,
         _one_at_a_time(write_part) as write,
         closing(
-            decoded_batches(
-                work.source, planned, work.bundle.config.input, options, batches_at_once(options)
+            batches(
+                work.source,
+                planned,
+                work.bundle.config.input,
+                options,
+                batches_held(batches_at_once(options)),
             )
         ) as decoded,
     ):

@@ -7,7 +7,7 @@ from typing import Any
 from fftag import __version__
 from fftag.backends import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
 from fftag.bundle import Bundle
-from fftag.devices import Device, choose_decoder, choose_devices
+from fftag.devices import Device, choose_devices
 from fftag.errors import FftagError
 from fftag.fleet import Fleet
 from fftag.predictions import photos_per_pass
@@ -18,8 +18,6 @@ from fftag.shards import SETTING
 from fftag.sources import Selection
 from fftag.store import RunInfo
 
-DECODED = {"cpu": "scaled", "cuda": "cuda"}  # as a tags file has it; `full` where it is exact
-
 
 @dataclass(frozen=True)
 class TagOptions(ReadOptions):
@@ -29,7 +27,6 @@ class TagOptions(ReadOptions):
         device: see `fftag.devices.choose_devices`.
         tier: see `fftag.backends.choose_arithmetic`.
         backend: see there.
-        decoder: see `fftag.devices.choose_decoder`.
         compiled: whether torch's network is compiled first; None where it pays.
         shard_size: photos per part file; what an interruption can cost.
         selection: which files of the source.
@@ -43,7 +40,6 @@ class TagOptions(ReadOptions):
     device: str = "auto"
     tier: str = "fast"
     backend: str = "auto"
-    decoder: str = "auto"
     compiled: bool | None = None
     shard_size: int = 1024
     selection: Selection = field(default_factory=Selection)
@@ -57,15 +53,6 @@ class TagOptions(ReadOptions):
 def arithmetic(options: TagOptions) -> Arithmetic:
     """How scores are computed with these options."""
     return choose_arithmetic(options.tier, options.backend, choose_devices(options.device)[0])
-
-
-def decoder_of(options: TagOptions) -> str:
-    """What decodes JPEGs with these options: `cpu` or `cuda`.
-
-    Raises:
-        FftagError: see `fftag.devices.choose_decoder`.
-    """
-    return choose_decoder(options.decoder, choose_devices(options.device)[0], options.exact)
 
 
 def scorer_for(bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
@@ -113,7 +100,7 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         **chosen.to_json(),
         "batch_size": options.batch_size,
         "limits": asdict(options.limits),
-        "decoder": "full" if options.exact else DECODED[decoder_of(options)],
+        "decoder": "full" if options.exact else "scaled",
         "timeout": options.timeout,
     }
     if options.selection.shard is not None:

@@ -33,7 +33,7 @@ class Setup:
         workers: how many such processes there are.
         shape: of the slots: uint8 [slots, batch, height, width, 3].
         memory: bytes of address space that it may use, beside the slots.
-        exact, pass_on_jpegs: see `fftag.reader.read_photo`.
+        exact: see `fftag.reader.read_photo`.
         number: which of the processes this is.
     """
 
@@ -44,7 +44,6 @@ class Setup:
     shape: Shape
     memory: int
     exact: bool
-    pass_on_jpegs: bool
     number: int = 0
 
 
@@ -100,9 +99,7 @@ def serve(connection: Connection, memory: int) -> None:
             records = []
             for number, (place, entry) in enumerate(task.photos):
                 at[setup.number] = number  # who replaces this process looks here for the culprit
-                record, pixels = read_photo(
-                    reader, entry, setup.spec, setup.limits, setup.exact, setup.pass_on_jpegs
-                )
+                record, pixels = read_photo(reader, entry, setup.spec, setup.limits, setup.exact)
                 slots[task.slot, place] = 0 if pixels is None else pixels
                 records.append(record)
             connection.send(records)

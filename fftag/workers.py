@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
-from fftag.reader import ReadOptions, blank_record, read_photo
+from fftag.reader import ReadOptions, blank_record
 from fftag.sources.base import Source
 from fftag.worker import READY, Setup, Task, shared, size_of_shared
 
@@ -35,13 +35,12 @@ class Batch:
     Attributes:
         number: of the batch, as planned.
         pixels: uint8 [batch size, height, width, 3]; zero where a photo failed or is known, and
-            behind the last one. Valid for as long as `batches` was told to hold it. Decoded on a
-            device, a tensor on it.
+            behind the last one. Valid for as long as `batches` was told to hold it.
         photos: one record per photo, in the same order (see `fftag.reader.read_photo`).
     """
 
     number: int
-    pixels: Any
+    pixels: np.ndarray
     photos: list[dict[str, Any]]
 
 
@@ -69,34 +68,11 @@ def batches(
     Raises:
         FftagError: decoding processes cannot be started.
     """
-    if options.workers == 0:
-        yield from _in_this_process(source, plan, spec, options)
-        return
     crew = Crew(source, spec, options, held)
     try:
         yield from crew.work(iter(plan))
     finally:
         crew.dismiss()
-
-
-def _in_this_process(
-    source: Source,
-    plan: Iterable[tuple[int, Sequence[dict[str, Any]]]],
-    spec: InputSpec,
-    options: ReadOptions,
-) -> Iterator[Batch]:
-    with closing(source.reader()) as reader:
-        for number, entries in plan:
-            pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), dtype=np.uint8)
-            photos = []
-            for place, entry in enumerate(entries):
-                record, decoded = read_photo(
-                    reader, entry, spec, options.limits, options.exact, options.pass_on_jpegs
-                )
-                if decoded is not None:
-                    pixels[place] = decoded
-                photos.append(record)
-            yield Batch(number, pixels, photos)
 
 
 @dataclass
@@ -220,7 +196,6 @@ class Crew:
             shape,
             options.worker_memory,
             options.exact,
-            options.pass_on_jpegs,
         )
         self.at, self.slots = shared(mmap.mmap(self.memory, 0), options.workers, shape)
         self.options = options
@@ -303,7 +278,7 @@ class Crew:
         if self.failed_starts > 2 * len(self.workers) + 2:
             raise FftagError(
                 f"decoding processes end as soon as they start ({ended}): `fftag doctor` looks "
-                "for the reason; --workers 0 decodes without them"
+                "for the reason"
             )
         number = self.workers.index(worker)
         at = worker.at

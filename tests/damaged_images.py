@@ -30,7 +30,7 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("TIFF", "RGB", {"compression": "tiff_lzw"}),
     ("TIFF", "RGB", {"compression": "jpeg"}),
     ("TIFF", "1", {"compression": "group4"}),
-    ("TIFF", "F", {}),
+    ("TIFF", "I;16", {}),
     ("BMP", "RGB", {}),
     ("BMP", "P", {}),
     ("AVIF", "RGB", {}),
@@ -47,8 +47,6 @@ def whole_images(seed: int) -> list[bytes]:
         base = Image.fromarray(noise.integers(0, 255, (40, 56, 3), np.uint8))
         if mode == "I;16":
             image = Image.fromarray(noise.integers(0, 65535, (40, 56), np.uint16))
-        elif mode == "F":
-            image = Image.fromarray(noise.random((40, 56), np.float32))
         else:
             image = base.convert(mode)
         extra = {"append_images": [image.rotate(90), image]} if "save_all" in options else {}

@@ -38,9 +38,9 @@ if "fftag.worker" in sys.orig_argv:
     decode, to_rgb = fftag.reader.decode, fftag.decode.to_rgb
     greedy = False
 
-    def eats_memory(image):
+    def eats_memory(*image):
         if not greedy:
-            return to_rgb(image)
+            return to_rgb(*image)
         held = []
         while True:
             held.append(bytearray(2**26))

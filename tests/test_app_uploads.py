@@ -148,7 +148,7 @@ def test_uploads_are_scored_as_the_command_scores_files(
     assert [one.name for one in results] == [one.name for one in uploads]
     broken = results.pop(4)
     assert broken.status != "ok" and broken.error and broken.scores is None and not broken.jpeg
-    options = TagOptions(workers=0, exact=True, tier="exact")
+    options = TagOptions(workers=1, exact=True, tier="exact")
     tag(Folder(root), tmp_path / "t.parquet", session_bundle, options)
     table = pq.read_table(tmp_path / "t.parquet")
     expected = np.array(table["scores"].to_pylist(), np.float32)

@@ -149,7 +149,7 @@ def test_pixels_and_records_travel_whole(
     root, spec = folder_of_photos(10), session_bundle.config.input
     spoil(root)
     files = files_of(work_of(root, session_bundle, tmp_path / "t.parquet"), 1, 3)
-    reading = ReadOptions(batch_size=4, workers=0)
+    reading = ReadOptions(batch_size=4, workers=1)
     table = decode_part(files, Folder(root), spec, reading)
     assert table.schema == DECODED and (table["first"][0].as_py(), table["stop"][0].as_py()) == (
         1,
@@ -203,7 +203,7 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
 ) -> None:
     out, model = tmp_path / "tags.parquet", session_bundle.path
     work = work_of(folder_of_photos(12), session_bundle, out)
-    reading = ReadOptions(batch_size=4, workers=0)
+    reading = ReadOptions(batch_size=4, workers=1)
     decoded = [
         decode_part(
             files_of(work, first, first + 1), work.source, session_bundle.config.input, reading

@@ -244,7 +244,7 @@ def test_the_command_evaluates_what_was_not_and_compares(
     bands_manifest: Path, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     one, two = (shutil.copytree(session_bundle.path, tmp_path / name) for name in ("one", "two"))
-    command = ("compare", one, two, "--resamples", "30", "--workers", "0", "--device", "cpu")
+    command = ("compare", one, two, "--resamples", "30", "--workers", "1", "--device", "cpu")
     missing = fftag(*command)
     assert missing.returncode == 1
     assert f"run `fftag evaluate {one} --data DATASET --split test`" in missing.stderr

@@ -20,11 +20,9 @@ from faults import BROKEN_SITE, FAULTS, SITE, afflict, aged, install, stopped_af
 
 import fftag.workers
 from fftag.bundle import Bundle
-from fftag.decode import Failure
 from fftag.errors import FftagError
 from fftag.parts import PartStore
 from fftag.sources import Folder
-from fftag.sources.base import Content
 from fftag.sources.local import LocalReader
 from fftag.tag import tag
 from fftag.tag_options import TagOptions
@@ -40,7 +38,7 @@ WORKERS = TagOptions(
     worker_memory=2**30,
     max_failure_rate=1,
 )
-HERE = replace(WORKERS, workers=0)
+ALONE = replace(WORKERS, workers=1)
 
 
 def rows_of(path: Path) -> dict[str, dict[str, Any]]:
@@ -109,7 +107,7 @@ def test_a_photo_that_kills_its_decoder_costs_itself_alone(
         afflict(path, fault)
         expected[path.relative_to(root).as_posix()] = status
     clean, out = tmp_path / "clean.parquet", tmp_path / "tags.parquet"
-    tag(Folder(root), clean, session_bundle, HERE)
+    tag(Folder(root), clean, session_bundle, ALONE)
     monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", SITE))
     summary = tag(Folder(root), out, session_bundle, WORKERS)
     found, whole = rows_of(out), rows_of(clean)
@@ -150,7 +148,7 @@ def test_processes_that_cannot_start_end_the_run_with_a_reason(
 ) -> None:
     root = folder_of_photos(6)
     monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", BROKEN_SITE))
-    with pytest.raises(FftagError, match=r"exit code 7.*--workers 0"):
+    with pytest.raises(FftagError, match=r"exit code 7.*fftag doctor"):
         tag(Folder(root), tmp_path / "t.parquet", session_bundle, WORKERS)
     assert not (tmp_path / "t.parquet").exists()
 
@@ -163,7 +161,7 @@ def test_decoding_processes_killed_at_random_cost_no_photo_anything(
 ) -> None:
     root = folder_of_photos(600)
     clean, out = tmp_path / "clean.parquet", tmp_path / "tags.parquet"
-    tag(Folder(root), clean, session_bundle, HERE)
+    tag(Folder(root), clean, session_bundle, ALONE)
     draw = random.Random(5)
     timers: list[threading.Timer] = []
 
@@ -217,7 +215,7 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
 
     out = tmp_path / "tags.parquet"
     monkeypatch.setattr(LocalReader, "read", read_and_change)
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     monkeypatch.undo()
     rows = {root / image: row for image, row in rows_of(out).items()}
     assert len(rows) == 40
@@ -229,8 +227,8 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
     assert sum(row["status"] == "ok" for row in rows.values()) == 36
     folder.rmdir()
     fresh = tmp_path / "fresh.parquet"
-    tag(Folder(root), out, session_bundle, HERE)
-    tag(Folder(root), fresh, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
+    tag(Folder(root), fresh, session_bundle, ALONE)
     assert_same(out, fresh)
 
 
@@ -238,20 +236,40 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
 
 
 class Store:
-    """Files that can be reached for as long as there are `answers` left."""
+    """Files that can be reached for as long as there are `answers` left, by all processes."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, answers: float) -> None:
-        self.answers, self.asked = answers, 0
-        read = LocalReader.read
+    SITE = """
+import sys
+if "fftag.worker" in sys.orig_argv:
+    from pathlib import Path
+    from fftag.sources.base import Failure
+    from fftag.sources.local import LocalReader
 
-        def reached(reader: LocalReader, entry: dict[str, Any], limit: int) -> Content | Failure:
-            self.asked += 1
-            self.answers -= 1
-            if self.answers < 0:
+    read, here = LocalReader.read, Path(__file__).parent
+
+    def reached(reader, entry, limit):
+        with (here / "asked").open("ab", buffering=0) as asked:
+            asked.write(b".")
+            if asked.tell() > int((here / "answers").read_text()):
                 return Failure("unreadable", "network: ConnectionError: no route")
-            return read(reader, entry, limit)
+        return read(reader, entry, limit)
 
-        patch.setattr(LocalReader, "read", reached)
+    LocalReader.read = reached
+"""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, answers: int) -> None:
+        self.folder = folder
+        patch.setenv("PYTHONPATH", install(folder, self.SITE))
+        self.answer(answers)
+
+    def answer(self, count: int) -> None:
+        """From now on, so many reads succeed."""
+        (self.folder / "asked").write_bytes(b"")
+        (self.folder / "answers").write_text(str(count))
+
+    @property
+    def asked(self) -> int:
+        return (self.folder / "asked").stat().st_size
 
 
 def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(
@@ -259,17 +277,17 @@ def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(
 ) -> None:
     root, out, fresh = aged(folder_of_photos(200)), tmp_path / "t.parquet", tmp_path / "f.parquet"
     monkeypatch.setattr("fftag.work.SECONDS_WITHOUT_A_FILE", 0.0)
-    store = Store(monkeypatch, 50)
+    store = Store(tmp_path / "site", monkeypatch, 50)
     with pytest.raises(FftagError) as ended:
-        tag(Folder(root), out, session_bundle, HERE)
+        tag(Folder(root), out, session_bundle, WORKERS)
     assert ended.value.exit_code == 4 and store.asked < 200
     said = str(ended.value)
     assert "cannot be reached: the last 32 files failed" in said and "no route" in said
     assert "50 of 200 files are done and kept" in said and not out.exists()
-    store.answers = 1_000
-    summary = tag(Folder(root), out, session_bundle, HERE)
+    store.answer(1_000)
+    summary = tag(Folder(root), out, session_bundle, WORKERS)
     assert summary.resumed == 50 and summary.statuses == {"ok": 200}
-    tag(Folder(root), fresh, session_bundle, HERE)
+    tag(Folder(root), fresh, session_bundle, WORKERS)
     assert_same(out, fresh)
 
 
@@ -286,11 +304,11 @@ def test_a_store_that_is_away_for_a_while_does_not_end_the_run(
     root, out = aged(folder_of_photos(120)), tmp_path / "t.parquet"
     monkeypatch.setattr("fftag.work.SECONDS_WITHOUT_A_FILE", seconds)
     monkeypatch.setattr("fftag.work.FILES_IN_A_ROW", files)
-    store = Store(monkeypatch, 20)
-    summary = tag(Folder(root), out, session_bundle, replace(HERE, max_failure_rate=1))
+    store = Store(tmp_path / "site", monkeypatch, 20)
+    summary = tag(Folder(root), out, session_bundle, replace(WORKERS, max_failure_rate=1))
     assert summary.statuses == {"ok": 20, "unreadable": 100}
-    store.answers = 1_000
-    again = tag(Folder(root), out, session_bundle, replace(HERE, retry_failed=False))
+    store.answer(1_000)
+    again = tag(Folder(root), out, session_bundle, replace(WORKERS, retry_failed=False))
     assert again.statuses == {"ok": 120} and again.read == 100
 
 
@@ -341,7 +359,7 @@ def test_a_full_disk_loses_nothing(
                 copy = few / path.relative_to(root)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 os.link(path, copy)
-            tag(Folder(few), out, session_bundle, HERE)
+            tag(Folder(few), out, session_bundle, ALONE)
             before = out.read_bytes()
         command = [sys.executable, "-c", TAG, str(root), str(out), model, "1"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -354,7 +372,7 @@ def test_a_full_disk_loses_nothing(
         assert done.returncode == 0, done.stderr
         assert ("going on with an interrupted run" in done.stderr) == bool(kept)
         fresh = tmp_path / "fresh.parquet"
-        tag(Folder(root), fresh, session_bundle, HERE)
+        tag(Folder(root), fresh, session_bundle, ALONE)
         assert_same(out, fresh)
         assert [path.name for path in disk.iterdir()] == ["tags.parquet"]
     finally:
@@ -388,8 +406,8 @@ def test_a_part_that_was_damaged_is_done_again(
 ) -> None:
     root, out = aged(folder_of_photos(64)), tmp_path / "tags.parquet"
     clean = tmp_path / "clean.parquet"
-    tag(Folder(root), clean, session_bundle, HERE)
-    stopped_after_parts(root, out, session_bundle, 3, HERE)
+    tag(Folder(root), clean, session_bundle, ALONE)
+    stopped_after_parts(root, out, session_bundle, 3, ALONE)
     first, second, _ = sorted(tmp_path.glob("tags.parquet.parts/part-*"))
     content = first.read_bytes()
     middle = len(content) // 2
@@ -400,7 +418,7 @@ def test_a_part_that_was_damaged_is_done_again(
         "other": second.read_bytes(),
     }
     first.write_bytes(damaged[damage])
-    summary = tag(Folder(root), out, session_bundle, HERE)
+    summary = tag(Folder(root), out, session_bundle, ALONE)
     assert summary.resumed == 32 and rows_of(out) == rows_of(clean)
 
 
@@ -411,13 +429,13 @@ def test_a_clock_that_goes_backwards_hides_no_change(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root, out = folder_of_photos(12), tmp_path / "tags.parquet"
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     past, future = images(root)[:2]
     content = images(root)[5].read_bytes()
     for path, moment in ((past, 86_400), (future, 4_000_000_000)):
         path.write_bytes(content)
         os.utime(path, (moment, moment))
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     rows = rows_of(out)
     wanted = rows[images(root)[5].relative_to(root).as_posix()]
     for path in (past, future):
@@ -428,9 +446,9 @@ def test_a_clock_that_goes_backwards_hides_no_change(
     changed = images(root)[4].read_bytes()
     future.write_bytes(changed.ljust(len(content), b"\0")[: max(len(content), len(changed))])
     os.utime(future, (4_000_000_000, 4_000_000_000))
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     fresh = tmp_path / "fresh.parquet"
-    tag(Folder(root), fresh, session_bundle, HERE)
+    tag(Folder(root), fresh, session_bundle, ALONE)
     assert_same(out, fresh)
 
 
@@ -448,12 +466,12 @@ def test_a_clock_set_back_between_two_runs_does_not_matter(
             return datetime.now(zone) - timedelta(days=1)
 
     root, out, fresh = folder_of_photos(12), tmp_path / "t.parquet", tmp_path / "f.parquet"
-    tag(Folder(root), out, session_bundle, HERE)
+    tag(Folder(root), out, session_bundle, ALONE)
     monkeypatch.setattr("fftag.scored_rows.datetime", Yesterday)
     path = images(root)[3]
     path.write_bytes(images(root)[4].read_bytes())
-    summary = tag(Folder(root), out, session_bundle, HERE)
-    tag(Folder(root), fresh, session_bundle, HERE)
+    summary = tag(Folder(root), out, session_bundle, ALONE)
+    tag(Folder(root), fresh, session_bundle, ALONE)
     assert summary.files == 12
     assert_same(out, fresh)
 
@@ -482,11 +500,11 @@ def test_killed_after_publication_the_next_run_finds_its_work_done(
     root, out = folder_of_photos(48), tmp_path / "tags.parquet"
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(PartStore, "clear", killed_while_clearing)
-        tag(Folder(root), out, session_bundle, HERE)
+        tag(Folder(root), out, session_bundle, ALONE)
     published = rows_of(out)
     assert len(list((tmp_path / "tags.parquet.parts").glob("*.parquet"))) == parts_left
     images(root)[0].unlink()
-    summary = tag(Folder(root), out, session_bundle, HERE)
+    summary = tag(Folder(root), out, session_bundle, ALONE)
     assert summary.plan["removed"] == 1
     assert [*rows_of(out).values()] == [*published.values()][1:]
     assert not (tmp_path / "tags.parquet.parts").exists()

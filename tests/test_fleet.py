@@ -28,7 +28,7 @@ from fftag.tag_options import TagOptions
 from fftag.workers import Batch
 
 Make = Callable[[int], Path]
-QUICK = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)
+QUICK = TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8)
 
 
 def test_each_kind_of_device_is_given_what_it_can_take() -> None:

@@ -40,7 +40,7 @@ from fftag.validate import validate
 
 Make = Callable[[int], Path]
 OPTIONS = TagOptions(
-    backend="torch", workers=0, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
+    backend="torch", workers=1, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
 )
 
 
@@ -548,7 +548,7 @@ def test_figures_for_prometheus_tell_how_a_run_ended(
     root, out, file = aged(folder_of_photos(8)), tmp_path / "t.parquet", tmp_path / "fftag.prom"
     (root / "cut.jpg").write_bytes((root / "season-0/FF-0000_1.jpg").read_bytes()[:300])
     command = ["tag", str(root), "--out", str(out), "--model", str(session_bundle.path)]
-    command += ["--workers", "0", "--metrics", str(file)]
+    command += ["--workers", "1", "--metrics", str(file)]
     began = time.time()
     done = CliRunner().invoke(app, [*command, "--json"])
     assert done.exit_code == 0, done.output

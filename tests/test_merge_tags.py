@@ -36,7 +36,7 @@ from fftag.validate import validate
 
 Make = Callable[[int], Path]
 OPTIONS = TagOptions(
-    backend="torch", workers=0, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
+    backend="torch", workers=1, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
 )
 
 
@@ -357,7 +357,7 @@ def test_the_command_line_shards_and_merges(
     root, out = folder_of_photos(7), tmp_path / "tags.parquet"
     parts = [tmp_path / f"{number}.parquet" for number in (1, 2)]
     for number, part in enumerate(parts, 1):
-        options = ["--out", str(part), "--shard", f"{number}/2", "--workers", "0"]
+        options = ["--out", str(part), "--shard", f"{number}/2", "--workers", "1"]
         ended = CliRunner().invoke(
             app, ["tag", str(root), "--model", str(session_bundle.path), *options]
         )

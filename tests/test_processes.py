@@ -25,7 +25,7 @@ def command(out: Path, manifest: Path, processes: int, *changes: str) -> list[st
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return [
         *(sys.executable, *(launch if processes > 1 else []), "-m", "fftag", "train", "cnn"),
-        *("--data", str(manifest), "--out", str(out), "--device", "cpu", "--workers", "0"),
+        *("--data", str(manifest), "--out", str(out), "--device", "cpu", "--workers", "1"),
         *(part for change in [*SIZE, *changes] for part in ("--set", change)),
     ]
 

@@ -64,7 +64,7 @@ def test_the_int8_form_agrees_and_says_how_much(
 ) -> None:
     before = model.model_id
     command = ["quantize", str(model.path), "--data", str(bands_manifest), "--json"]
-    result = CliRunner().invoke(app, [*command, "--photos", "40", "--workers", "0"])
+    result = CliRunner().invoke(app, [*command, "--photos", "40", "--workers", "1"])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     stored = json.loads((model.path / "int8" / "quantization.json").read_text())
@@ -123,7 +123,7 @@ def test_of_ways_to_set_ranges_the_one_that_agrees_best_is_kept(
 
     monkeypatch.setattr(module, "_quantized", spoiled)
     for good in module.RANGES:
-        report = quantize(model, read_manifest(bands_manifest), photos=40, max_drop=1, workers=0)
+        report = quantize(model, read_manifest(bands_manifest), photos=40, max_drop=1, workers=1)
         tried = report["tags_agreeing_in_calibration"]
         assert report["ranges"] == good and tried[good] > min(tried.values())
 
@@ -132,7 +132,7 @@ def test_tags_of_int8_are_not_mixed_with_those_of_fp32(
     model: Bundle, bands_manifest: Path, tmp_path: Path
 ) -> None:
     photos, out = bands_manifest.parent / "photos", tmp_path / "tags.parquet"
-    command = ["tag", str(photos), "--out", str(out), "--model", str(model.path), "--workers", "0"]
+    command = ["tag", str(photos), "--out", str(out), "--model", str(model.path), "--workers", "1"]
     run = CliRunner().invoke
 
     def header() -> dict[str, Any]:
@@ -143,14 +143,14 @@ def test_tags_of_int8_are_not_mixed_with_those_of_fp32(
     exact = header()
     assert (exact["settings"]["backend"], exact["settings"]["precision"]) == ("torch", "fp32")
     assert exact["settings"]["decoder"] == "full"
-    quantize(model, read_manifest(bands_manifest), photos=40, max_drop=1, workers=0)
+    quantize(model, read_manifest(bands_manifest), photos=40, max_drop=1, workers=1)
     result = run(app, [*command, "--tier", "int8"])
     assert result.exit_code == 0 and "every file is tagged anew" in result.stderr
     small = header()
     assert (small["settings"]["backend"], small["settings"]["precision"]) == ("openvino", "int8")
     assert small["scores_id"] != exact["scores_id"]
     assert run(app, ["retag", str(out), "--model", str(model.path)]).exit_code == 0
-    quantize(model, read_manifest(bands_manifest), photos=3, seed=5, max_drop=1, workers=0)
+    quantize(model, read_manifest(bands_manifest), photos=3, seed=5, max_drop=1, workers=1)
     result = run(app, [*command, "--tier", "int8"])
     assert "is of another model" in result.stderr
 
@@ -166,9 +166,9 @@ def test_an_int8_form_that_costs_too_much_is_not_kept(
     monkeypatch.setattr(module, "compare_scorers", worse)
     manifest = read_manifest(bands_manifest)
     with pytest.raises(FftagError, match=r"costs 0\.0200 of macro-F1 .* nothing was written"):
-        quantize(model, manifest, photos=20, workers=0)
+        quantize(model, manifest, photos=20, workers=1)
     assert not (model.path / "int8").exists()
-    quantize(model, manifest, photos=20, max_drop=0.03, workers=0)
+    quantize(model, manifest, photos=20, max_drop=0.03, workers=1)
     assert (model.path / "int8" / "SHA256SUMS").exists()
 
 
@@ -214,7 +214,7 @@ def test_the_benchmark_shows_the_screen_beside_the_tags(
 
     settings = ScreenSettings(keep=0.9, accept=0.6)
     model = shutil.copytree(session_bundle.path, tmp_path / "model")
-    fitted = add_screen(load_bundle(model), manifest, settings, device="cpu", workers=0)
+    fitted = add_screen(load_bundle(model), manifest, settings, device="cpu", workers=1)
     row = agreement.row(fitted.bundle, manifest.of_split("test"), bf16, tmp_path / "other")
     alike, moves = row.strip("| ").split(" | ")[-2:]
     assert all(0.5 < float(one.rstrip("%")) / 100 <= 1 for one in alike.split(" / "))

@@ -44,7 +44,7 @@ from fftag.training.settings import ScreenSettings
 from fftag.validate import validate
 from fftag.warehouse import load
 
-OPTIONS = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8, max_removal_rate=1)
+OPTIONS = TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8, max_removal_rate=1)
 
 
 def clouds(count: int, seed: int, apparel: bool = True, features: int = 8) -> Predictions:
@@ -287,7 +287,7 @@ def without_apparel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def evaluate(model: Path, tmp_path: Path, other: Path, *more: str) -> Result:
     data = str(tmp_path / "data.parquet")
     command = ["evaluate", str(model), "--data", data, "--non-apparel", str(other)]
-    command += ["--workers", "0", "--resamples", "2", *more]
+    command += ["--workers", "1", "--resamples", "2", *more]
     return CliRunner().invoke(app, command, catch_exceptions=False)
 
 
@@ -333,7 +333,7 @@ def test_the_page_has_a_section_on_it(
     assert "has no screen" in (folder / "evaluation.html").read_text()
     # And without such photos there is no such section.
     command = ["evaluate", str(screened.path), "--data", str(tmp_path / "data.parquet")]
-    done = CliRunner().invoke(app, [*command, "--workers", "0", "--resamples", "2"])
+    done = CliRunner().invoke(app, [*command, "--workers", "1", "--resamples", "2"])
     assert done.exit_code == 0
     assert "Apparel or not" not in (folder / "evaluation.html").read_text()
 
@@ -404,7 +404,7 @@ def test_what_is_measured_does_not_choose_the_clusters(
     monkeypatch.setattr(screen_evaluation, "fit_method", noted)
     save_bands(tmp_path / "other/0.jpg", ["red"])
     screen_evaluation.measure_screen(
-        screened, photos, "test", tmp_path / "other", device="cpu", workers=0
+        screened, photos, "test", tmp_path / "other", device="cpu", workers=1
     )
     spec = screened.config.input
     deciding = Photos(photos.of_split("val"), spec, None)

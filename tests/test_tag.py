@@ -34,7 +34,7 @@ from fftag.tag_options import TagOptions
 from fftag.workers import Crew, batches
 
 Make = Callable[[int], Path]
-QUICK = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)
+QUICK = TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def test_failed_rows_are_null_and_say_why(
         Folder(root),
         tmp_path / "t.parquet",
         session_bundle,
-        TagOptions(backend="torch", workers=0, max_failure_rate=1),
+        TagOptions(backend="torch", workers=1, max_failure_rate=1),
     )
     for row in rows_of(tmp_path / "t.parquet"):
         if row["status"] == "ok":
@@ -200,7 +200,7 @@ def test_results_do_not_depend_on_workers_or_shards(
         Folder(root),
         one,
         session_bundle,
-        TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8),
+        TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8),
     )
     tag(
         Folder(root),
@@ -226,7 +226,7 @@ def test_too_many_failures_publish_nothing_and_are_tried_again(
         Folder(root),
         out,
         session_bundle,
-        TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8, max_failure_rate=1),
+        TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8, max_failure_rate=1),
     )
     assert accepted.resumed == 0 and len(rows_of(out)) == 8
 
@@ -414,7 +414,7 @@ def test_a_process_killed_in_the_middle_goes_on_by_the_same_command(
     root = folder_of_photos(400)
     spoil(root)
     clean, out = tmp_path / "clean.parquet", tmp_path / "t.parquet"
-    options = TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8)
+    options = TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8)
     tag(Folder(root), clean, session_bundle, options)
     command = [
         *(sys.executable, "-m", "fftag", "tag", str(root), "--out", str(out)),

@@ -17,7 +17,7 @@ from fftag.training.loop import TrainOptions, train
 from fftag.training.recipe import load_recipe, shipped_recipes
 from fftag.training.sampling import label_weights, make_sampler, photo_weights
 
-QUICK = TrainOptions(device="cpu", workers=0)
+QUICK = TrainOptions(device="cpu", workers=1)
 SMALL = {
     "model.input_size": "[32, 24]",
     "run.epochs": "4",

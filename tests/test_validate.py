@@ -50,7 +50,7 @@ def source(folder_of_photos: Make) -> Path:
 @pytest.fixture
 def tags(source: Path, session_bundle: Bundle, tmp_path: Path) -> Path:
     out = tmp_path / "tags.parquet"
-    options = TagOptions(backend="torch", workers=0, batch_size=4, limits=Limits(file_bytes=50_000))
+    options = TagOptions(backend="torch", workers=1, batch_size=4, limits=Limits(file_bytes=50_000))
     summary = tag(Folder(source), out, session_bundle, options)
     assert summary.statuses == {
         "ok": 14,
@@ -109,7 +109,7 @@ def test_a_fresh_result_is_valid(
         Folder(root),
         out,
         session_bundle,
-        TagOptions(backend="torch", workers=0, batch_size=4, shard_size=8),
+        TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8),
     )
     result = validate(out, Folder(root))
     assert result.valid and not result.unchecked and result.rows == 20, result.lines()
@@ -134,7 +134,7 @@ def test_a_vanished_file_is_a_valid_row_and_no_difference(
 
     monkeypatch.setattr("fftag.tag.list_source", list_then_delete)
     summary = tag(
-        Folder(root), tmp_path / "t.parquet", session_bundle, TagOptions(backend="torch", workers=0)
+        Folder(root), tmp_path / "t.parquet", session_bundle, TagOptions(backend="torch", workers=1)
     )
     assert summary.statuses["vanished"] == 1
     result = validate(tmp_path / "t.parquet", Folder(root))
@@ -399,7 +399,7 @@ def test_a_source_is_compared_by_the_include_of_the_run(
         Folder(root),
         out,
         session_bundle,
-        TagOptions(backend="torch", workers=0, selection=Selection(("*.jpg",), (out,))),
+        TagOptions(backend="torch", workers=1, selection=Selection(("*.jpg",), (out,))),
     )
     assert validate(out, Folder(root), ("*.jpg",)).valid
     assert broken(validate(out, Folder(root))) == {"source_extra"}

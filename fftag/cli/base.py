@@ -48,7 +48,7 @@ Predictors = Annotated[
 ]
 Workers = Annotated[
     int,
-    typer.Option(min=0, envvar="FFTAG_WORKERS", help="Decoding processes; 0 decodes in this one."),
+    typer.Option(min=1, envvar="FFTAG_WORKERS", help="Decoding processes."),
 ]
 Tier = Annotated[
     str,
@@ -63,13 +63,6 @@ Backend = Annotated[
     typer.Option(
         envvar="FFTAG_BACKEND",
         help="torch, openvino, or auto: OpenVINO on a CPU where it is installed.",
-    ),
-]
-Decoder = Annotated[
-    str,
-    typer.Option(
-        envvar="FFTAG_DECODER",
-        help="What decodes JPEGs: cpu, cuda (NVIDIA's decoder), or auto: the CPU.",
     ),
 ]
 Compiled = Annotated[

@@ -14,7 +14,6 @@ from fftag.cli.base import (
     Compiled,
     DatePattern,
     Dates,
-    Decoder,
     Devices,
     EngineName,
     FeedColumn,
@@ -57,7 +56,6 @@ def tag(
     device: Devices = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
-    decoder: Decoder = "auto",
     compiled: Compiled = None,
     batch_size: BatchSize = None,
     workers: Workers = cores(),
@@ -118,8 +116,6 @@ def tag(
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
     if engine == "local" and (address or predictors):
         raise typer.BadParameter("--address and --predictors need --engine ray")
-    if engine != "local" and decoder == "cuda":
-        raise typer.BadParameter("a cluster decodes on its CPUs: leave out --decoder or --engine")
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
     from fftag.decode import Limits
@@ -143,7 +139,6 @@ def tag(
         device=device,
         tier="exact" if exact else tier,
         backend=backend,
-        decoder=decoder,
         compiled=compiled,
         shard_size=shard_size,
         selection=Selection(
@@ -192,7 +187,6 @@ def bench(
     device: Devices = "auto",
     tier: Tier = "fast",
     backend: Backend = "auto",
-    decoder: Decoder = "auto",
     compiled: Compiled = None,
     batch_size: BatchSize = None,
     workers: Workers = cores(),
@@ -219,7 +213,6 @@ def bench(
         device=device,
         tier=tier,
         backend=backend,
-        decoder=decoder,
         compiled=compiled,
     )
     chosen = choose_source(source, root, follow_symlinks)

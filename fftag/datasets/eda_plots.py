@@ -1,20 +1,22 @@
 """The plots of the dataset page, as PNG bytes."""
 
 import textwrap
+from contextlib import closing
 from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageOps
 
 from fftag import plots
 from fftag.datasets.manifest import Manifest
-from fftag.image_formats import READABLE
+from fftag.decode import InputSpec
+from fftag.decoders import decoded
+from fftag.reader import ReadOptions
 
 LONGEST_NAME = 40
-THUMBNAIL = 360
+THUMBNAIL = InputSpec(360, 270, resize="pad")
 
 
 @dataclass(frozen=True)
@@ -112,23 +114,18 @@ def read_samples(manifest: Manifest, most: int, seed: int) -> tuple[list[Sample]
     Returns:
         Up to `most` samples, and how many photos could not be read on the way.
     """
-    order = np.random.default_rng(seed).permutation(len(manifest))
-    found: list[Sample] = []
-    unreadable = 0
-    for row in order[: 4 * most]:
-        if len(found) == most:
-            break
-        image = str(manifest.frame["image"].iloc[row])
-        try:
-            with Image.open(manifest.root / image, formats=READABLE) as photo:
-                photo.draft("RGB", (THUMBNAIL, THUMBNAIL))
-                upright = ImageOps.exif_transpose(photo).convert("RGB")
-                upright.thumbnail((THUMBNAIL, THUMBNAIL))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            unreadable += 1
-            continue
-        labels = list(manifest.frame["labels"].iloc[row])
-        found.append(Sample(np.asarray(upright), image, labels))
+    order = np.random.default_rng(seed).permutation(len(manifest))[: 4 * most]
+    files, found, unreadable = manifest.files(), list[Sample](), 0
+    photos = decoded([files[row] for row in order], THUMBNAIL, ReadOptions(batch_size=most))
+    with closing(photos):
+        for row, (_, pixels) in zip(order, photos, strict=False):
+            if pixels is None:
+                unreadable += 1
+                continue
+            image, labels = manifest.frame.loc[row, ["image", "labels"]]
+            found.append(Sample(pixels, str(image), list(labels)))
+            if len(found) == most:
+                break
     return found, unreadable
 
 

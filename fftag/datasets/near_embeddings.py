@@ -1,20 +1,20 @@
 """Photos that a model finds alike: pairs whose embeddings point the same way."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fftag.bundle import Bundle
 from fftag.datasets.near_duplicates import MOST_PAIRS, ROWS, Pairs, spanning
-from fftag.datasets.photo_hashes import LEAST_CONTRAST, MOST_THREADS
-from fftag.decode import Failure, Limits, decode
+from fftag.datasets.photo_hashes import LEAST_CONTRAST
+from fftag.decoders import decoded
 from fftag.devices import choose_device
+from fftag.machine import cores
 from fftag.predict import Predictor, choose_precision
 from fftag.progress import progress
+from fftag.reader import ReadOptions
 
 SIMILARITY = 0.98
 BATCH = 64
@@ -35,19 +35,19 @@ def similar_embeddings(
     """
     on = choose_device(device)
     predictor = Predictor(bundle.build(), bundle.config.input, on, choose_precision("auto", on))
-    parts, positions = [], []
-    with (
-        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool,
-        progress(len(paths), "embedding photos", "photo") as bar,
-    ):
-        for start in range(0, len(paths), BATCH):
-            batch = paths[start : start + BATCH]
-            decoded = list(pool.map(lambda path: _pixels(path, bundle), batch))
-            there = [offset for offset, pixels in enumerate(decoded) if pixels is not None]
-            if there:
-                stacked = np.stack([decoded[offset] for offset in there])  # type: ignore[misc]
-                parts.append(predictor(torch.from_numpy(stacked)).embeddings)
-                positions += [start + offset for offset in there]
+    parts: list[np.ndarray] = []
+    positions: list[int] = []
+    photos = enumerate(decoded(paths, bundle.config.input, ReadOptions(BATCH, cores())))
+    with progress(len(paths), "embedding photos", "photo") as bar:
+        while batch := list(islice(photos, BATCH)):
+            seen = {
+                position: pixels
+                for position, (_, pixels) in batch
+                if pixels is not None and pixels.mean(axis=2).std() >= LEAST_CONTRAST
+            }
+            if seen:
+                parts.append(predictor(np.stack(list(seen.values()))).embeddings)
+                positions += seen
             bar.update(len(batch))
     if not parts:
         return np.empty((0, 2), dtype=np.int64)
@@ -60,13 +60,3 @@ def similar_embeddings(
         if sum(map(len, found)) > MOST_PAIRS:
             found = [spanning(np.concatenate(found), len(vectors))]
     return np.array(positions, dtype=np.int64)[np.concatenate(found)]
-
-
-def _pixels(path: Path, bundle: Bundle) -> np.ndarray | None:
-    try:
-        result = decode(path.read_bytes(), bundle.config.input, Limits())
-    except OSError:
-        return None
-    if isinstance(result, Failure) or result.pixels.mean(axis=2).std() < LEAST_CONTRAST:
-        return None
-    return result.pixels

@@ -1,8 +1,6 @@
 """What a photo looks like, in a few bytes: perceptual hashes and a tiny colour picture."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +8,11 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from fftag.colours import to_rgb
-from fftag.decode import Limits, upright
-from fftag.image_formats import READABLE
+from fftag.decode import InputSpec
+from fftag.decoders import decoded
+from fftag.machine import cores
 from fftag.progress import progress
+from fftag.reader import ReadOptions
 
 HASHES = (imagehash.phash, imagehash.dhash, imagehash.dhash_vertical)
 BITS = 64 * len(HASHES)
@@ -21,7 +20,7 @@ GRID = 8
 LEAST_CONTRAST = 4.0
 """Standard deviation of the grey values below which a photo's hashes say nothing of it."""
 SIDE = 128
-MOST_THREADS = 16
+BATCH = 32  # photos that a process decodes at a time
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class PhotoHashes:
 
 
 def hash_photos(paths: Sequence[Path], show: bool = True) -> PhotoHashes:
-    """Reads every photo once, small, in several threads.
+    """Decodes every photo once, small.
 
     Args:
         paths: photos.
@@ -52,29 +51,19 @@ def hash_photos(paths: Sequence[Path], show: bool = True) -> PhotoHashes:
     known = np.zeros(len(paths), dtype=bool)
     bits = np.zeros((len(paths), len(HASHES)), dtype=np.uint64)
     pictures = np.zeros((len(paths), GRID * GRID * 3), dtype=np.float32)
-    with (
-        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool,
-        progress(len(paths), "looking for near duplicates", "photo", show=show) as bar,
-    ):
-        for position, found in enumerate(pool.map(_hash, paths)):
-            if found is not None:
+    photos = decoded(paths, InputSpec(SIDE, SIDE), ReadOptions(BATCH, cores()))
+    with progress(len(paths), "looking for near duplicates", "photo", show=show) as bar:
+        for position, (_, pixels) in enumerate(photos):
+            if pixels is not None and (found := _hash(pixels)) is not None:
                 known[position] = True
                 bits[position], pictures[position] = found
             bar.update()
     return PhotoHashes(known, bits, pictures)
 
 
-def _hash(path: Path) -> tuple[list[int], np.ndarray] | None:
-    try:
-        with Image.open(path, formats=READABLE) as file:
-            if file.width * file.height > Limits().pixels:
-                return None
-            file.draft("RGB", (SIDE, SIDE))
-            file.load()
-            small = to_rgb(upright(file)).resize((SIDE, SIDE), Image.Resampling.BOX)
-    except Exception:
-        # Decoders raise many kinds of error. Who trains on the photo is told what is wrong.
-        return None
+def _hash(pixels: np.ndarray) -> tuple[list[int], np.ndarray] | None:
+    """Of uint8 [SIDE, SIDE, 3]; None of what is flat."""
+    small = Image.fromarray(pixels)
     grey = small.convert("L")
     if np.asarray(grey, dtype=np.float32).std() < LEAST_CONTRAST:
         return None

@@ -25,7 +25,7 @@ class TrainOptions:
 
     Attributes:
         device: see `fftag.devices.choose_device`.
-        workers: decoding processes; 0 decodes in the main one.
+        workers: decoding processes.
         restart: throw away what an interrupted run, or another one, left in the folder.
     """
 
@@ -82,7 +82,7 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, options: TrainOptions) 
         judged = val_photos if processes.world == 1 else Photos(val_part, spec, None)
         predictor = trainer.predictor()
         shown = (train_photos, judged)
-        publish(out, recipe, manifest, predictor, shown, checkpoint, trainer.workers)
+        publish(out, recipe, manifest, predictor, shown, checkpoint, options.workers)
         (out / FILE).unlink()
     processes.leave()
     return load_bundle(out)

@@ -8,8 +8,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from fftag.decode import Failure, InputSpec, decode
+from fftag.decode import InputSpec
+from fftag.decoders import decoded
 from fftag.plots import ACCENT, INK, QUIET, STYLE, figure, heat_map
+from fftag.reader import ReadOptions
 from fftag.training.evaluation_plots import shortened
 from fftag.training.mistakes import Instead, Mistake
 from fftag.training.reliability import Bins, bins
@@ -94,7 +96,11 @@ class Thumbnails:
             files: of all photos, by position.
             names: of all labels, by position.
         """
-        self.problems: list[str] = []
+        photos = list(decoded([files[one.photo] for one in shown], THUMBNAIL, ReadOptions()))
+        self.problems = [
+            f"{photo['status']}: {photo['error']}" if pixels is None else ""
+            for photo, pixels in photos
+        ]
         rows = -(-len(shown) // PER_ROW)
         with mpl.rc_context(STYLE):
             self.picture = figure(9.2, 2.15 * rows)
@@ -102,9 +108,8 @@ class Thumbnails:
             for place in places:
                 place.set_axis_off()
             for number, (place, one) in enumerate(zip(places, shown, strict=False), 1):
-                photo = read_thumbnail(files[one.photo])
-                self.problems.append(photo if isinstance(photo, str) else "")
-                if isinstance(photo, str):
+                _, photo = photos[number - 1]
+                if photo is None:
                     photo = np.full((THUMBNAIL.height, THUMBNAIL.width, 3), 240, np.uint8)
                     middle = (THUMBNAIL.width / 2, THUMBNAIL.height / 2)
                     place.text(*middle, "cannot\nbe read", ha="center", va="center", color=INK)
@@ -120,15 +125,6 @@ class Thumbnails:
                     ha="center",
                     va="top",
                 )
-
-
-def read_thumbnail(path: Path) -> np.ndarray | str:
-    """The photo, small and whole: uint8 [height, width, 3]; or why it cannot be read."""
-    try:
-        photo = decode(path.read_bytes(), THUMBNAIL)
-    except OSError as error:
-        return error.strerror or str(error)
-    return f"{photo.status}: {photo.error}" if isinstance(photo, Failure) else photo.pixels
 
 
 def _cut(text: str, length: int = CAPTION_LENGTH) -> str:

@@ -1,37 +1,41 @@
 """The photos of a manifest as pixels and targets, decoded exactly as tagging decodes them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import NamedTuple
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 from torchvision.transforms import v2
 
 from fftag.datasets.manifest import Manifest
-from fftag.decode import Failure, InputSpec, Limits, decode
+from fftag.decode import InputSpec
+from fftag.decoders import Decoded, decoded
 from fftag.errors import FftagError
 from fftag.progress import progress
+from fftag.reader import ReadOptions
 from fftag.training.settings import DataSettings
 
+BATCH_SIZE = 64  # photos that are decoded at once, to be kept
 
-class Sample(NamedTuple):
-    """One photo, or a batch of them.
+
+class Batch(NamedTuple):
+    """Photos and what is on them.
 
     Attributes:
-        pixels: uint8 [height, width, 3].
-        target: float32 [labels], 1 where the photo has the label.
-        problem: why the photo could not be read; empty when it could.
+        pixels: uint8 [batch, height, width, 3].
+        target: float32 [batch, labels], 1 where the photo has the label.
     """
 
     pixels: Tensor
     target: Tensor
-    problem: str | list[str]
 
 
-class Photos(Dataset[Sample]):
+class Photos:
     """Photos of a manifest at the model's input size; augmented or as they are."""
 
     def __init__(
@@ -61,17 +65,6 @@ class Photos(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> Sample:
-        problem = ""
-        if self.cache is not None:
-            pixels = self.cache[index]
-        else:
-            array, problem = self._decode(index)
-            pixels = torch.from_numpy(array)
-        if self.augment is not None:
-            pixels = self.augment(pixels.permute(2, 0, 1)).permute(1, 2, 0)
-        return Sample(pixels, self.targets[index], problem)
-
     def drawn(self, most: int, seed: int = 0) -> "Photos":
         """At most so many of them, drawn at random, without augmentation."""
         some = copy(self)
@@ -84,17 +77,6 @@ class Photos(Dataset[Sample]):
             some.cache = None if self.cache is None else self.cache[chosen]
         return some
 
-    def _decode(self, index: int) -> tuple[np.ndarray, str]:
-        path = self.files[index]
-        try:
-            result = decode(path.read_bytes(), self.spec, Limits())
-        except OSError as error:
-            result = Failure("unreadable", error.strerror or str(error))
-        if isinstance(result, Failure):
-            blank = np.zeros((self.spec.height, self.spec.width, 3), np.uint8)
-            return blank, f"{path} is {result.status} ({result.error})"
-        return np.array(result.pixels), ""
-
     @property
     def bytes_in_memory(self) -> int:
         """What all photos take once decoded, in bytes."""
@@ -106,18 +88,18 @@ class Photos(Dataset[Sample]):
         Raises:
             FftagError: photos cannot be read; counts them, and names some.
         """
-        augment, self.augment = self.augment, None
         cache = torch.empty((len(self), self.spec.height, self.spec.width, 3), dtype=torch.uint8)
         problems: list[str] = []
-        filled = 0
         with progress(len(self), f"decoding {what}", "photo") as bar:
-            for batch in _loader(self, None, 64, workers, drop_last=False):
-                cache[filled : filled + len(batch.pixels)] = batch.pixels
-                filled += len(batch.pixels)
-                problems += [problem for problem in batch.problem if problem]
-                bar.update(len(batch.pixels))
+            found = decoded(self.files, self.spec, ReadOptions(BATCH_SIZE, workers))
+            for place, (photo, pixels) in enumerate(found):
+                if pixels is None:
+                    problems.append(_problem(self.files[place], photo))
+                else:
+                    cache[place] = torch.from_numpy(pixels)
+                bar.update()
         _refuse(problems)
-        self.cache, self.augment = cache, augment
+        self.cache = cache
 
 
 # After TrivialAugment (Mueller and Hutter 2021): one change, of random strength. Left out are those
@@ -164,47 +146,49 @@ def batches(
     batch_size: int,
     workers: int,
     sampler: Sampler[int] | None = None,
-    generator: torch.Generator | None = None,
-) -> Iterator[Sample]:
-    """Batches: pixels uint8 [batch, height, width, 3], targets float32 [batch, labels].
+) -> Iterator[Batch]:
+    """Batches of photos.
 
     Args:
         photos: where from.
         batch_size: photos per batch.
-        workers: decoding processes; 0 decodes in this one.
+        workers: decoding processes, where they are not in memory.
         sampler: the order; None goes through all in order. With a sampler, a last batch that is
             not full is left out, as batch norm cannot learn from a few photos.
-        generator: seeds the workers' randomness.
 
     Raises:
         FftagError: a photo cannot be read.
     """
-    drop_last = sampler is not None and len(photos) > batch_size
-    for batch in _loader(photos, sampler, batch_size, workers, drop_last, generator):
-        _refuse([problem for problem in batch.problem if problem])
-        yield batch
+    order = list(range(len(photos)) if sampler is None else sampler)
+    if sampler is not None and len(photos) > batch_size:
+        order = order[: len(order) // batch_size * batch_size]
+    chosen = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+    if photos.cache is None:
+        files = [photos.files[place] for place in order]
+        found = decoded(files, photos.spec, ReadOptions(batch_size, workers))
+    for places in chosen:
+        if photos.cache is None:
+            pixels = _stacked(list(islice(found, batch_size)), [photos.files[at] for at in places])
+        else:
+            pixels = photos.cache[places]
+        if photos.augment is not None:
+            changed = [photos.augment(one) for one in pixels.permute(0, 3, 1, 2)]
+            pixels = torch.stack(changed).permute(0, 2, 3, 1)
+        pinned = pixels.pin_memory() if torch.cuda.is_available() else pixels
+        yield Batch(pinned, photos.targets[places])
 
 
-def _loader(
-    photos: Photos,
-    sampler: Sampler[int] | None,
-    batch_size: int,
-    workers: int,
-    drop_last: bool,
-    generator: torch.Generator | None = None,
-) -> DataLoader[Sample]:
-    return DataLoader(
-        photos,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=workers,
-        drop_last=drop_last,
-        generator=generator,
-        pin_memory=torch.cuda.is_available(),
-    )
+def _stacked(found: Sequence[Decoded], files: Sequence[Path]) -> Tensor:
+    pairs = zip(files, found, strict=True)
+    _refuse([_problem(file, photo) for file, (photo, pixels) in pairs if pixels is None])
+    return torch.from_numpy(np.stack([pixels for _, pixels in found if pixels is not None]))
 
 
-def _refuse(problems: list[str]) -> None:
+def _problem(file: Path, photo: dict[str, Any]) -> str:
+    return f"{file} is {photo['status']} ({photo['error']})"
+
+
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
         raise FftagError(
             f"{len(problems)} photos cannot be read, such as {problems[0]}: "

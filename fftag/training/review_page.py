@@ -5,12 +5,15 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from PIL import Image
 
 from fftag.atomic import PAGE, write_bytes
 from fftag.datasets.review_sheet import Suspect
-from fftag.decode import Failure, InputSpec, decode
+from fftag.decode import InputSpec
+from fftag.decoders import decoded
+from fftag.reader import ReadOptions
 
 THUMBNAIL = InputSpec(240, 180, resize="pad")
 QUALITY = 80
@@ -35,10 +38,11 @@ def write_review_page(
     environment = Environment(
         loader=PackageLoader("fftag"), autoescape=select_autoescape(default=True)
     )
-    pictures: dict[str, str] = {}
-    for one in suspects:
-        if one.image not in pictures:
-            pictures[one.image] = thumbnail(root / one.image)
+    images = list(dict.fromkeys(one.image for one in suspects))
+    photos = decoded([root / image for image in images], THUMBNAIL, ReadOptions())
+    pictures = {
+        image: _thumbnail(pixels) for image, (_, pixels) in zip(images, photos, strict=True)
+    }
     text = environment.get_template("review.html").render(
         suspects=suspects, pictures=pictures, flagged=flagged, lead=lead
     )
@@ -46,14 +50,10 @@ def write_review_page(
     write_bytes(path, text.encode("utf-8", "replace"), PAGE)
 
 
-def thumbnail(path: Path) -> str:
+def _thumbnail(pixels: np.ndarray | None) -> str:
     """A small JPEG in base64; empty where the photo cannot be read."""
-    try:
-        photo = decode(path.read_bytes(), THUMBNAIL)
-    except OSError:
-        return ""
-    if isinstance(photo, Failure):
+    if pixels is None:
         return ""
     buffer = io.BytesIO()
-    Image.fromarray(photo.pixels).save(buffer, format="JPEG", quality=QUALITY)
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=QUALITY)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -25,7 +25,7 @@ from fftag.training.checkpoint import Checkpoint
 from fftag.training.evaluate import score_photos
 from fftag.training.freezing import Freezer, make_optimizer, make_rates, trainable
 from fftag.training.losses import make_loss
-from fftag.training.photos import Photos, Sample, batches
+from fftag.training.photos import Batch, Photos, batches
 from fftag.training.processes import Processes, RankSampler
 from fftag.training.recipe import Recipe
 from fftag.training.sampling import make_sampler
@@ -59,8 +59,7 @@ class Trainer:
         self.processes = processes
         self.train_photos = train_photos
         self.val_photos = val_photos
-        # Photos in memory need no worker: augmenting them costs less than passing them on.
-        self.workers = 0 if train_photos.cache is not None else workers
+        self.workers = workers
         self.device = device
         self._on = device.torch
         self.precision = choose_precision(recipe.run.precision, device)
@@ -152,17 +151,19 @@ class Trainer:
                 write_log(out, checkpoint.history)
             _report(checkpoint.history[-1], settings.epochs)
 
-    def _epoch_batches(self, epoch: int) -> Iterator[Sample]:
+    def _epoch_batches(self, epoch: int) -> Iterator[Batch]:
         # Each epoch draws from a seed of its own: a resumed run sees what it would have seen.
         seed = self.recipe.run.seed * 100_003 + epoch
         generator = torch.Generator().manual_seed(seed)
+        # The order of the photos is the one that published figures rest on: drawn second.
+        torch.empty((), dtype=torch.int64).random_(generator=generator)
         torch.manual_seed(seed + 7_919 * self.processes.rank)
         order = make_sampler(self.recipe.data.sampler, self.train_photos.targets.numpy(), generator)
         size = self.recipe.run.batch_size
         if self.processes.world > 1:
             order = RankSampler(order, size, self.processes)
             size //= self.processes.world
-        return batches(self.train_photos, size, self.workers, order, generator)
+        return batches(self.train_photos, size, self.workers, order)
 
     def _train_epoch(self, epoch: int) -> float:
         """One pass; returns the mean loss."""
@@ -187,7 +188,7 @@ class Trainer:
             )
         return mean
 
-    def _backward(self, batch: Sample) -> torch.Tensor:
+    def _backward(self, batch: Batch) -> torch.Tensor:
         pixels = self.normalise(batch.pixels.to(self._on, non_blocking=True))
         pixels = pixels.contiguous(memory_format=self.layout)
         targets = batch.target.to(self._on, non_blocking=True)
