@@ -12,6 +12,7 @@ import numpy as np
 from fftag.bundle import Bundle
 from fftag.copies import Copies
 from fftag.decoding import decoded_batches
+from fftag.previous import with_unseen
 from fftag.replicas import replica_count, scored
 from fftag.sources import Source, list_source
 from fftag.tag import counts, entries_of, make_plan
@@ -73,7 +74,7 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
     Raises:
         FftagError: what a run would refuse before it reads.
     """
-    listing = list_source(source, options.selection)
+    listing = with_unseen(list_source(source, options.selection), out)
     run = run_info(source.name, bundle, options)
     _, plan = make_plan(listing, out, run, options)
     chosen = np.unique(np.linspace(0, len(plan.pending) - 1, SAMPLE).astype(int))

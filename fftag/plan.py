@@ -94,7 +94,8 @@ def plan_changes(listing: Listing, previous: Previous, retry_failed: bool = True
     """Only what is new, changed or failed before is read.
 
     A file is unchanged where its size and its modification time (in microseconds) are those that
-    were read, and that time was not too fresh then to be trusted.
+    were read, and that time was not too fresh then to be trusted. One that could not be seen this
+    time keeps its row, whatever that says.
 
     Args:
         listing: of the source, now.
@@ -123,7 +124,8 @@ def plan_changes(listing: Listing, previous: Previous, retry_failed: bool = True
         & (modified != NONE)
         & (modified < tagged - SECONDS_TOO_FRESH * 1_000_000)
     )
-    kept = there & same & (ok | ((not retry_failed) & ~unreached))
+    unseen = pc.is_in(listing.files["image"], value_set=listing.unseen).to_numpy()
+    kept = there & (unseen | (same & (ok | ((not retry_failed) & ~unreached))))
     retried = there & ~ok & ~kept
     pending = np.flatnonzero(~kept)
     return Plan(

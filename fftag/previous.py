@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fftag.errors import FftagError
+from fftag.listing import Listing
 from fftag.shards import SETTING
 from fftag.store import FORMAT_VERSION, METADATA_KEY, RunInfo
 
@@ -101,6 +102,22 @@ def open_previous(path: Path) -> Previous | None:
             f"{path} is no tags file that can be read: move it away, choose another --out, or "
             "write it anew with --force"
         ) from error
+
+
+def with_unseen(listing: Listing, out: Path) -> Listing:
+    """Lists also what was published before of folders and archives that could not be listed now.
+
+    Its rows stay, or say that it cannot be read; they do not go as those of deleted files do.
+    """
+    if not listing.unread:
+        return listing
+    try:
+        previous = open_previous(out)
+    except FftagError:
+        return listing  # with --force it is written anew, and without it, refused elsewhere
+    if previous is None:
+        return listing
+    return listing.with_unseen(previous.read("image", "file_size", "modified_at"))
 
 
 def published_run(path: Path) -> str | None:

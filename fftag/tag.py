@@ -26,7 +26,7 @@ from fftag.listing import Listing
 from fftag.merge import ROWS_PER_GROUP, merged, retagged
 from fftag.parts import PartStore, locked
 from fftag.plan import Plan, plan_all, plan_changes
-from fftag.previous import Previous, open_previous, published_run
+from fftag.previous import Previous, open_previous, published_run, with_unseen
 from fftag.progress import progress, say
 from fftag.replicas import scored
 from fftag.scored_rows import ScoredRows
@@ -65,7 +65,7 @@ def tag(
     """
     engine = engine or Here()
     with locked(out):
-        listing = list_source(source, options.selection)
+        listing = with_unseen(list_source(source, options.selection), out)
         run = engine.describe(source.name, bundle, options)
         previous, plan = make_plan(listing, out, run, options)
         summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
