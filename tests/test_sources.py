@@ -2,13 +2,16 @@ import errno
 import io
 import os
 import shutil
+import socket
 import tarfile
 import tempfile
 import threading
+import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,10 @@ from fftag.bundle import Bundle
 from fftag.companions import COMPANIONS
 from fftag.decode import Failure
 from fftag.errors import FftagError
-from fftag.listing import GONE, NO_PLAIN_PATH, UNREAD, Listing
+from fftag.listing import GONE, NO_PLAIN_PATH, SCHEMA, UNREAD, Listing
 from fftag.sources import Content, Selection, Source, choose_source, list_source
 from fftag.sources import base as sources_base
+from fftag.sources.remote import Remote, is_of_network
 from fftag.tag import tag
 from fftag.tag_options import TagOptions
 from fftag.validate import validate
@@ -734,13 +738,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
     server = moto.ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+    to_service(monkeypatch, f"http://{host}:{port}")
     reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
     urllib.request.urlopen(reset).close()  # servers of one process share what they hold
     files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
@@ -822,14 +820,193 @@ def test_keys_of_every_kind_are_listed_and_read(
     assert len(names(source.list())) == 6
 
 
-@pytest.mark.slow
-def test_a_service_that_stops_in_between_is_a_coded_failure(bucket: Any) -> None:
-    bucket.pipe_file("catalog/a.jpg", b"a")
-    source = choose_source("s3://catalog")
-    entry = list_source(source).files.to_pylist()[0]
-    os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
-    read: list[Any] = []
-    thread = threading.Thread(target=lambda: read.append(source.reader().read(entry, LIMIT)))
-    thread.start()
-    thread.join()
-    assert read[0].status == "unreadable" and read[0].error.startswith("network: ")
+def to_service(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Whoever speaks S3 speaks to this address."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """A server that gives every request the same answer; returns its address."""
+    servers = []
+    done = threading.Event()
+
+    def serve(code: int, body: bytes = b"", length: int | None = None) -> str:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(code)
+                self.send_header("Content-Length", str(length or len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                self.wfile.flush()
+                if length:  # the rest never comes
+                    done.wait(30)
+
+            def log_message(self, *_: Any) -> None:
+                """Says nothing."""
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Answer))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{servers[-1].server_port}"
+        to_service(monkeypatch, address)
+        return address
+
+    yield serve
+    done.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+ENTRY = {"image": "a.jpg", "size": 1000, "modified_ns": 1}
+
+
+def taken_from(url: str, seconds: float) -> tuple[Content | Failure, float]:
+    """What reading a file below a URL gives, and how long it took."""
+    started = time.monotonic()
+    with closing(choose_source(url, seconds=seconds).reader()) as reader:
+        read = reader.read(ENTRY, LIMIT)
+    return read, time.monotonic() - started
+
+
+@pytest.mark.parametrize("protocol", ["s3", "http"])
+def test_a_download_that_stalls_is_of_the_network_before_the_photo_is_late(
+    answering: Callable[..., str], protocol: str
+) -> None:
+    pytest.importorskip("s3fs")
+    address = answering(200, b"only so much", length=1000)
+    url = {"s3": "s3://catalog", "http": f"{address}/catalog"}[protocol]
+    read, took = taken_from(url, seconds=6)
+    assert isinstance(read, Failure) and read.status == "unreadable"
+    assert read.error.startswith("network: ") and took < 5
+
+
+def test_a_stalled_download_is_of_the_network_in_a_run(
+    answering: Callable[..., str],
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("s3fs")
+    entries = pa.Table.from_pylist([ENTRY | {"offset": None}], schema=SCHEMA)
+    monkeypatch.setattr(Remote, "list", lambda *_: Listing(entries, {}))
+    answering(200, b"only so much", length=1000)
+    options = TagOptions(backend="torch", workers=1, timeout=6, max_failure_rate=1)
+    out = tmp_path / "tags.parquet"
+    tag(choose_source("s3://catalog", seconds=6), out, session_bundle, options)
+    (row,) = pq.read_table(out, columns=["status", "error"]).to_pylist()
+    assert row["status"] == "unreadable" and row["error"].startswith("network: ")
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "status", "says"),
+    [
+        (403, "AccessDenied", "unreadable", "no permission: PermissionError"),
+        (403, "ExpiredToken", "unreadable", "no permission: PermissionError"),
+        (404, "NoSuchKey", "vanished", "no such file"),
+        (400, "InvalidRequest", "unreadable", "OSError"),
+        (503, "SlowDown", "unreadable", "network: OSError"),
+        (500, "InternalError", "unreadable", "network: OSError"),
+        (418, "NeverHeardOf", "unreadable", "network: OSError"),
+    ],
+)
+def test_what_storage_answers_is_told_from_no_answer(
+    answering: Callable[..., str], code: int, name: str, status: str, says: str
+) -> None:
+    pytest.importorskip("s3fs")
+    answering(code, f"<Error><Code>{name}</Code><Message>network: no</Message></Error>".encode())
+    read, _ = taken_from("s3://catalog", seconds=30)
+    assert isinstance(read, Failure) and read.status == status
+    assert says in read.error
+    assert read.error.startswith("network: ") == says.startswith("network: ")
+
+
+def test_errors_are_of_the_network_by_their_class_not_their_text() -> None:
+    aiohttp, exceptions = pytest.importorskip("aiohttp"), pytest.importorskip("botocore.exceptions")
+    answer = aiohttp.RequestInfo("http://x", "GET", {}, "http://x")  # type: ignore[arg-type]
+    of_network = [
+        ConnectionResetError("no such file"),
+        TimeoutError(),
+        OSError(errno.EHOSTUNREACH, "permission denied"),
+        exceptions.EndpointConnectionError(endpoint_url="http://x"),
+        exceptions.ReadTimeoutError(endpoint_url="http://x"),
+        exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2),
+        aiohttp.ServerDisconnectedError(),
+        aiohttp.ClientPayloadError(),
+        aiohttp.ClientResponseError(answer, (), status=502),
+        aiohttp.ClientResponseError(answer, (), status=429),
+    ]
+    of_the_file = [
+        FileNotFoundError("connection reset"),
+        PermissionError("network unreachable"),
+        IsADirectoryError(),
+        OSError(errno.EINVAL, "timeout"),
+        ValueError("connection reset by peer"),
+        exceptions.NoCredentialsError(),
+        aiohttp.ClientResponseError(answer, (), status=403),
+        aiohttp.ClientResponseError(answer, (), status=410),
+    ]
+    assert [is_of_network(error) for error in of_network] == [True] * len(of_network)
+    assert [is_of_network(error) for error in of_the_file] == [False] * len(of_the_file)
+
+
+def test_a_service_that_stops_in_between_is_a_coded_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("s3fs")
+    to_service(monkeypatch, "http://127.0.0.1:9")
+    read, took = taken_from("s3://catalog", seconds=60)
+    assert isinstance(read, Failure) and read.status == "unreadable"
+    assert read.error.startswith("network: EndpointConnectionError") and took < 10
+
+
+def test_a_service_that_does_not_answer_is_said_to_be_awaited_and_then_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("s3fs")
+    with socket.socket() as silent:  # it takes connections and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(50)
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        to_service(monkeypatch, address)
+        started = time.monotonic()
+        refused("s3://catalog/p", "cannot list s3://catalog/p", "AWS_ENDPOINT_URL", seconds=6)
+    assert time.monotonic() - started < 6
+    assert capsys.readouterr().err.startswith(f"listing s3://catalog/p at {address}\n")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["s3://", "s3:///photos", "gs://", "az://", "abfs:///x", "http://", "https:///x", "ftp://"],
+)
+def test_a_url_of_no_bucket_or_host_is_refused(given: str) -> None:
+    refused(given, given, "names no bucket or host")
+
+
+@pytest.mark.parametrize("given", ["file://", "file://photos", "file://photos/spring"])
+def test_a_file_url_of_no_folder_is_refused(given: str) -> None:
+    refused(given, given, "names no folder")
+
+
+def test_whoever_is_not_logged_in_learns_which_variables_log_in(
+    answering: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("s3fs")
+    answering(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    refused("s3://catalog", "PermissionError", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    refused("s3://catalog", "NoCredentialsError", "AWS_ACCESS_KEY_ID", "AWS_PROFILE")
+    for protocol, name in {
+        "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+        "az": "AZURE_STORAGE_CONNECTION_STRING",
+    }.items():
+        assert name in Remote(f"{protocol}://photos").explain(ValueError("who are you?"))
