@@ -8,13 +8,13 @@ import pyarrow as pa
 
 from fftag.csv_columns import csv_columns, csv_header
 from fftag.datasets.reading import (
-    PHOTO_SUFFIXES,
     ImportOptions,
     Photo,
     Reading,
     categories_of,
     need_folder,
     read_json,
+    with_suffix,
 )
 from fftag.datasets.tables import FIRST_ROW
 from fftag.errors import FftagError
@@ -60,14 +60,8 @@ def _read(source: Path, options: ImportOptions, attributes_within: bool) -> Read
         if not image:
             raise FftagError(f"{table}, row {row}: ImageId is empty: download the file again")
         labels.setdefault(image, {})[name] = None
-    folder = options.photos or source / "train"
-    photos = [Photo(folder / with_suffix(image), tuple(found)) for image, found in labels.items()]
-    return Reading(photos, options.label_set(label_set))
-
-
-def with_suffix(image_id: str) -> str:
-    """The file name of an ImageId: 2019's ids have `.jpg`, 2020's have not."""
-    return image_id if Path(image_id).suffix.lower() in PHOTO_SUFFIXES else f"{image_id}.jpg"
+    photos = [Photo(Path(with_suffix(image)), tuple(found)) for image, found in labels.items()]
+    return Reading(photos, options.label_set(label_set), options.photos or source / "train")
 
 
 def _segments(table: Path, attributes_within: bool) -> Iterator[tuple[str, str]]:
