@@ -28,7 +28,7 @@ from fftag.errors import FftagError
 from fftag.listing import GONE, NO_PLAIN_PATH, SCHEMA, UNREAD, Listing
 from fftag.sources import Content, Selection, Source, choose_source, list_source
 from fftag.sources import base as sources_base
-from fftag.sources.remote import Remote, is_of_network
+from fftag.sources.remote import Remote, did_not_answer
 from fftag.tag import tag
 from fftag.tag_options import TagOptions
 from fftag.validate import validate
@@ -315,6 +315,34 @@ def test_a_file_that_cannot_be_looked_at_has_a_row_and_one_that_is_gone_has_none
     assert listing.files["image"].to_pylist() == ["a.jpg", "c.jpg"]
     assert listing.files["size"].to_pylist() == [None, 1]
     assert listing.left_out == {GONE: 1}
+
+
+def test_a_share_that_goes_away_under_a_run_is_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = put(tmp_path / "mount", {"a.jpg": b"a", "b.jpg": b"b"})
+    as_tar(tmp_path / "x.tar", {"c.jpg": b"c"})
+    for source in (choose_source(str(root)), choose_source(str(tmp_path / "x.tar"))):
+        reader, entry = source.reader(), list_source(source).files.to_pylist()[0]
+        with monkeypatch.context() as patch:
+
+            def stale(*_: Any, **__: Any) -> int:
+                raise OSError(errno.ESTALE, "Stale file handle")
+
+            patch.setattr(os, "open", stale)
+            patch.setattr(io, "open", stale)
+            read = reader.read(entry, LIMIT)
+        assert isinstance(read, Failure) and read.status == "unreadable"
+        assert read.error.startswith("network: ")
+    source = choose_source(str(root))
+    reader, (first, second) = source.reader(), list_source(source).files.to_pylist()
+    (root / "a.jpg").unlink()
+    assert reader.read(first, LIMIT).status == "vanished"  # type: ignore[union-attr]
+    root.rename(tmp_path / "elsewhere")
+    for _ in ("no folder", "the one that it was mounted on"):
+        read = reader.read(second, LIMIT)
+        assert isinstance(read, Failure) and read.error.startswith("network: ")
+        root.mkdir(exist_ok=True)
 
 
 def test_names_that_no_system_takes_are_refused_in_one_line() -> None:
@@ -952,8 +980,8 @@ def test_errors_are_of_the_network_by_their_class_not_their_text() -> None:
         aiohttp.ClientResponseError(answer, (), status=403),
         aiohttp.ClientResponseError(answer, (), status=410),
     ]
-    assert [is_of_network(error) for error in of_network] == [True] * len(of_network)
-    assert [is_of_network(error) for error in of_the_file] == [False] * len(of_the_file)
+    assert [did_not_answer(error) for error in of_network] == [True] * len(of_network)
+    assert [did_not_answer(error) for error in of_the_file] == [False] * len(of_the_file)
 
 
 def test_a_service_that_stops_in_between_is_a_coded_failure(

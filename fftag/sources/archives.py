@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from fftag.decode import Failure
 from fftag.errors import FftagError
 from fftag.listing import GONE, Listing, ListingMaker, Selection, unescape
-from fftag.sources.base import Content, may_pass, retried
+from fftag.sources.base import NETWORK, Content, is_of_network, may_pass, retried
 
 SUFFIXES = (".tar", ".zip")
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
@@ -246,6 +246,8 @@ class ArchiveReader:
             # zipfile raises BadZipFile, RuntimeError (a password), NotImplementedError (a way of
             # compressing), zlib.error and more: each means that this file cannot be read.
             said = " ".join(str(error).split())[:200]
+            if is_of_network(error):
+                return Failure("unreadable", NETWORK + said)
             return Failure("unreadable", f"in its archive: {said or type(error).__name__}")
 
     def close(self) -> None:

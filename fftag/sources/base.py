@@ -13,11 +13,14 @@ T = TypeVar("T")
 
 TRIES = 4
 FIRST_PAUSE = 0.2  # seconds; doubled after each try
-PASSING_ERRORS = {
+NETWORK_ERRORS = {
     getattr(errno, name)
-    for name in ("EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "ECONNRESET", "EHOSTDOWN", "EREMOTEIO")
+    for name in (
+        "ESTALE", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET",
+        "ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "ENOTCONN", "ESHUTDOWN", "EREMOTEIO",
+    )
     if hasattr(errno, name)
-}
+}  # fmt: skip
 NETWORK = "network: "  # begins the error of a file that the next run reads again in any case
 
 
@@ -98,6 +101,12 @@ def retried(
     return read()
 
 
+def is_of_network(error: Exception) -> bool:
+    """Whether an error of the operating system is of a share that does not answer."""
+    return isinstance(error, OSError) and error.errno in NETWORK_ERRORS
+
+
 def may_pass(error: Exception) -> bool:
-    """Whether an error of the operating system is one of a share that may come back."""
-    return isinstance(error, OSError) and error.errno in PASSING_ERRORS
+    """Whether an error of the operating system may pass by itself; EIO may be a broken disk."""
+    passing = (errno.EIO, errno.EAGAIN)
+    return is_of_network(error) or (isinstance(error, OSError) and error.errno in passing)

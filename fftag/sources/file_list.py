@@ -59,7 +59,7 @@ class FileList:
 
     def reader(self) -> LocalReader:
         """See `fftag.sources.base.Source.reader`."""
-        return LocalReader(self.root, self.follow)
+        return LocalReader.of(self.root, self.follow)
 
     def _paths(self) -> Iterator[str]:
         match self.path.suffix.lower():

@@ -8,7 +8,7 @@ from pathlib import Path
 from fftag.errors import FftagError
 from fftag.listing import GONE, Listing, ListingMaker, Selection
 from fftag.sources.base import may_pass, retried
-from fftag.sources.local import LocalReader
+from fftag.sources.local import LocalReader, identity_of
 
 LINKS = "symbolic links"
 LINKS_OUT = "symbolic links that lead out of the folder, in circles or nowhere"
@@ -51,7 +51,7 @@ class Folder:
 
     def reader(self) -> LocalReader:
         """See `fftag.sources.base.Source.reader`."""
-        return LocalReader(self.root, self.follow)
+        return LocalReader.of(self.root, self.follow)
 
 
 class _Walk:
@@ -64,7 +64,7 @@ class _Walk:
         self.follow = folder.follow
         self.maker = maker
         self.own = self._own(maker.selection.ignore)
-        self.identity = self._identity()
+        self.identity = identity_of(self.base)
         # Folders to look into, each with the real folders that links led through to it.
         self.pending: list[tuple[str, tuple[str, ...]]] = [(self.base, ())]
 
@@ -76,10 +76,6 @@ class _Walk:
             for path in ignore
             if path.resolve().is_relative_to(here)
         }
-
-    def _identity(self) -> tuple[int, int]:
-        status = os.stat(self.base)  # noqa: PTH116 (a path that is too long is an error as well)
-        return status.st_dev, status.st_ino
 
     def run(self) -> None:
         """Adds what there is.
@@ -103,7 +99,7 @@ class _Walk:
         """A share that went away takes all its folders along: that is no fault of one of them."""
         if folder == self.base:
             raise error
-        if self._identity() != self.identity:
+        if identity_of(self.base) != self.identity:
             raise OSError(errno.ESTALE, "another folder was put in its place", self.base)
 
     def _look_into(self, folder: str, chain: tuple[str, ...]) -> None:

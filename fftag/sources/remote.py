@@ -141,7 +141,7 @@ class Remote:
         said, service = self.said(error), self._service
         if isinstance(error, FileNotFoundError):
             return f"{said}: is its name right?"
-        if is_of_network(error):
+        if did_not_answer(error):
             where = (
                 f", and does {service.address} say where it is"
                 if service and service.address
@@ -210,7 +210,7 @@ class _Storage:
         if self.files.async_impl:
             options["timeout"] = self.seconds * ONE_TRY
         call = partial(getattr(self.files, method), *args, **options)
-        return retried(call, is_of_network, TRIES, self.seconds * TO_TRY_AGAIN)
+        return retried(call, did_not_answer, TRIES, self.seconds * TO_TRY_AGAIN)
 
     def info(self) -> dict[str, Any]:
         """Of the root."""
@@ -282,7 +282,7 @@ class RemoteReader:
             return Failure("vanished", "there is no such file, or no longer")
         except Exception as error:
             said = self.source.said(error)
-            if is_of_network(error):
+            if did_not_answer(error):
                 return Failure("unreadable", NETWORK + said)
             denied = "no permission: " if _is_denied(error) else ""
             return Failure("unreadable", denied + said)
@@ -293,7 +293,7 @@ class RemoteReader:
         """See `fftag.sources.base.Reader.close`."""
 
 
-def is_of_network(error: Exception) -> bool:
+def did_not_answer(error: Exception) -> bool:
     """Whether storage did not answer, or not in order: what may pass by itself.
 
     Its text is not looked at. What no library's error is known for is taken for it: the next run
