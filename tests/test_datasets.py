@@ -384,7 +384,7 @@ def test_what_cannot_be_imported_is_said_before_anything_is_read(tmp_path: Path)
 
 @pytest.mark.parametrize("format", sorted(IMPORTERS))
 def test_a_wrong_source_is_one_clear_line_in_every_format(tmp_path: Path, format: str) -> None:  # noqa: A002
-    for source in (tmp_path / "absent", tmp_path):
+    for source in (tmp_path / "absent", tmp_path / ("x" * 5000), tmp_path):
         with pytest.raises(FftagError) as caught:
             import_dataset(format, source, tmp_path / "m.parquet", ALL_TRAIN)
         assert str(source) in str(caught.value)

@@ -346,7 +346,12 @@ def test_a_share_that_goes_away_under_a_run_is_of_the_network(
 
 
 def test_names_that_no_system_takes_are_refused_in_one_line() -> None:
-    refused("x" * 5000, "cannot list", "File name too long")
+    name = "x" * 5000
+    refused(name, "cannot list", "File name too long")
+    refused(f"@{name}.txt", "does not exist")
+    refused(f"{name}.tar", "does not exist")
+    refused(f"{name}/*.tar", "no archive is named like")
+    refused(f"file:///{name}", "cannot list", "File name too long")
 
 
 # Companion files

@@ -138,7 +138,7 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
             f"use the format {' or '.join(WITH_COLUMNS)}"
         )
     check_shares(options.splits)
-    if not source.exists():
+    if not os.path.exists(source):  # noqa: PTH110 (Path.exists raises on some names)
         raise FftagError(f"there is no {source}")
     reading = IMPORTERS[format](source, options)
     _refuse_unknown(reading)

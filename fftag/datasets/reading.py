@@ -142,7 +142,7 @@ def need_folder(folder: Path, what: str) -> Path:
     Raises:
         FftagError: it is not there.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises on some names)
         raise FftagError(f"there is no folder {folder}: {what}")
     return folder
 

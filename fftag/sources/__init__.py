@@ -37,8 +37,6 @@ def choose_source(
     """
     if given.startswith("@"):
         path = Path(given[1:])
-        if not path.is_file():
-            raise FftagError(f"the list {path} does not exist")
         return FileList(path, root or path.parent, follow)
     if root is not None:
         raise FftagError("--root is for lists (@photos.txt): other sources are their own root")

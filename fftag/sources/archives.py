@@ -81,8 +81,8 @@ class Archives:
                 )
             if not path.name.lower().endswith(SUFFIXES):
                 raise FftagError(f"{path} is neither a .tar nor a .zip: name such archives only")
-            if not path.is_file():
-                raise FftagError(f"{path} does not exist, or is no file")
+            if not os.path.isfile(path):  # noqa: PTH113 (whatever the name is)
+                raise FftagError(f"{path} does not exist, or is no file that may be read")
         if not found:
             raise FftagError(f"no archive is named like {self.given}")
         return found

@@ -43,7 +43,9 @@ class FileList:
 
     def list(self, selection: Selection = Selection()) -> Listing:
         """See `fftag.sources.base.Source.list`."""
-        if not self.root.is_dir():
+        if not os.path.exists(self.path):  # noqa: PTH110 (whatever the name is)
+            raise FftagError(f"the list {self.path} does not exist")
+        if not os.path.isdir(self.root):  # noqa: PTH112
             raise FftagError(f"--root {self.root} is no folder: give the one that holds the photos")
         maker = ListingMaker(selection)
         base = os.fspath(self.root)
