@@ -267,6 +267,5 @@ def _files_below(folder: Path) -> dict[str, list[Path]]:
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not is_companion_folder(name))
         for name in files:
-            if not is_companion(name):
-                found.setdefault(name, []).append(Path(parent, name))
+            found.setdefault(name, []).append(Path(parent, name))
     return found
