@@ -13,8 +13,8 @@ from fftag.bundle import Bundle
 from fftag.parts import PartStore
 from fftag.plan import make_plan
 from fftag.replicas import batches_held, replica_count, scored
-from fftag.sources import Source, list_source
-from fftag.tag import counts, entries_of, what_is_there
+from fftag.sources import Source
+from fftag.tag import counts, entries_of, listed_and_published, what_is_there
 from fftag.tag_options import TagOptions, run_info, scorer_for
 from fftag.workers import batches
 
@@ -74,9 +74,9 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
     Raises:
         FftagError: what a run would refuse before it reads.
     """
-    listing = list_source(source, options.selection)
+    listing, published = listed_and_published(source, out, options)
     run = run_info(source.name, bundle, options)
-    before = what_is_there(listing, PartStore(out, run.run_id), run, options)
+    before = what_is_there(listing, published, PartStore(out, run.run_id), run, options)
     plan = make_plan(listing, before.known, options.retry_failed)
     chosen = np.unique(np.linspace(0, len(plan.pending) - 1, SAMPLE).astype(int))
     rate = None

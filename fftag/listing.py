@@ -1,16 +1,29 @@
 """The sorted list of what a source holds, as Arrow."""
 
+from __future__ import annotations
+
+import functools
 import hashlib
 import os
+import posixpath
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\\\")
+from fftag.companions import COMPANIONS, is_companion, is_companion_folder
+
+if TYPE_CHECKING:
+    from fftag.shards import Shard
+
+ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\e|\\\\")
+EMPTY_PART = "\\e"  # how an image spells it
 SCHEMA = pa.schema(
     [
         pa.field("image", pa.string(), nullable=False),
@@ -20,6 +33,39 @@ SCHEMA = pa.schema(
     ]
 )
 ROWS_AT_ONCE = 65_536
+
+# Why something that was seen is not listed.
+NOT_INCLUDED = "files that --include does not name"
+NO_PLAIN_PATH = "paths with . or .. or NUL in them"
+GONE = "files and folders that went away while they were listed"
+UNREAD = "folders and archives that could not be listed"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which files of a source are listed.
+
+    Attributes:
+        include: glob patterns on the file's name, such as `*.jpg`; none means every file.
+        ignore: local files and folders to pass over: what the run itself writes, should it lie
+            inside the source.
+        shard: only the files of this one; None means all.
+    """
+
+    include: tuple[str, ...] = ()
+    ignore: tuple[Path, ...] = ()
+    shard: Shard | None = None
+
+    def why_not(self, path: str) -> str | None:
+        """Why a file is not listed, by its path alone; None where it is."""
+        if not path or "\0" in path or any(part in (".", "..") for part in path.split("/")):
+            return NO_PLAIN_PATH
+        if is_companion(path):
+            return COMPANIONS
+        name = posixpath.basename(path)
+        if self.include and not any(fnmatchcase(name, pattern) for pattern in self.include):
+            return NOT_INCLUDED
+        return None
 
 
 @dataclass(frozen=True)
@@ -31,11 +77,16 @@ class Listing:
             path relative to the source, `/`-separated, escaped by `escape`), `size` (int64, bytes;
             null where it is unknown), `modified_ns` (int64, since the epoch; null where it is
             unknown), `offset` (int64: where its bytes begin in an archive; null elsewhere).
-        left_out: what was seen and not listed, by reason, such as symbolic links.
+        left_out: how much was seen and not listed, by reason, such as symbolic links.
+        unread: folders and archives that could not be listed, or not to their end, spelled like
+            images, each with the reason.
+        unseen: string: images that are listed because they were before, in what is unread.
     """
 
     files: pa.Table
     left_out: dict[str, int]
+    unread: dict[str, str] = field(default_factory=dict)
+    unseen: pa.ChunkedArray = field(default_factory=lambda: pa.chunked_array([], pa.string()))
 
     def __len__(self) -> int:
         return int(self.files.num_rows)
@@ -55,6 +106,32 @@ class Listing:
         # Arrow joins all chunks of a table before it takes rows: of the whole one, all its files.
         return among.take(pa.array(numbers - first))
 
+    def with_unseen(self, before: pa.Table) -> Listing:
+        """Lists also what was listed before below what is unread now: it may still be there.
+
+        Args:
+            before: rows of a tags file: `image`, `file_size`, `modified_at`.
+        """
+        below = [pc.starts_with(before["image"], f"{folder}/") for folder in self.unread]
+        if not below:
+            return self
+        unseen = functools.reduce(pc.or_, below)
+        unseen = pc.and_not(unseen, pc.is_in(before["image"], value_set=self.files["image"]))
+        rows = before.filter(unseen)
+        added = pa.table(
+            [
+                rows["image"],
+                rows["file_size"].cast(pa.int64()),
+                pc.multiply(rows["modified_at"].cast(pa.int64()), 1000),
+                pa.nulls(len(rows), pa.int64()),
+            ],
+            schema=SCHEMA,
+        )
+        both = pa.concat_tables([self.files, added])
+        keys = [keys_of(chunk).cast(pa.large_binary()) for chunk in both["image"].chunks]
+        keyed = both.set_column(0, _KEYED.field("key"), pa.chunked_array(keys, pa.large_binary()))
+        return replace(self, files=_with_images(_sorted(keyed)), unseen=rows["image"])
+
     def digest(self) -> str:
         """SHA-256 over paths, sizes, modification times and offsets."""
         sha = hashlib.sha256()
@@ -68,9 +145,16 @@ class Listing:
 
 @dataclass
 class ListingMaker:
-    """Gathers a listing in Arrow as it comes; Python objects are held for some rows only."""
+    """Gathers a listing in Arrow as it comes; Python objects are held for some rows only.
 
+    Attributes:
+        selection: decides what is listed, whatever the source is.
+        left_out, unread: see `Listing`.
+    """
+
+    selection: Selection = Selection()
     left_out: Counter[str] = field(default_factory=Counter)
+    unread: dict[str, str] = field(default_factory=dict)
     _rows: list[tuple[bytes, int | None, int | None, int | None]] = field(default_factory=list)
     _chunks: list[pa.Table] = field(default_factory=list)
 
@@ -93,9 +177,28 @@ class ListingMaker:
         if len(self._rows) >= ROWS_AT_ONCE:
             self._flush()
 
+    def wants(self, path: str) -> bool:
+        """Whether a file with this path is to be added; counts it where it is not."""
+        reason = self.selection.why_not(path)
+        if reason is not None:
+            self.leave_out(reason)
+        return reason is None
+
+    def enters(self, folder: str) -> bool:
+        """Whether a folder is to be looked into; counts it where it is not."""
+        companion = is_companion_folder(folder)
+        if companion:
+            self.leave_out(COMPANIONS)
+        return not companion
+
     def leave_out(self, reason: str) -> None:
         """Counts what is seen and not listed; `reason` is a plural noun."""
         self.left_out[reason] += 1
+
+    def leave_unread(self, path: str, reason: str) -> None:
+        """Counts and keeps a folder or an archive that cannot be listed to its end."""
+        self.leave_out(UNREAD)
+        self.unread[escape(path)] = reason
 
     def finish(self) -> Listing:
         """Sorts what was added. Of a path that was added twice, the later one counts."""
@@ -103,23 +206,13 @@ class ListingMaker:
         table = pa.concat_tables(self._chunks) if self._chunks else _KEYED.empty_table()
         self._chunks = []
         if not _sorted_once(table["key"]):
-            order = pc.sort_indices(table["key"])  # stable: later ones come after earlier ones
-            taken = [
-                table.take(order.slice(start, ROWS_AT_ONCE))
-                for start in range(0, len(order), ROWS_AT_ONCE)
-            ]
-            table = pa.concat_tables(taken)
+            table = _sorted(table)
             last = pa.concat_arrays([_differs_from_next(table["key"]), pa.array([True])])
             twice = table.num_rows - pc.sum(last).as_py()
             if twice:
                 self.left_out["paths listed twice"] += twice
                 table = table.filter(last)
-        images = [
-            _as_images(table["key"].slice(start, ROWS_AT_ONCE))
-            for start in range(0, table.num_rows, ROWS_AT_ONCE)
-        ]
-        image = pa.chunked_array(images, pa.string())
-        return Listing(table.set_column(0, SCHEMA.field("image"), image), dict(self.left_out))
+        return Listing(_with_images(table), dict(self.left_out), self.unread)
 
     def _flush(self) -> None:
         if self._rows:
@@ -129,6 +222,22 @@ class ListingMaker:
 
 
 _KEYED = pa.schema([pa.field("key", pa.large_binary(), nullable=False), *list(SCHEMA)[1:]])
+
+
+def _sorted(keyed: pa.Table) -> pa.Table:
+    order = pc.sort_indices(keyed["key"])  # stable: later ones come after earlier ones
+    taken = [
+        keyed.take(order.slice(start, ROWS_AT_ONCE)) for start in range(0, len(order), ROWS_AT_ONCE)
+    ]
+    return pa.concat_tables(taken)
+
+
+def _with_images(keyed: pa.Table) -> pa.Table:
+    images = [
+        _as_images(keyed["key"].slice(start, ROWS_AT_ONCE))
+        for start in range(0, keyed.num_rows, ROWS_AT_ONCE)
+    ]
+    return keyed.set_column(0, SCHEMA.field("image"), pa.chunked_array(images, pa.string()))
 
 
 def _differs_from_next(keys: pa.ChunkedArray) -> pa.Array:
@@ -152,7 +261,7 @@ def _as_images(keys: pa.ChunkedArray) -> pa.Array:
     """Paths as bytes -> escaped strings."""
     try:
         plain = _one_array(keys).cast(pa.string())
-        if not pc.any(pc.match_substring(plain, "\\")).as_py():
+        if not pc.any(pc.match_substring_regex(plain, r"\\|//|^/|/$")).as_py():
             return plain
     except pa.ArrowInvalid:
         pass  # some name is no UTF-8, and has to be escaped
@@ -160,20 +269,25 @@ def _as_images(keys: pa.ChunkedArray) -> pa.Array:
 
 
 def escape(name: str) -> str:
-    r"""A file name as Python has it -> valid Unicode, reversibly.
+    r"""A path as Python has it -> valid Unicode with no empty part, reversibly.
 
-    A backslash becomes two; a byte that is no UTF-8 becomes `\xNN`.
+    A backslash becomes two; a byte that is no UTF-8 becomes `\xNN`; an empty part, which keys of
+    object storage may have, becomes `\e`.
 
     >>> escape("caf\udce9.jpg")
     'caf\\xe9.jpg'
+    >>> escape("spring//1.jpg")
+    'spring/\\e/1.jpg'
     """
-    if "\\" not in name and not any("\udc80" <= letter <= "\udcff" for letter in name):
-        return name
-    name = name.replace("\\", "\\\\")
-    return "".join(
-        f"\\x{ord(letter) - 0xDC00:02x}" if "\udc80" <= letter <= "\udcff" else letter
-        for letter in name
-    )
+    if "\\" in name or any("\udc80" <= letter <= "\udcff" for letter in name):
+        name = name.replace("\\", "\\\\")
+        name = "".join(
+            f"\\x{ord(letter) - 0xDC00:02x}" if "\udc80" <= letter <= "\udcff" else letter
+            for letter in name
+        )
+    if "//" in name or name.startswith("/") or name.endswith("/"):
+        name = "/".join(part or EMPTY_PART for part in name.split("/"))
+    return name
 
 
 def keys_of(images: pa.Array) -> pa.Array:
@@ -187,4 +301,10 @@ def keys_of(images: pa.Array) -> pa.Array:
 
 def unescape(image: str) -> str:
     """The inverse of `escape`."""
-    return ESCAPE.sub(lambda match: chr(0xDC00 + int(match[1], 16)) if match[1] else "\\", image)
+    return ESCAPE.sub(_unescaped, image)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    if match[1]:
+        return chr(0xDC00 + int(match[1], 16))
+    return "" if match[0] == EMPTY_PART else "\\"

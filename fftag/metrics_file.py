@@ -61,6 +61,9 @@ def _set(registry: CollectorRegistry, summary: "TagSummary") -> None:
     plan = Gauge("fftag_tag_plan_files", "Files by what was done", ["what"], registry=registry)
     for what, count in summary.plan.items():
         plan.labels(what).set(count)
+    left_out = Gauge("fftag_tag_left_out", "Seen, not listed", ["reason"], registry=registry)
+    for reason, count in summary.left_out.items():
+        left_out.labels(reason).set(count)
     figures = {
         "fftag_tag_read_files": ("Files read by the last run", summary.read),
         "fftag_tag_seconds": ("Seconds it read and scored", summary.seconds),

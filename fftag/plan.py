@@ -82,7 +82,8 @@ def make_plan(listing: Listing, known: KnownRows, retry_failed: bool = True) -> 
     """Only what is new, changed or failed before is read.
 
     A file is unchanged where its size and its modification time (in microseconds) are those that
-    were read, and that time was not too fresh then to be trusted.
+    were read, and that time was not too fresh then to be trusted. One that could not be seen this
+    time keeps its row, whatever that says.
 
     Args:
         listing: of the source, now.
@@ -106,6 +107,8 @@ def make_plan(listing: Listing, known: KnownRows, retry_failed: bool = True) -> 
     reached &= ~_is_true(pc.starts_with(rows["error"], NETWORK))
     trusted = listed & _is_true(pc.is_valid(rows["status"])) & _unchanged(rows, listing, place)
     trusted &= ok | reached & ~(published & retry_failed)
+    unseen = _is_true(pc.is_in(rows["image"], value_set=listing.unseen))
+    trusted |= published & unseen & _is_true(pc.is_valid(rows["status"]))
 
     kept, alike = np.full((2, len(listing)), NONE, np.int64)
     whole = trusted & (scored | ~ok)

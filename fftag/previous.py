@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag.errors import TOO_MANY_FAILED, FftagError
+from fftag.listing import Listing
 from fftag.shards import SETTING
 from fftag.store import (
     ROWS_AT_ONCE,
@@ -171,6 +172,16 @@ def _damaged(file: pq.ParquetFile) -> Iterator[tuple[int, str]]:
                 pass
         except UNREADABLE as error:
             yield group, where_of(file, group, error)
+
+
+def with_unseen(listing: Listing, published: TagsRows) -> Listing:
+    """Lists also what was published before of folders and archives that cannot be listed now.
+
+    Its rows stay, or say that it cannot be read; they do not go as those of deleted files do.
+    """
+    if not listing.unread:
+        return listing
+    return listing.with_unseen(published.read("image", "file_size", "modified_at"))
 
 
 def check_removals(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -61,7 +61,7 @@ class Shard:
             ]
         others = int(len(own) - own.sum())
         left_out = listing.left_out | ({OF_OTHER_SHARDS: others} if others else {})
-        return Listing(listing.files.filter(pa.array(own)), left_out)
+        return replace(listing, files=listing.files.filter(pa.array(own)), left_out=left_out)
 
 
 def shard_of(image: str, count: int) -> int:

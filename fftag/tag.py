@@ -31,6 +31,7 @@ from fftag.previous import (
     differences,
     open_published,
     share_of,
+    with_unseen,
 )
 from fftag.progress import progress, say
 from fftag.replicas import batches_held, scored
@@ -73,10 +74,10 @@ def tag(
     """
     engine, out = engine or Here(), target_of(out)
     with locked(out):
-        listing = list_source(source, options.selection)
+        listing, published = listed_and_published(source, out, options)
         run = engine.describe(source.name, bundle, options)
         store = PartStore(out, run.run_id)
-        before = what_is_there(listing, store, run, options)
+        before = what_is_there(listing, published, store, run, options)
         known = before.known
         plan = make_plan(listing, known, options.retry_failed)
         summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
@@ -124,15 +125,35 @@ def is_result(there: TagsRows, plan: Plan, run: RunInfo) -> bool:
     return there.run.model_id == run.model_id
 
 
-def what_is_there(listing: Listing, store: PartStore, run: RunInfo, options: TagOptions) -> Before:
+def listed_and_published(
+    source: Source, out: Path, options: TagOptions
+) -> tuple[Listing, TagsRows | None]:
+    """What a source holds, and what is published of it at an output; see `with_unseen`.
+
+    Raises:
+        FftagError: the source cannot be listed, or what is published is no tags file.
+    """
+    listing = list_source(source, options.selection)
+    published = open_published(out, options.force)
+    if published is not None and published.run is not None:
+        listing = with_unseen(listing, published)
+    return listing, published
+
+
+def what_is_there(
+    listing: Listing,
+    published: TagsRows | None,
+    store: PartStore,
+    run: RunInfo,
+    options: TagOptions,
+) -> Before:
     """What a run can keep of what stands at its output; says why where that is nothing.
 
     Raises:
-        FftagError: what is there is no tags file or that of another shard, an interrupted run was
-            of another kind, or too many files are gone.
+        FftagError: what is published is of another shard, an interrupted run was of another kind,
+            or too many files are gone.
     """
     out = store.out
-    published = open_published(out, options.force)
     parts = store.left(published.run.run_id if published and published.run else None)
     there = [published, *parts] if published is not None else parts
     check_removals(listing.files["image"], "the source", out, there, options.max_removal_rate)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from fftag.errors import FftagError
 from fftag.listing import keys_of
 from fftag.merge import ROWS_PER_GROUP
+from fftag.previous import TagsRows, with_unseen
 from fftag.progress import progress
 from fftag.shards import SETTING, Shard
 from fftag.sources import Selection, Source, list_source
@@ -117,6 +118,7 @@ def validate(
         if source is not None and "readable" not in findings.problems:
             own = (tags, tags.with_name(tags.name + ".parts"), *ignore)
             listed = list_source(source, Selection(include, own, _shard_of(header)))
+            listed = with_unseen(listed, TagsRows(tags, header.run, file.metadata.num_rows))
             _compare_with(listed.files, file, header, findings)
         total = file.metadata.num_rows
     if "readable" in findings.problems:

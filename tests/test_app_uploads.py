@@ -16,6 +16,7 @@ from conftest import COLOURS, save_bands
 from fftag.app.scoring import Scored, Tagger, as_csv, as_parquet, tags_of
 from fftag.app.uploads import Caps, Upload, laid_down, take
 from fftag.bundle import Bundle
+from fftag.companions import COMPANIONS
 from fftag.errors import FftagError
 from fftag.sources import Folder
 from fftag.tag import tag
@@ -46,16 +47,24 @@ def photo(tmp_path: Path, seed: int = 0) -> bytes:
 
 def test_photos_and_zips_are_taken_in_order() -> None:
     packed = zipped(
-        {"a/1.jpg": b"one", "__MACOSX/a/1.jpg": b"fork", ".hidden.jpg": b"no", "../2.jpg": b"two"}
+        {
+            "a/1.jpg": b"one",
+            "__MACOSX/a/._1.jpg": b"fork" * 1000,
+            "a/.DS_Store": b"no",
+            "../2.jpg": b"two",
+            ".hidden.jpg": b"three",
+        }
     )
-    found = take([Sent("x.jpg", b"first"), Sent("all.zip", packed), Sent("y.png", b"last")])
+    files = [Sent("x.jpg", b"first"), Sent("all.zip", packed), Sent("y.png", b"last")]
+    found = take([*files, Sent("Thumbs.db", b"no")])
     assert [(one.name, one.data) for one in found.photos] == [
         ("x.jpg", b"first"),
         ("all.zip/a/1.jpg", b"one"),
         ("all.zip/../2.jpg", b"two"),
+        ("all.zip/.hidden.jpg", b"three"),
         ("y.png", b"last"),
     ]
-    assert found.left_out == []
+    assert found.left_out == [f"all.zip: 2 {COMPANIONS}", f"Thumbs.db: one of the {COMPANIONS}"]
 
 
 def test_a_zip_by_another_name_is_a_zip_and_a_photo_named_zip_is_a_photo() -> None:
@@ -114,7 +123,8 @@ def test_links_in_a_zip_are_not_followed() -> None:
         link = zipfile.ZipInfo("link.jpg")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
-    assert take([Sent("z.zip", buffer.getvalue())]).photos == []
+    found = take([Sent("z.zip", buffer.getvalue())])
+    assert found.photos == [] and found.left_out == ["z.zip/link.jpg: a link"]
 
 
 def test_names_of_uploads_name_no_file(tmp_path: Path) -> None:

@@ -208,12 +208,45 @@ def test_two_photos_of_one_name_are_not_guessed_between(tmp_path: Path) -> None:
     touch_photos(tmp_path / "one", ["a.jpg", "b.jpg"])
     touch_photos(tmp_path / "two", ["a.jpg"])
     source, out = tmp_path / "coco.json", tmp_path / "m.parquet"
-    with pytest.raises(FftagError, match=r"a\.jpg lies in several folders .*--photos"):
+    with pytest.raises(
+        FftagError,
+        match=r"1 of 2 photos have the name of several files: .*one/a\.jpg and .*--photos",
+    ):
         import_dataset("fashionpedia", source, out, ALL_TRAIN)
     report = import_dataset(
         "fashionpedia", source, out, ImportOptions(splits=(1, 0, 0), photos=tmp_path / "one")
     )
     assert report.photos == 2
+    lenient = ImportOptions(splits=(1, 0, 0), allow_missing=True)
+    (tmp_path / "coco.json").write_text(
+        json.dumps(coco(annotations=[{"image_id": 2, "category_id": 6}]))
+    )
+    report = import_dataset("fashionpedia", source, out, lenient)
+    assert load(report)[1] == {"b.jpg": ["pants"]} and report.missing == 1
+    assert any("1 photo left out that have the name of several" in line for line in report.lines())
+
+
+def test_a_photo_is_not_taken_from_another_folder_than_the_coco_file_says(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "train/1.jpg"}, {"id": 2, "file_name": "val/1.jpg"}]
+    annotations = [
+        {"id": 10, "image_id": 1, "category_id": 6},
+        {"id": 11, "image_id": 2, "category_id": 0},
+    ]
+    (tmp_path / "coco.json").write_text(json.dumps(coco(images=images, annotations=annotations)))
+    touch_photos(tmp_path / "train", ["1.jpg"])
+    source, out = tmp_path / "coco.json", tmp_path / "m.parquet"
+    with pytest.raises(FftagError, match=r"1 of 2 photos are missing: '.*val/1\.jpg'"):
+        import_dataset("fashionpedia", source, out, ALL_TRAIN)
+    lenient = ImportOptions(splits=(1, 0, 0), allow_missing=True)
+    report = import_dataset("fashionpedia", source, out, lenient)
+    assert load(report)[1] == {"1.jpg": ["pants"]}
+    touch_photos(tmp_path / "val", ["1.jpg"])
+    manifest, _ = load(import_dataset("fashionpedia", source, out, ALL_TRAIN))
+    pairs = zip(manifest.frame["image"], manifest.frame["labels"], strict=True)
+    assert {image: list(names) for image, names in pairs} == {
+        "train/1.jpg": ["pants"],
+        "val/1.jpg": ["hat"],
+    }
 
 
 @pytest.mark.skipif(not (SHARED / "fashionpedia").is_dir(), reason="the sample is not there")
@@ -323,8 +356,10 @@ def test_missing_photos_are_refused_or_on_request_left_out_and_counted(tmp_path:
     lenient = ImportOptions(splits=(1, 0, 0), allow_missing=True)
     report = import_dataset("imaterialist2019", source, out, lenient)
     assert (report.photos, report.missing) == (2, 1)
-    assert "1 photo left out: no such file" in report.lines()
-    elsewhere = ImportOptions(splits=(1, 0, 0), allow_missing=True, photos=tmp_path)
+    said = [line for line in report.lines() if "1 photo left out that are missing" in line]
+    assert len(said) == 1 and "c.jpg" in said[0]
+    (tmp_path / "empty").mkdir()
+    elsewhere = ImportOptions(splits=(1, 0, 0), allow_missing=True, photos=tmp_path / "empty")
     with pytest.raises(FftagError, match="3 of 3 photos are missing"):
         import_dataset("imaterialist2019", source, out, elsewhere)
 
@@ -349,7 +384,7 @@ def test_what_cannot_be_imported_is_said_before_anything_is_read(tmp_path: Path)
 
 @pytest.mark.parametrize("format", sorted(IMPORTERS))
 def test_a_wrong_source_is_one_clear_line_in_every_format(tmp_path: Path, format: str) -> None:  # noqa: A002
-    for source in (tmp_path / "absent", tmp_path):
+    for source in (tmp_path / "absent", tmp_path / ("x" * 5000), tmp_path):
         with pytest.raises(FftagError) as caught:
             import_dataset(format, source, tmp_path / "m.parquet", ALL_TRAIN)
         assert str(source) in str(caught.value)

@@ -1,7 +1,10 @@
 """Importers of tables and folders: the student's sheet, any table, class folders."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -150,7 +153,7 @@ def test_copies_across_given_splits_go_to_the_more_held_out_one(tmp_path: Path) 
         ([("a.jpg", "hat", "train"), ("b.jpg", "hat", "")], "1 of 2 rows of .* have no split"),
         ([("a.jpg", "hat", "dev")], "unknown split 'dev'"),
         ([("a.jpg", "hat", ""), ("a.jpg", "tie", "")], "stand twice"),
-        ([("", "hat", "")], "row 2: no path in column 'image'"),
+        ([("", "hat", "")], "row 2: image is empty"),
         ([("a.jpg", "", "")], "has any label"),
         ([("a" * 300, "hat", "")], "1 of 1 photos are missing"),
     ],
@@ -176,7 +179,9 @@ def test_a_manifest_imported_again_keeps_its_label_set(tmp_path: Path) -> None:
 
 
 def test_class_folders_name_the_label_and_count_what_is_no_photo(tmp_path: Path) -> None:
-    touch_photos(tmp_path / "in/t-shirt", ["1.JPG", "2.png", "notes.txt", ".hidden.jpg"])
+    touch_photos(tmp_path / "in/t-shirt", ["1.JPG", "2.png", "notes.txt", "._1.JPG"])
+    touch_photos(tmp_path / "in/__MACOSX", ["1.JPG"])
+    touch_photos(tmp_path / "in/t-shirt/@eaDir", ["1.JPG"])
     touch_photos(tmp_path / "in/évasé", ["1.webp"])
     touch_photos(tmp_path / "in", ["README.md"])
     (tmp_path / "in/t-shirt/deeper").mkdir()
@@ -188,7 +193,67 @@ def test_class_folders_name_the_label_and_count_what_is_no_photo(tmp_path: Path)
         "in/t-shirt/2.png",
         "in/évasé/1.webp",
     ]
-    assert any(line.startswith("4 entries are no photos") for line in report.lines())
+    assert any(line.startswith("5 entries are no photos") for line in report.lines())
+    said = "1 photo left out that are companion files of other programs: 't-shirt/._1.JPG'"
+    assert said in report.lines()
+
+
+def test_a_photo_is_not_taken_from_another_folder_than_the_sheet_says(tmp_path: Path) -> None:
+    rows = [("train/1.jpg", "0", "hat"), ("val/1.jpg", "1", "tie"), ("val/2.jpg", "1", "tie")]
+    sheet = write_sheet(tmp_path / "s.csv", rows, STUDENT)
+    table = write_sheet(
+        tmp_path / "t.csv", [(image, name) for image, _, name in rows], ["image", "labels"]
+    )
+    touch_photos(tmp_path / "train", ["1.jpg", "2.jpg"])
+    for format, source in (("sheet", sheet), ("table", table)):  # noqa: A001
+        with pytest.raises(FftagError, match=r"2 of 3 photos are missing: '.*val/1\.jpg'"):
+            import_dataset(format, source, tmp_path / "m.parquet", ALL_TRAIN)
+        lenient = ImportOptions(splits=(1, 0, 0), allow_missing=True)
+        report = import_dataset(format, source, tmp_path / "m.parquet", lenient)
+        assert load(report)[1] == {"1.jpg": ["hat"]}
+        assert report.missing == 2 and any("val/1.jpg" in line for line in report.lines())
+
+
+def test_a_sheet_with_one_path_among_names_is_a_sheet_of_paths(tmp_path: Path) -> None:
+    rows = [("1.jpg", "0", "hat"), ("val\\2.jpg", "1", "tie")]
+    path = write_sheet(tmp_path / "s.csv", rows, STUDENT)
+    touch_photos(tmp_path / "train", ["1.jpg", "2.jpg"])
+    with pytest.raises(FftagError, match="2 of 2 photos are missing"):
+        import_dataset("sheet", path, tmp_path / "m.parquet", ALL_TRAIN)
+
+
+def test_names_alone_are_found_in_the_folders_of_photos_only(tmp_path: Path) -> None:
+    path = write_sheet(tmp_path / "t.csv", [("1.jpg", "hat")], ["image", "labels"])
+    touch_photos(tmp_path / "__MACOSX", ["1.jpg"])
+    touch_photos(tmp_path / "train/@eaDir", ["1.jpg"])
+    with pytest.raises(FftagError, match="1 of 1 photos are missing"):
+        import_dataset("table", path, tmp_path / "m.parquet", ALL_TRAIN)
+    touch_photos(tmp_path / "train", ["1.jpg"])
+    report = import_dataset("table", path, tmp_path / "m.parquet", ALL_TRAIN)
+    assert load(report)[0].frame["image"].tolist() == ["train/1.jpg"]
+
+
+def test_a_folder_that_cannot_be_looked_into_leaves_no_name_to_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_sheet(tmp_path / "t.csv", [("1.jpg", "hat")], ["image", "labels"])
+    touch_photos(tmp_path / "train", ["1.jpg"])
+    touch_photos(tmp_path / "val", ["1.jpg"])
+
+    def guarded(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def listed(path: Any) -> Any:
+            if str(path).endswith("val"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return whole(path)
+
+        return listed
+
+    monkeypatch.setattr(os, "scandir", guarded(os.scandir))
+    monkeypatch.setattr(os, "listdir", guarded(os.listdir))
+    with pytest.raises(FftagError, match=r"cannot look for photos in .*val: Permission denied"):
+        import_dataset("table", path, tmp_path / "m.parquet", ALL_TRAIN)
+    with pytest.raises(FftagError, match=r"cannot list .*val: Permission denied"):
+        import_dataset("folders", tmp_path, tmp_path / "m.parquet", ALL_TRAIN)
 
 
 def test_one_photo_under_two_classes_stays_in_one_split(tmp_path: Path) -> None:

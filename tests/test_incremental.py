@@ -26,9 +26,11 @@ import fftag.plan
 import fftag.workers
 from fftag.bundle import Bundle, load_bundle, save_bundle
 from fftag.cli import app
+from fftag.companions import COMPANIONS
 from fftag.decode import Limits
 from fftag.dry_run import look_ahead
 from fftag.errors import FftagError
+from fftag.listing import UNREAD
 from fftag.plan import make_plan
 from fftag.predict import Predictor
 from fftag.previous import KnownRows, open_published
@@ -369,6 +371,63 @@ def test_files_that_are_in_parts_alone_count_as_there(
     assert tag(Folder(root), out, session_bundle, OPTIONS).resumed == 15
 
 
+@contextmanager
+def shut(folder: Path) -> Iterator[None]:
+    """No process reads a folder inside the block, not even one of root's."""
+    scandir, open_ = os.scandir, os.open
+
+    def guarded_scandir(path: Any) -> Any:
+        if isinstance(path, str | Path) and Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    def guarded_open(path: Any, *args: Any, **options: Any) -> int:
+        if path == folder.name and options.get("dir_fd") is not None:
+            raise PermissionError(13, "Permission denied", path)
+        return open_(path, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", guarded_scandir)
+        patch.setattr(os, "open", guarded_open)
+        yield
+
+
+def test_rows_of_a_folder_that_cannot_be_read_stay_and_are_not_taken_for_gone(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root, out = folder_of_photos(6), tmp_path / "tags.parquet"
+    shop = root / "shop"
+    for number, path in enumerate(sorted(root.rglob("*.jpg"))[:4]):
+        shop.mkdir(exist_ok=True)
+        path.rename(shop / f"{number}.jpg")
+    (shop / "bad.jpg").write_bytes(b"no photo")
+    guarded = replace(OPTIONS, max_removal_rate=0)
+    aged(root)
+    os.utime(shop / "0.jpg")  # too fresh to be trusted by its time
+    tag(Folder(root), out, session_bundle, guarded)
+    before = rows_of(out)
+    (root / "new.jpg").write_bytes((shop / "1.jpg").read_bytes())
+    with shut(shop):
+        assert look_ahead(Folder(root), out, session_bundle, guarded).plan["removed"] == 0
+        summary = tag(Folder(root), out, session_bundle, guarded)
+        assert validate(out, Folder(root)).valid
+    assert summary.plan == {"new": 1, "changed": 0, "retried": 0, "unchanged": 7, "removed": 0}
+    assert summary.left_out == {UNREAD: 1} and "shop (Permission denied)" in capsys.readouterr().err
+    after = rows_of(out)
+    assert len(after) == 8 and {image: after[image] for image in before} == before
+    (shop / "3.jpg").unlink()
+    with pytest.raises(FftagError, match="1 of the 8 files"):
+        tag(Folder(root), out, session_bundle, guarded)
+
+    with shut(shop):
+        again = tag(Folder(root), out, session_bundle, replace(guarded, force=True))
+    assert again.statuses == {"ok": 3, "unreadable": 5}
+    assert tag(Folder(root), out, session_bundle, OPTIONS).statuses == {"ok": 6, "unsupported": 1}
+
+
 def test_another_model_reads_everything_again_and_says_so(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -547,6 +606,7 @@ def test_figures_for_prometheus_tell_how_a_run_ended(
 ) -> None:
     root, out, file = aged(folder_of_photos(8)), tmp_path / "t.parquet", tmp_path / "fftag.prom"
     (root / "cut.jpg").write_bytes((root / "season-0/FF-0000_1.jpg").read_bytes()[:300])
+    (root / "._cut.jpg").write_bytes(b"of macOS")
     command = ["tag", str(root), "--out", str(out), "--model", str(session_bundle.path)]
     command += ["--workers", "1", "--metrics", str(file)]
     began = time.time()
@@ -556,6 +616,7 @@ def test_figures_for_prometheus_tell_how_a_run_ended(
     assert found["fftag_tag_exit_code", ""] == 0
     assert began <= found["fftag_tag_end_timestamp_seconds", ""] <= time.time()
     assert found["fftag_tag_files", "ok"] == 8 and found["fftag_tag_files", "truncated"] == 1
+    assert found["fftag_tag_left_out", COMPANIONS] == 1
     assert found["fftag_tag_plan_files", "new"] == found["fftag_tag_read_files", ""] == 9
     refused = CliRunner().invoke(app, [*command, "--force", "--max-failure-rate", "0.01"])
     assert isinstance(refused.exception, FftagError)

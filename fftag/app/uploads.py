@@ -1,7 +1,6 @@
 """Photos that people upload, alone or in zip files: capped, and laid down to be decoded."""
 
 import lzma
-import posixpath
 import stat
 import zipfile
 import zlib
@@ -12,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Protocol
 
+from fftag.companions import COMPANIONS, is_companion
 from fftag.errors import FftagError
 
 MIB = 2**20
 LOOKS_LIKE_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-NOT_PHOTOS = ("__MACOSX/",)
 READ_AT_ONCE = MIB
 UNPACKING = (
     OSError,  # what bz2 raises on damage, too
@@ -123,6 +122,9 @@ def _offered(
         file.seek(0)
         is_zip = file.read(4) in LOOKS_LIKE_ZIP
         file.seek(0)
+        if is_companion(file.name):
+            left_out.append(f"{file.name}: one of the {COMPANIONS}")
+            continue
         if not is_zip:
             yield file.name, file.size, file.read
             continue
@@ -140,12 +142,15 @@ def _members(
     if len(members) > caps.zip_entries:
         left_out.append(f"{name}: {len(members):,} entries, of which {caps.zip_entries:,} may be")
         return
-    for member in members:
-        path = member.filename
-        hidden = posixpath.basename(path).startswith(".") or path.startswith(NOT_PHOTOS)
-        if member.is_dir() or hidden or stat.S_ISLNK(member.external_attr >> 16):
+    files = [member for member in members if not member.is_dir()]
+    photos = [member for member in files if not is_companion(member.filename)]
+    if len(photos) < len(files):
+        left_out.append(f"{name}: {len(files) - len(photos)} {COMPANIONS}")
+    for member in photos:
+        shown = f"{name}/{member.filename}"
+        if stat.S_ISLNK(member.external_attr >> 16):
+            left_out.append(f"{shown}: a link")
             continue
-        shown = f"{name}/{path}"
         if member.file_size > caps.zip_ratio * max(member.compress_size, 1):
             left_out.append(f"{shown}: packed more than {caps.zip_ratio} to 1, as no photo is")
             continue

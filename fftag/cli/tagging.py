@@ -152,7 +152,7 @@ def tag(
         max_failure_rate=max_failure_rate,
         max_removal_rate=max_removal_rate,
     )
-    chosen = choose_source(source, root, follow_symlinks)
+    chosen = choose_source(source, root, follow_symlinks, timeout)
     if dry_run:
         from fftag.dry_run import look_ahead
 

@@ -30,7 +30,6 @@ def read(source: Path, options: ImportOptions) -> Reading:
         FftagError: a file is missing or damaged, or holds a number beyond the label list.
     """
     names = _label_names(source / "label_list.mat")
-    folder = options.photos or source / "photos"
     files = [
         (file, kind, variable)
         for kind, subfolder, variable in KINDS
@@ -51,10 +50,11 @@ def read(source: Path, options: ImportOptions) -> Reading:
                     f"{len(names) - 1}: take both from the same release"
                 )
             labels = tuple(names[int(n)] for n in numbers if names[int(n)] not in NO_APPAREL)
-            photos[file.stem] = Photo(folder / f"{file.stem}.jpg", labels, source=kind)
+            photos[file.stem] = Photo(Path(f"{file.stem}.jpg"), labels, source=kind)
             bar.update()
     own = LabelSet.of(name for name in names if name not in NO_APPAREL)
-    return Reading(list(photos.values()), options.label_set(own))
+    folder = options.photos or source / "photos"
+    return Reading(list(photos.values()), options.label_set(own), folder)
 
 
 def _label_names(path: Path) -> list[str]:

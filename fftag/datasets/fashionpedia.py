@@ -6,7 +6,6 @@ from typing import Any
 from fftag.datasets.reading import (
     ImportOptions,
     Photo,
-    PhotoFolder,
     Reading,
     categories_of,
     read_json,
@@ -31,14 +30,14 @@ def read(source: Path, options: ImportOptions) -> Reading:
         FftagError: a file is missing or malformed, or an annotation points at no photo or category.
     """
     if source.is_file():
-        return _read_file(source, PhotoFolder(options.photos or source.parent), options, None)
+        return _read_file(source, options.photos or source.parent, options, None)
     train, val = source / TRAIN, source / VAL
     if not train.is_file():
         raise FftagError(
             f"there is no {train}: give the folder that train/download_fashionpedia.py filled, "
             "or a COCO JSON file"
         )
-    folder = PhotoFolder(options.photos or source)
+    folder = options.photos or source
     fitted = _read_file(train, folder, options, None)
     if not val.is_file():
         return fitted
@@ -46,12 +45,10 @@ def read(source: Path, options: ImportOptions) -> Reading:
     if fitted.labels != held_out.labels:
         raise FftagError(f"{TRAIN} and {VAL} have different categories: download both again")
     note = f"split test is Fashionpedia's own validation set ({VAL})"
-    return Reading(fitted.photos + held_out.photos, fitted.labels, (note,))
+    return Reading(fitted.photos + held_out.photos, fitted.labels, folder, (note,))
 
 
-def _read_file(
-    path: Path, folder: PhotoFolder, options: ImportOptions, split: str | None
-) -> Reading:
+def _read_file(path: Path, folder: Path, options: ImportOptions, split: str | None) -> Reading:
     content = read_json(path, without=GEOMETRY)
     names, own = categories_of(content, path)
     images = _images(content, path)
@@ -67,10 +64,9 @@ def _read_file(
             )
         labels[image][names[category]] = None
     photos = [
-        Photo(folder.find(name), tuple(labels[image]), split=split)
-        for image, name in images.items()
+        Photo(Path(name), tuple(labels[image]), split=split) for image, name in images.items()
     ]
-    return Reading(photos, options.label_set(own))
+    return Reading(photos, options.label_set(own), folder)
 
 
 def _images(content: dict[str, Any], path: Path) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fftag.companions import is_companion_folder
 from fftag.datasets.reading import PHOTO_SUFFIXES, ImportOptions, Photo, Reading, need_folder
 from fftag.datasets.tables import examples
 from fftag.errors import FftagError
@@ -18,17 +19,27 @@ def read(source: Path, options: ImportOptions) -> Reading:
         FftagError: there are no class folders, or no photos in them.
     """
     need_folder(source, "give the folder that holds one folder per label")
-    classes = sorted(path for path in source.iterdir() if path.is_dir() and not _hidden(path))
+    classes: list[Path] = []
+    photos: list[Photo] = []
+    others: list[str] = []
+    try:
+        for entry in sorted(source.iterdir()):
+            if not entry.is_dir() or is_companion_folder(entry.name):
+                others.append(entry.name)
+                continue
+            classes.append(entry)
+            for path in sorted(entry.iterdir()):
+                inside = path.relative_to(source)
+                if path.is_file() and path.suffix.lower() in PHOTO_SUFFIXES:
+                    photos.append(Photo(inside, (entry.name,)))
+                else:
+                    others.append(str(inside))
+    except OSError as error:
+        raise FftagError(
+            f"cannot list {error.filename}: {error.strerror}: its photos would be missing"
+        ) from error
     if not classes:
         raise FftagError(f"{source} holds no folders: make one per label, with its photos in it")
-    photos: list[Photo] = []
-    others = [str(path.relative_to(source)) for path in source.iterdir() if path not in classes]
-    for folder in classes:
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and path.suffix.lower() in PHOTO_SUFFIXES and not _hidden(path):
-                photos.append(Photo(path, (folder.name,)))
-            else:
-                others.append(str(path.relative_to(source)))
     if not photos:
         raise FftagError(f"the folders in {source} hold no photos")
     notes = (
@@ -37,8 +48,4 @@ def read(source: Path, options: ImportOptions) -> Reading:
         else ()
     )
     own = LabelSet.of(folder.name for folder in classes)
-    return Reading(photos, options.label_set(own), notes)
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
+    return Reading(photos, options.label_set(own), source, notes)

@@ -5,22 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 
+from fftag.csv_columns import csv_columns, csv_header
 from fftag.datasets.reading import (
-    PHOTO_SUFFIXES,
     ImportOptions,
     Photo,
     Reading,
     categories_of,
     need_folder,
     read_json,
+    with_suffix,
 )
 from fftag.datasets.tables import FIRST_ROW
 from fftag.errors import FftagError
-
-BLOCK_BYTES = 32 * 2**20
-"""A row holds a whole mask as run lengths, up to some MB: a block must hold at least one row."""
 
 
 def read_2019(source: Path, options: ImportOptions) -> Reading:
@@ -63,38 +60,21 @@ def _read(source: Path, options: ImportOptions, attributes_within: bool) -> Read
         if not image:
             raise FftagError(f"{table}, row {row}: ImageId is empty: download the file again")
         labels.setdefault(image, {})[name] = None
-    folder = options.photos or source / "train"
-    photos = [Photo(folder / with_suffix(image), tuple(found)) for image, found in labels.items()]
-    return Reading(photos, options.label_set(label_set))
-
-
-def with_suffix(image_id: str) -> str:
-    """The file name of an ImageId: 2019's ids have `.jpg`, 2020's have not."""
-    return image_id if Path(image_id).suffix.lower() in PHOTO_SUFFIXES else f"{image_id}.jpg"
+    photos = [Photo(Path(with_suffix(image)), tuple(found)) for image, found in labels.items()]
+    return Reading(photos, options.label_set(label_set), options.photos or source / "train")
 
 
 def _segments(table: Path, attributes_within: bool) -> Iterator[tuple[str, str]]:
     """ImageId and ClassId of every row, read in blocks: the file is gigabytes of masks."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            header = next(csv.reader(stream), [])
-        _check_header(table, header, attributes_within)
-        columns = {"ImageId": pa.string(), "ClassId": pa.string()}
-        with pacsv.open_csv(
-            table,
-            read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES),
-            convert_options=pacsv.ConvertOptions(
-                include_columns=list(columns), column_types=columns, strings_can_be_null=False
-            ),
-        ) as reader:
-            for batch in reader:
-                image, class_id = batch.columns
-                yield from zip(image.to_pylist(), class_id.to_pylist(), strict=True)
+        _check_header(table, csv_header(table), attributes_within)
+        for image_ids, class_ids in csv_columns(table, ["ImageId", "ClassId"]):
+            yield from zip(image_ids, class_ids, strict=True)
     except FileNotFoundError as error:
         raise FftagError(
             f"there is no {table}: give the folder that train/download_imaterialist.py filled"
         ) from error
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+    except (OSError, csv.Error, pa.ArrowException) as error:
         reason = str(error).splitlines()[0][:200]
         raise FftagError(f"{table} cannot be read: {reason}; download it again") from error
 

@@ -12,9 +12,9 @@ import numpy as np
 from fftag.datasets import ccp, fashionpedia, folders, imaterialist, sheet, table
 from fftag.datasets.manifest import SPLITS, Manifest, make_manifest, write_manifest
 from fftag.datasets.near_duplicates import join_groups, near_duplicates
-from fftag.datasets.reading import Importer, ImportOptions, Photo, Reading
+from fftag.datasets.reading import Importer, ImportOptions, Photo, Reading, find_photos
 from fftag.datasets.splits import check_shares, duplicate_groups, stratified_splits
-from fftag.datasets.tables import examples, is_file
+from fftag.datasets.tables import examples
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
 
@@ -50,9 +50,9 @@ class ImportReport:
         copies: photos beyond the first of each group of identical files.
         near: near duplicates: the photos of each cluster, the largest cluster first.
         moved: photos whose split, as the dataset gave it, was changed to that of their copy.
-        missing: photos left out because their files are not there.
+        missing: photos left out because their files are not there, or cannot be told.
         dropped: labels dropped for being on too few photos, with their photo counts.
-        notes: what the reader left out or decided.
+        notes: what was left out or decided, one line each.
     """
 
     out: Path
@@ -104,8 +104,6 @@ class ImportReport:
         if self.moved:
             moved = _count(self.moved, "photo")
             lines.append(f"{moved} moved from the split given to that of a copy")
-        if self.missing:
-            lines.append(f"{_count(self.missing, 'photo')} left out: no such file")
         if self.dropped:
             shown = examples([f"{name} ({count})" for name, count in self.dropped.items()], 5)
             dropped = _count(len(self.dropped), "label")
@@ -140,11 +138,12 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
             f"use the format {' or '.join(WITH_COLUMNS)}"
         )
     check_shares(options.splits)
-    if not source.exists():
+    if not os.path.exists(source):  # noqa: PTH110 (Path.exists raises on some names)
         raise FftagError(f"there is no {source}")
     reading = IMPORTERS[format](source, options)
     _refuse_unknown(reading)
-    present, missing = _present(reading.photos, options.allow_missing)
+    present, missing, left_out = _present(reading, options.allow_missing)
+    notes = left_out + reading.notes
     photos, label_set, dropped = _drop_rare(present, reading.labels, options.min_photos)
     photos = sorted(photos, key=lambda photo: os.path.abspath(photo.path))  # noqa: PTH100
 
@@ -176,7 +175,7 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
     )
     copies = len(photos) - len(np.unique(exact))
     clusters = _near_clusters(manifest, exact, groups)
-    return _report(manifest, out, copies, clusters, moved, missing, dropped, reading.notes)
+    return _report(manifest, out, copies, clusters, moved, missing, dropped, notes)
 
 
 def _near(paths: list[Path], options: ImportOptions) -> list[np.ndarray]:
@@ -224,20 +223,27 @@ def _refuse_unknown(reading: Reading) -> None:
         raise FftagError(f"unknown split {examples(strange)}: use train, val or test")
 
 
-def _present(photos: Sequence[Photo], allow_missing: bool) -> tuple[list[Photo], int]:
-    """The photos whose files are there, and how many are not."""
-    present = [photo for photo in photos if is_file(photo.path)]
-    missing = len(photos) - len(present)
-    if missing and (not allow_missing or not present):
-        there = {id(photo) for photo in present}
-        absent = [str(photo.path) for photo in photos if id(photo) not in there]
-        fix = "say where they lie with --photos" + (
-            ", or leave them out with --allow-missing" if present else ""
-        )
-        raise FftagError(
-            f"{missing} of {len(photos)} photos are missing: {examples(absent)}; {fix}"
-        )
-    return present, missing
+def _present(reading: Reading, allow_missing: bool) -> tuple[list[Photo], int, tuple[str, ...]]:
+    """The photos whose files are there, how many are not, and what is left out for what reason."""
+    found = find_photos(reading.photos, reading.folder)
+    left_out = {
+        "have the name of several files": found.ambiguous,
+        "are missing": found.missing,
+    }
+    for what, photos in left_out.items():
+        if photos and not (allow_missing and found.photos):
+            fix = ", or leave them out with --allow-missing" if found.photos else ""
+            raise FftagError(
+                f"{len(photos)} of {len(reading.photos)} photos {what}: {examples(photos)}; "
+                f"say where they lie with --photos{fix}"
+            )
+    left_out["are companion files of other programs"] = found.companions
+    notes = tuple(
+        f"{_count(len(photos), 'photo')} left out that {what}: {examples(photos)}"
+        for what, photos in left_out.items()
+        if photos
+    )
+    return found.photos, len(found.missing) + len(found.ambiguous), notes
 
 
 def _drop_rare(

@@ -2,15 +2,17 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from fftag.companions import is_companion, is_companion_folder
 from fftag.datasets.manifest import optional_text
-from fftag.datasets.tables import examples, is_file, need_columns
+from fftag.datasets.tables import FIRST_ROW, is_file, need_columns
 from fftag.errors import FftagError
 from fftag.labels import LabelSet, load_taxonomy
 
@@ -68,7 +70,7 @@ class Photo:
     """One photo as a dataset describes it.
 
     Attributes:
-        path: where it should lie; whether it does is checked later.
+        path: as the dataset gives it, relative to the dataset's folder of photos or absolute.
         labels: its label names, each once.
         source: how or where it was annotated, None where there is but one way.
         split: train, val or test where the dataset says so.
@@ -89,12 +91,27 @@ class Reading:
     Attributes:
         photos: every photo of the dataset.
         labels: the label set.
+        folder: where the photos' paths start from.
         notes: what the reader left out or decided, one line each.
     """
 
     photos: list[Photo]
     labels: LabelSet
+    folder: Path
     notes: tuple[str, ...] = ()
+
+
+def images_of(frame: pd.DataFrame, column: str, path: Path) -> list[str]:
+    """A column of paths, as they are written.
+
+    Raises:
+        FftagError: a cell of it is empty.
+    """
+    images = optional_text(frame, column)
+    for row, image in enumerate(images, FIRST_ROW):
+        if image is None or not image.strip():
+            raise FftagError(f"{path}, row {row}: {column} is empty: give the photo's path")
+    return [image for image in images if image is not None]
 
 
 def strata_of(frame: pd.DataFrame, path: Path, options: ImportOptions) -> list[str | None]:
@@ -125,7 +142,7 @@ def need_folder(folder: Path, what: str) -> Path:
     Raises:
         FftagError: it is not there.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises on some names)
         raise FftagError(f"there is no folder {folder}: {what}")
     return folder
 
@@ -180,35 +197,75 @@ def categories_of(content: Any, path: Path) -> tuple[dict[int, str], LabelSet]:
     return names, LabelSet.of(names.values(), groups)
 
 
-class PhotoFolder:
-    """Finds photos by name: in the folder itself, or anywhere below it.
+def with_suffix(image_id: str) -> str:
+    """The file name of an ImageId: iMaterialist's of 2019 have `.jpg`, those of 2020 have not."""
+    return image_id if Path(image_id).suffix.lower() in PHOTO_SUFFIXES else f"{image_id}.jpg"
 
-    The folders below are walked once, and only if a photo does not lie at the top.
+
+@dataclass(frozen=True)
+class Found:
+    """Where photos of a dataset lie.
+
+    Attributes:
+        photos: those that are there, each with its whole path.
+        missing: of those that lie nowhere, where they were expected.
+        ambiguous: names that several files have, with those.
+        companions: files of other programs that the dataset names like photos.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._below: dict[str, list[Path]] | None = None
+    photos: list[Photo]
+    missing: list[str]
+    ambiguous: list[str]
+    companions: list[str]
 
-    def find(self, name: str) -> Path:
-        """Where the photo lies, or where it was expected if it lies nowhere.
 
-        Raises:
-            FftagError: several folders have a photo of that name.
-        """
-        direct = self.folder / name
-        if is_file(direct):
-            return direct
-        if self._below is None:
-            self._below = {}
-            for parent, folders, files in os.walk(self.folder):
-                folders.sort()
-                for file in files:
-                    self._below.setdefault(file, []).append(Path(parent, file))
-        places = self._below.get(Path(name).name, [])
+def find_photos(photos: Sequence[Photo], folder: Path) -> Found:
+    """Finds photos by the paths that a dataset gives.
+
+    A photo lies at its path below the folder. Where the dataset gives no path but names alone, it
+    may lie in any folder below, if no other file there has its name. Nothing else is tried: the
+    photo of that name in another folder may be another photo.
+
+    Args:
+        photos: as the dataset gives them.
+        folder: where its paths start from.
+
+    Raises:
+        FftagError: a folder in which the photo might be cannot be listed.
+    """
+    names_alone = not any(re.search(r"[/\\]", str(photo.path)) for photo in photos)
+    below: dict[str, list[Path]] | None = None
+    found = Found([], [], [], [])
+    for photo in photos:
+        places = [folder / photo.path]
+        if is_companion(os.path.relpath(places[0], folder)):
+            found.companions.append(str(photo.path))
+            continue
+        if not is_file(places[0]) and names_alone:
+            below = _files_below(folder) if below is None else below
+            places = below.get(photo.path.name, places)
         if len(places) > 1:
-            raise FftagError(
-                f"{name} lies in several folders ({examples([str(path) for path in places])}): "
-                "name the right one with --photos"
-            )
-        return places[0] if places else direct
+            shown = " and ".join(str(place) for place in places[:3])
+            found.ambiguous.append(f"{photo.path} ({shown}{', ...' if len(places) > 3 else ''})")
+        elif is_file(places[0]):
+            found.photos.append(replace(photo, path=places[0]))
+        else:
+            found.missing.append(str(places[0]))
+    return found
+
+
+def _files_below(folder: Path) -> dict[str, list[Path]]:
+    """Every file below a folder by its name."""
+    found: dict[str, list[Path]] = {}
+
+    def refuse(error: OSError) -> None:
+        raise FftagError(
+            f"cannot look for photos in {error.filename}: {error.strerror}: say where they lie "
+            "with --photos"
+        ) from error
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not is_companion_folder(name))
+        for name in files:
+            found.setdefault(name, []).append(Path(parent, name))
+    return found

@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from fftag.datasets.imaterialist import with_suffix
 from fftag.datasets.manifest import split_labels
-from fftag.datasets.reading import ImportOptions, Photo, PhotoFolder, Reading, strata_of
+from fftag.datasets.reading import (
+    ImportOptions,
+    Photo,
+    Reading,
+    images_of,
+    strata_of,
+    with_suffix,
+)
 from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
 from fftag.errors import FftagError
 from fftag.labels import LabelSet, load_taxonomy
@@ -38,21 +44,17 @@ def read(source: Path, options: ImportOptions) -> Reading:
             f"{source} has no column 'CategoryName': say what the ids mean with "
             "--taxonomy, such as --taxonomy fashionpedia"
         )
-    folder = PhotoFolder(options.photos or source.parent)
     photos = []
     strata = strata_of(frame, source, options)
-    cells = zip(frame["ImageId"], frame["Category"], strata, strict=True)
+    cells = zip(images_of(frame, "ImageId", source), frame["Category"], strata, strict=True)
     for row, (image, cell, stratum) in enumerate(cells, FIRST_ROW):
-        if pd.isna(image):
-            raise FftagError(f"{source}, row {row}: ImageId is empty")
         numbers = _ids(cell, source, row)
         unknown = [number for number in numbers if number not in names]
         if unknown:
             raise FftagError(f"{source}, row {row}: category {unknown[0]} is not in the taxonomy")
         labels = tuple(dict.fromkeys(names[number] for number in numbers))
-        path = folder.find(with_suffix(str(image).strip()))
-        photos.append(Photo(path, labels, stratum=stratum))
-    return Reading(photos, options.label_set(own))
+        photos.append(Photo(Path(with_suffix(image)), labels, stratum=stratum))
+    return Reading(photos, options.label_set(own), options.photos or source.parent)
 
 
 def _ids(cell: object, source: Path, row: int) -> list[int]:

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from fftag.datasets.manifest import label_set_of, optional_text, split_labels
-from fftag.datasets.reading import ImportOptions, Photo, Reading, strata_of
-from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
+from fftag.datasets.reading import ImportOptions, Photo, Reading, images_of, strata_of
+from fftag.datasets.tables import need_columns, read_table
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
 
@@ -33,10 +31,7 @@ def read(source: Path, options: ImportOptions) -> Reading:
         "name the columns with --image-column and --labels-column",
     )
     strata = strata_of(frame, source, options)
-    images = frame[options.image_column]
-    for row, image in enumerate(images, FIRST_ROW):
-        if pd.isna(image) or not str(image).strip():
-            raise FftagError(f"{source}, row {row}: no path in column {options.image_column!r}")
+    images = images_of(frame, options.image_column, source)
     splits = optional_text(frame, "split")
     without = sum(split is None for split in splits)
     if 0 < without < len(splits):
@@ -45,9 +40,8 @@ def read(source: Path, options: ImportOptions) -> Reading:
             "fill the column, or remove it to have splits made"
         )
     labels = [split_labels(cell, options.separator) for cell in frame[options.labels_column]]
-    folder = options.photos or source.parent
     photos = [
-        Photo(folder / str(image), tuple(dict.fromkeys(names)), origin, split, stratum)
+        Photo(Path(image), tuple(dict.fromkeys(names)), origin, split, stratum)
         for image, names, origin, split, stratum in zip(
             images, labels, optional_text(frame, "source"), splits, strata, strict=True
         )
@@ -56,4 +50,4 @@ def read(source: Path, options: ImportOptions) -> Reading:
     if not met:
         raise FftagError(f"no photo in {source} has any label (column {options.labels_column!r})")
     own = label_set_of(metadata, source) or LabelSet.of(met)
-    return Reading(photos, options.label_set(own))
+    return Reading(photos, options.label_set(own), options.photos or source.parent)

@@ -1,8 +1,8 @@
 """Tar archives and zip files, read where they lie."""
 
+import errno
 import glob
 import os
-import posixpath
 import stat
 import tarfile
 import zipfile
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 from fftag.decode import Failure
 from fftag.errors import FftagError
-from fftag.listing import Listing, ListingMaker, unescape
-from fftag.sources.base import NOT_INCLUDED, Content, Selection, may_pass, retried
+from fftag.listing import GONE, Listing, ListingMaker, Selection, unescape
+from fftag.sources.base import NETWORK, Content, is_of_network, may_pass, retried
 
 SUFFIXES = (".tar", ".zip")
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
@@ -40,7 +40,7 @@ class Archives:
     @property
     def root(self) -> Path | None:
         """What the archives' paths are relative to; None where there is one archive alone."""
-        if Path(self.given).is_file() or not glob.has_magic(self.given):
+        if os.path.isfile(self.given) or not glob.has_magic(self.given):  # noqa: PTH113
             return None
         parts = Path(self.given).parts
         fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
@@ -48,27 +48,31 @@ class Archives:
 
     def list(self, selection: Selection = Selection()) -> Listing:
         """See `fftag.sources.base.Source.list`."""
-        maker = ListingMaker()
+        maker = ListingMaker(selection)
         root = self.root
-        for path in self._paths(root):
-            before = "" if root is None else path.relative_to(root).as_posix() + "/"
+        for path in self._paths(root, maker):
+            name = "" if root is None else path.relative_to(root).as_posix()
             try:
-                modified = path.stat().st_mtime_ns
-                for member in _opened(path):
-                    _take(member, before, modified, selection, maker)
+                _add_members(path, f"{name}/" if name else "", maker)
             except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
                 said = " ".join(str(error).split())[:200] or type(error).__name__
-                raise FftagError(
-                    f"cannot list {path}: {said}: copy it again from its source, or name the "
-                    "archives without it"
-                ) from error
+                if isinstance(error, FileNotFoundError):
+                    maker.leave_out(GONE)
+                elif name:
+                    maker.leave_unread(name, said)
+                else:
+                    raise FftagError(
+                        f"cannot list {path}: {said}: copy it again from its source"
+                    ) from error
         return maker.finish()
 
-    def _paths(self, root: Path | None) -> Sequence[Path]:
+    def _paths(self, root: Path | None, maker: ListingMaker) -> Sequence[Path]:
         if root is None:
             found = [Path(self.given)]
         else:
             found = sorted(Path(path) for path in glob.glob(self.given, recursive=True))  # noqa: PTH207
+            found = [path for path in found if maker.enters(path.relative_to(root).as_posix())]
+            self._note_closed_folders(root, maker)
         for path in found:
             if path.name.lower().endswith(COMPRESSED):
                 raise FftagError(
@@ -77,11 +81,24 @@ class Archives:
                 )
             if not path.name.lower().endswith(SUFFIXES):
                 raise FftagError(f"{path} is neither a .tar nor a .zip: name such archives only")
-            if not path.is_file():
-                raise FftagError(f"{path} does not exist, or is no file")
+            if not os.path.isfile(path):  # noqa: PTH113 (whatever the name is)
+                raise FftagError(f"{path} does not exist, or is no file that may be read")
         if not found:
             raise FftagError(f"no archive is named like {self.given}")
         return found
+
+    def _note_closed_folders(self, root: Path, maker: ListingMaker) -> None:
+        """Counts folders that a pattern leads into and that may not be read: glob passes them over
+        without a word."""
+        parts = Path(self.given).parts[len(root.parts) : -1]
+        for count in range(len(parts) + 1):
+            for folder in glob.glob(os.path.join(root, *parts[:count], ""), recursive=True):  # noqa: PTH207, PTH118
+                if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+                    if count == 0:
+                        raise FftagError(f"cannot list {root}: may this user read it?")
+                    name = Path(folder).relative_to(root).as_posix()
+                    if name not in maker.unread:
+                        maker.leave_unread(name, os.strerror(errno.EACCES))
 
     def reader(self) -> "ArchiveReader":
         """See `fftag.sources.base.Source.reader`."""
@@ -104,24 +121,19 @@ class Member(NamedTuple):
     unfit: str | None
 
 
-def _take(
-    member: Member, before: str, modified: int, selection: Selection, maker: ListingMaker
-) -> None:
-    path = _normal(member.name)
-    if member.unfit is not None:
-        maker.leave_out(member.unfit)
-    elif path is None:
-        maker.leave_out("archived files whose path leads out of the archive")
-    elif not selection.includes(posixpath.basename(path)):
-        maker.leave_out(NOT_INCLUDED)
-    else:
-        maker.add(before + path, member.size, modified, member.offset)
+def _add_members(path: Path, before: str, maker: ListingMaker) -> None:
+    modified = path.stat().st_mtime_ns
+    for member in _opened(path):
+        inside = _normal(member.name)
+        if member.unfit is not None:
+            maker.leave_out(member.unfit)
+        elif maker.wants(inside):
+            maker.add(before + inside, member.size, modified, member.offset)
 
 
-def _normal(name: str) -> str | None:
-    """A member's path without `.` and empty parts; None where it leads out of the archive."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    return None if ".." in parts or not parts else "/".join(parts)
+def _normal(name: str) -> str:
+    """A member's path without `.` and empty parts."""
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 def _opened(path: Path) -> Iterator[Member]:
@@ -138,6 +150,11 @@ def _in_tar(path: Path) -> Iterator[Member]:
             if member.issparse():
                 unfit = "sparse files in archives"
             yield Member(member.name, member.size, member.offset_data, unfit)
+        # tarfile takes a damaged header, or none, for the end of the archive.
+        with path.open("rb") as file:
+            file.seek(archive.offset)
+            if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                raise tarfile.ReadError(f"it is damaged or cut at byte {archive.offset:,}")
 
 
 def _in_zip(path: Path) -> Iterator[Member]:
@@ -229,6 +246,8 @@ class ArchiveReader:
             # zipfile raises BadZipFile, RuntimeError (a password), NotImplementedError (a way of
             # compressing), zlib.error and more: each means that this file cannot be read.
             said = " ".join(str(error).split())[:200]
+            if is_of_network(error):
+                return Failure("unreadable", NETWORK + said)
             return Failure("unreadable", f"in its archive: {said or type(error).__name__}")
 
     def close(self) -> None:

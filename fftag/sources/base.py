@@ -1,48 +1,27 @@
 """What every source of photos offers: a listing, and the bytes of one file of it."""
 
 import errno
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fftag.decode import Failure
-from fftag.listing import Listing
-from fftag.shards import Shard
+from fftag.listing import Listing, Selection
 
 T = TypeVar("T")
 
 TRIES = 4
 FIRST_PAUSE = 0.2  # seconds; doubled after each try
-PASSING_ERRORS = {
+NETWORK_ERRORS = {
     getattr(errno, name)
-    for name in ("EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "ECONNRESET", "EHOSTDOWN", "EREMOTEIO")
+    for name in (
+        "ESTALE", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET",
+        "ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "ENOTCONN", "ESHUTDOWN", "EREMOTEIO",
+    )
     if hasattr(errno, name)
-}
+}  # fmt: skip
 NETWORK = "network: "  # begins the error of a file that the next run reads again in any case
-NOT_INCLUDED = "files that --include does not name"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which files of a source are listed.
-
-    Attributes:
-        include: glob patterns on the file's name, such as `*.jpg`; none means every file.
-        ignore: local files and folders to pass over: what the run itself writes, should it lie
-            inside the source.
-        shard: only the files of this one; None means all.
-    """
-
-    include: tuple[str, ...] = ()
-    ignore: tuple[Path, ...] = ()
-    shard: Shard | None = None
-
-    def includes(self, name: str) -> bool:
-        """Whether a file is listed, by the last part of its path."""
-        return not self.include or any(fnmatchcase(name, pattern) for pattern in self.include)
 
 
 class Content(NamedTuple):
@@ -97,24 +76,37 @@ class Source(Protocol):
         ...
 
 
-def retried(read: Callable[[], T], passes: Callable[[Exception], bool], tries: int = TRIES) -> T:
+def retried(
+    read: Callable[[], T],
+    passes: Callable[[Exception], bool],
+    tries: int = TRIES,
+    seconds: float = math.inf,
+) -> T:
     """Calls `read` until it succeeds, some times, with longer and longer pauses.
 
     Args:
         read: what to call.
         passes: whether an error may pass by itself; others are raised at once.
         tries: how often at most.
+        seconds: after which no further try begins.
     """
+    until = time.monotonic() + seconds
     for attempt in range(tries - 1):
         try:
             return read()
         except Exception as error:
-            if not passes(error):
+            if not passes(error) or time.monotonic() > until:
                 raise
         time.sleep(FIRST_PAUSE * 2**attempt)
     return read()
 
 
+def is_of_network(error: Exception) -> bool:
+    """Whether an error of the operating system is of a share that does not answer."""
+    return isinstance(error, OSError) and error.errno in NETWORK_ERRORS
+
+
 def may_pass(error: Exception) -> bool:
-    """Whether an error of the operating system is one of a share that may come back."""
-    return isinstance(error, OSError) and error.errno in PASSING_ERRORS
+    """Whether an error of the operating system may pass by itself; EIO may be a broken disk."""
+    passing = (errno.EIO, errno.EAGAIN)
+    return is_of_network(error) or (isinstance(error, OSError) and error.errno in passing)

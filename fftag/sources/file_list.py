@@ -1,17 +1,18 @@
 """A list of files: text, CSV or Parquet."""
 
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from fftag.csv_columns import csv_columns, csv_header
 from fftag.errors import FftagError
-from fftag.listing import Listing, ListingMaker, unescape
-from fftag.sources.base import NOT_INCLUDED, Selection
+from fftag.listing import Listing, ListingMaker, Selection, unescape
 from fftag.sources.local import LocalReader
 
 BYTES_AT_ONCE = 2**20
@@ -42,50 +43,56 @@ class FileList:
 
     def list(self, selection: Selection = Selection()) -> Listing:
         """See `fftag.sources.base.Source.list`."""
-        if not self.root.is_dir():
+        if not os.path.exists(self.path):  # noqa: PTH110 (whatever the name is)
+            raise FftagError(f"the list {self.path} does not exist")
+        if not os.path.isdir(self.root):  # noqa: PTH112
             raise FftagError(f"--root {self.root} is no folder: give the one that holds the photos")
-        maker = ListingMaker()
+        maker = ListingMaker(selection)
         base = os.fspath(self.root)
         try:
             for number, path in enumerate(self._paths(), 1):
                 relative = self._below_root(path, number)
-                if not selection.includes(os.path.basename(relative)):  # noqa: PTH119
-                    maker.leave_out(NOT_INCLUDED)
-                    continue
-                maker.add(relative, *_status(os.path.join(base, relative), self.follow))  # noqa: PTH118
-        except (OSError, pa.ArrowException, UnicodeError) as error:
+                if maker.wants(relative):
+                    maker.add(relative, *_status(os.path.join(base, relative), self.follow))  # noqa: PTH118
+        except (OSError, pa.ArrowException, csv.Error, UnicodeError) as error:
             said = " ".join(str(error).split())[:200]
             raise FftagError(f"cannot read the list {self.path}: {said}") from error
         return maker.finish()
 
     def reader(self) -> LocalReader:
         """See `fftag.sources.base.Source.reader`."""
-        return LocalReader(self.root, self.follow)
+        return LocalReader.of(self.root, self.follow)
 
     def _paths(self) -> Iterator[str]:
         match self.path.suffix.lower():
             case ".parquet":
-                yield from self._column(pq.ParquetFile(self.path))
+                with pq.ParquetFile(self.path) as file:
+                    name = self._column_of_paths(file.schema_arrow.names)
+                    batches = file.iter_batches(columns=[name])
+                    cells = (batch.column(name).cast(pa.string()).to_pylist() for batch in batches)
+                    yield from self._cells(name, cells)
             case ".csv":
-                yield from self._column(csv.open_csv(self.path, **_AS_TEXT))
+                name = self._column_of_paths(csv_header(self.path))
+                yield from self._cells(name, (cells for (cells,) in csv_columns(self.path, [name])))
             case _:
                 yield from _lines(self.path)
 
-    def _column(self, table: pq.ParquetFile | csv.CSVStreamingReader) -> Iterator[str]:
-        with table:
-            schema = table.schema_arrow if isinstance(table, pq.ParquetFile) else table.schema
-            name = next((name for name in ("path", "image") if name in schema.names), None)
-            if name is None:
-                raise FftagError(
-                    f"{self.path} has neither a column `path` nor `image`, but "
-                    f"{', '.join(schema.names)}"
-                )
-            is_parquet = isinstance(table, pq.ParquetFile)
-            for batch in table.iter_batches(columns=[name]) if is_parquet else table:
-                for value in batch.column(name).cast(pa.string()).to_pylist():
-                    if not value:
-                        raise FftagError(f"{self.path} has a row without a {name}")
-                    yield unescape(value) if name == "image" else value
+    def _column_of_paths(self, columns: Sequence[str]) -> str:
+        name = next((name for name in ("path", "image") if name in columns), None)
+        if name is None:
+            raise FftagError(
+                f"{self.path} has neither a column `path` nor `image`, but "
+                f"{', '.join(columns) or 'no column'}"
+            )
+        if columns.count(name) > 1:
+            raise FftagError(f"{self.path} has two columns `{name}`: leave the one that counts")
+        return name
+
+    def _cells(self, name: str, blocks: Iterable[Sequence[str | None]]) -> Iterator[str]:
+        for value in chain.from_iterable(blocks):
+            if not value:
+                raise FftagError(f"{self.path} has a row without a {name}")
+            yield unescape(value) if name == "image" else value
 
     def _below_root(self, path: str, number: int) -> str:
         """A path of the list, relative to the root and without `.` and `..`."""
@@ -96,14 +103,6 @@ class FileList:
                 "names the folder that all of them are below"
             )
         return relative
-
-
-_AS_TEXT = {
-    "convert_options": csv.ConvertOptions(
-        column_types={"path": pa.string(), "image": pa.string()}, strings_can_be_null=False
-    ),
-    "parse_options": csv.ParseOptions(newlines_in_values=True),
-}
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """A folder of files."""
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from fftag.errors import FftagError
-from fftag.listing import Listing, ListingMaker
-from fftag.sources.base import NOT_INCLUDED, Selection
-from fftag.sources.local import LocalReader
+from fftag.listing import GONE, Listing, ListingMaker, Selection
+from fftag.sources.base import may_pass, retried
+from fftag.sources.local import LocalReader, identity_of
 
 LINKS = "symbolic links"
 LINKS_OUT = "symbolic links that lead out of the folder, in circles or nowhere"
@@ -32,35 +33,38 @@ class Folder:
 
     def list(self, selection: Selection = Selection()) -> Listing:
         """See `fftag.sources.base.Source.list`."""
-        if not self.root.is_dir():
-            what = "is a file, not a folder" if self.root.exists() else "does not exist"
+        maker = ListingMaker(selection)
+        try:
+            _Walk(self, maker).run()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            what = "does not exist" if isinstance(error, FileNotFoundError) else "is no folder"
             raise FftagError(
                 f"{self.root} {what}: give a folder of photos, a list (@photos.txt), archives "
                 "(shard.tar, 'shards/*.tar', photos.zip) or a URL (s3://bucket/photos)"
-            )
-        maker = ListingMaker()
-        try:
-            _Walk(self, selection, maker).run()
+            ) from error
         except OSError as error:
-            raise FftagError(f"cannot list {error.filename}: {error.strerror}") from error
+            raise FftagError(
+                f"cannot list {self.root}: {error.strerror}: is it mounted, and may this user "
+                "read it?"
+            ) from error
         return maker.finish()
 
     def reader(self) -> LocalReader:
         """See `fftag.sources.base.Source.reader`."""
-        return LocalReader(self.root, self.follow)
+        return LocalReader.of(self.root, self.follow)
 
 
 class _Walk:
     """One walk through a folder."""
 
-    def __init__(self, folder: Folder, selection: Selection, maker: ListingMaker) -> None:
+    def __init__(self, folder: Folder, maker: ListingMaker) -> None:
         self.base = os.fspath(folder.root)
         self.prefix = len(os.path.join(self.base, ""))  # noqa: PTH118 (a Path drops the separator)
         self.real = os.path.realpath(self.base)
         self.follow = folder.follow
-        self.selection = selection
         self.maker = maker
-        self.own = self._own(selection.ignore)
+        self.own = self._own(maker.selection.ignore)
+        self.identity = identity_of(self.base)
         # Folders to look into, each with the real folders that links led through to it.
         self.pending: list[tuple[str, tuple[str, ...]]] = [(self.base, ())]
 
@@ -74,12 +78,44 @@ class _Walk:
         }
 
     def run(self) -> None:
+        """Adds what there is.
+
+        Raises:
+            OSError: the folder itself cannot be listed, or not any more.
+        """
         while self.pending:
             folder, chain = self.pending.pop()
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.path not in self.own:
-                        self._take(entry, chain)
+            try:
+                self._look_into(folder, chain)
+            except OSError as error:
+                self._check_root(folder, error)
+                if isinstance(error, FileNotFoundError | NotADirectoryError):
+                    self.maker.leave_out(GONE)
+                else:
+                    reason = error.strerror or str(error)
+                    self.maker.leave_unread(folder[self.prefix :], reason)
+
+    def _check_root(self, folder: str, error: OSError) -> None:
+        """A share that went away takes all its folders along: that is no fault of one of them."""
+        if folder == self.base:
+            raise error
+        if identity_of(self.base) != self.identity:
+            raise OSError(errno.ESTALE, "another folder was put in its place", self.base)
+
+    def _look_into(self, folder: str, chain: tuple[str, ...]) -> None:
+        with retried(lambda: os.scandir(folder), may_pass) as entries:
+            for entry in entries:
+                if entry.path in self.own:
+                    continue
+                try:
+                    self._take(entry, chain)
+                except FileNotFoundError:
+                    self.maker.leave_out(GONE)
+                except PermissionError:
+                    raise  # no entry of this folder may be looked at
+                except OSError:
+                    if self.maker.wants(path := entry.path[self.prefix :]):
+                        self.maker.add(path, None, None)  # its row says why when its turn comes
 
     def _take(self, entry: "os.DirEntry[str]", chain: tuple[str, ...]) -> None:
         if entry.is_symlink():
@@ -95,15 +131,10 @@ class _Walk:
                 return
             chain = (*chain, here, real)
         if entry.is_dir(follow_symlinks=self.follow):
-            self.pending.append((entry.path, chain))
+            if self.maker.enters(entry.name):
+                self.pending.append((entry.path, chain))
         elif not entry.is_file(follow_symlinks=self.follow):
             self.maker.leave_out("special files (pipes, sockets, devices)")
-        elif not self.selection.includes(entry.name):
-            self.maker.leave_out(NOT_INCLUDED)
-        else:
-            try:
-                status = entry.stat(follow_symlinks=self.follow)
-            except FileNotFoundError:
-                self.maker.leave_out("files that went away while they were listed")
-                return
-            self.maker.add(entry.path[self.prefix :], status.st_size, status.st_mtime_ns)
+        elif self.maker.wants(path := entry.path[self.prefix :]):
+            status = entry.stat(follow_symlinks=self.follow)
+            self.maker.add(path, status.st_size, status.st_mtime_ns)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fftag.decode import Failure
 from fftag.listing import unescape
-from fftag.sources.base import Content, may_pass, retried
+from fftag.sources.base import NETWORK, Content, is_of_network, may_pass, retried
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Whatever the name stands for by now, opening it does not block.
@@ -24,20 +24,31 @@ class LocalReader:
     Attributes:
         root: the folder.
         follow: whether symbolic links are followed that stay below it.
+        identity: of the folder, see `identity_of`; another one is another share's, or none's.
     """
 
     root: Path
-    follow: bool = False
+    follow: bool
+    identity: tuple[int, int]
+
+    @classmethod
+    def of(cls, root: Path, follow: bool = False) -> "LocalReader":
+        """A reader of a folder as it is now."""
+        return cls(root, follow, identity_of(root))
 
     def read(self, entry: dict[str, Any], limit: int) -> Content | Failure:
         """See `fftag.sources.base.Reader.read`."""
         path = unescape(entry["image"])
         try:
             return retried(lambda: self._read(path, limit), may_pass)
-        except FileNotFoundError:
-            return Failure("vanished", "there is no such file, or no longer")
         except OSError as error:
-            return Failure("unreadable", _said(error))
+            if is_of_network(error):
+                return Failure("unreadable", NETWORK + _said(error))
+            if not isinstance(error, FileNotFoundError):
+                return Failure("unreadable", _said(error))
+            if identity_of(self.root) != self.identity:
+                return Failure("unreadable", f"{NETWORK}the folder of the photos itself is gone")
+            return Failure("vanished", "there is no such file, or no longer")
 
     def close(self) -> None:
         """See `fftag.sources.base.Reader.close`."""
@@ -52,6 +63,16 @@ class LocalReader:
             # One byte more than allowed tells a file that is too large without reading it all.
             data = file.read(min(status.st_size, limit) + 1)
         return Content(data, status.st_size, status.st_mtime_ns)
+
+
+def identity_of(folder: str | os.PathLike[str]) -> tuple[int, int]:
+    """Device and number of a folder; zeroes where there is none. They tell a share from the empty
+    folder that it was mounted on."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 def open_below(root: Path, path: str) -> int:
