@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from fftag.errors import FftagError
+from fftag.hugging_face import Backbone
 from fftag.models import Classifier
 
 
@@ -36,7 +37,17 @@ def heat(
     Raises:
         FftagError: the network keeps no feature map, or captum is not installed.
     """
-    if any(isinstance(module, nn.MultiheadAttention) for module in model.backbone.modules()):
+    backbone = model.backbone
+    if isinstance(backbone, Backbone):
+        attends = backbone.attends(pixels)
+        if not attends and not backbone.keeps_map(pixels):
+            raise FftagError(
+                f"there are no heat maps of a {architecture} network whose tokens see windows of "
+                "the photo"
+            )
+    else:
+        attends = any(isinstance(module, nn.MultiheadAttention) for module in backbone.modules())
+    if attends:
         return [_attention_map(model, pixels, place) for place in places]
     return _grad_cam(model, architecture, pixels, places)
 
@@ -104,7 +115,14 @@ def _last_map(model: Classifier, architecture: str, pixels: Tensor) -> nn.Module
 
 
 def _attention_map(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
-    with _attention_kept(model.backbone) as kept, torch.enable_grad():
+    backbone = model.backbone
+    if isinstance(backbone, Backbone):
+        keeping, (rows, columns) = backbone.attention_kept(), backbone.patches(pixels)
+    else:
+        side = int(backbone.patch_size)  # type: ignore[arg-type]
+        keeping = _attention_kept(backbone)
+        rows, columns = pixels.shape[-2] // side, pixels.shape[-1] // side
+    with keeping as kept, torch.enable_grad():
         logit = model(pixels).logits[0, place]
         gradients = torch.autograd.grad(logit, kept)
     tokens = kept[0].shape[-1]
@@ -112,10 +130,11 @@ def _attention_map(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
     for attention, gradient in zip(kept, gradients, strict=True):
         weighted = (attention * gradient)[0].detach().clamp(min=0).mean(dim=0)
         relevance = relevance + weighted @ relevance
-    side = int(model.backbone.patch_size)  # type: ignore[arg-type]
-    rows, columns = pixels.shape[-2] // side, pixels.shape[-1] // side
-    # Of what the class token has gathered; the token itself comes first.
-    found: np.ndarray = relevance[0, 1:].reshape(rows, columns).float().cpu().numpy()
+    # Class and register tokens come before those of the patches.
+    places = relevance[:, -rows * columns :]
+    averages = isinstance(backbone, Backbone) and not backbone.reads_class_token
+    gathered = places[-rows * columns :].mean(dim=0) if averages else places[0]
+    found: np.ndarray = gathered.reshape(rows, columns).float().cpu().numpy()
     return found
 
 

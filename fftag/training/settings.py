@@ -1,5 +1,6 @@
 """What a recipe sets: small frozen groups of settings that check themselves."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,7 +26,8 @@ class ModelSettings(Settings):
 
     Attributes:
         architecture: a name that `fftag models` lists.
-        weights: `imagenet`, `none`, the name of torchvision weights, a file or a folder.
+        weights: `imagenet`, `none`, the name of torchvision weights, a file or a folder; of
+            `hugging_face` a checkpoint's folder, or its name on the hub.
         input_size: height and width in pixels; by default what the architecture was made for.
         resize: how the whole photo is brought to that size.
         dropout: of the embedding that the head sees.
@@ -44,7 +46,7 @@ class ModelSettings(Settings):
         """How photos are presented to this network."""
         spec = models.input_spec(self.architecture, self.weights)
         height, width = self.input_size or (spec.height, spec.width)
-        return InputSpec(height, width, self.resize, spec.mean, spec.std)
+        return replace(spec, height=height, width=width, resize=self.resize)
 
 
 class DataSettings(Settings):
