@@ -108,10 +108,7 @@ def quantize(
 def screen(
     model: Annotated[Path, typer.Argument(help="Model folder; the screen goes into it.")],
     data: Annotated[Path, typer.Option(help="Manifest of apparel photos: train, val, test.")],
-    method: Annotated[
-        str,
-        typer.Option(help="kmeans, neighbour, mahalanobis, energy, max_probability, contrast."),
-    ] = "kmeans",
+    method: Annotated[str, typer.Option(help="kmeans, neighbour, contrast.")] = "kmeans",
     keep: Annotated[
         float, typer.Option(help="Share of apparel photos that is not turned down.")
     ] = 0.99,

@@ -177,15 +177,13 @@ class ScreenSettings(Settings):
     """The apparel screen that the model folder gets; see docs/screen.md.
 
     Attributes:
-        method: `kmeans`, `neighbour`, `mahalanobis`, `energy`, `max_probability`; `contrast`, which
-            learns from known photos without apparel; or `none` for no screen.
+        method: `kmeans`, `neighbour`; `contrast`, which learns from known photos without apparel;
+            or `none` for no screen.
         keep: share of apparel photos that is not to be turned down.
         accept: share of them that is not even to be looked at; the rest are for review.
     """
 
-    method: Literal[
-        "none", "kmeans", "neighbour", "mahalanobis", "energy", "max_probability", "contrast"
-    ] = "kmeans"
+    method: Literal["none", "kmeans", "neighbour", "contrast"] = "kmeans"
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.99
     accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
 
