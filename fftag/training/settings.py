@@ -80,27 +80,22 @@ class LossSettings(Settings):
 
     Attributes:
         name: `bce`; `weighted_bce` (positives weigh negatives / positives of their label);
-            `focal` (Lin et al. 2017); `asymmetric` (Ben-Baruch et al. 2021); `hill` (Zhang et al.
-            2021, for data where labels are missing).
+            `focal` (Lin et al. 2017); `asymmetric` (Ben-Baruch et al. 2021).
         weight_cap: the most that a positive weighs in `weighted_bce`.
         alpha: weight of positives in `focal`; -1 for none.
-        gamma: focusing of `focal`, and of the positives of `hill`.
+        gamma: focusing of `focal`.
         gamma_positive: focusing of the positives of `asymmetric`.
         gamma_negative: focusing of its negatives.
         probability_margin: negatives below this score cost nothing in `asymmetric`.
-        hill_lambda: negatives of `hill` weigh (lambda - score).
-        logit_margin: taken off the logits of the positives of `hill`.
     """
 
-    name: Literal["bce", "weighted_bce", "focal", "asymmetric", "hill"] = "bce"
+    name: Literal["bce", "weighted_bce", "focal", "asymmetric"] = "bce"
     weight_cap: Annotated[float, Field(ge=1)] = 20.0
     alpha: Annotated[float, Field(ge=-1, le=1)] = -1.0
     gamma: NotNegative = 2.0
     gamma_positive: NotNegative = 0.0
     gamma_negative: NotNegative = 4.0
     probability_margin: Decay = 0.05
-    hill_lambda: Annotated[float, Field(ge=1)] = 1.5
-    logit_margin: NotNegative = 1.0
 
 
 class OptimizerSettings(Settings):
