@@ -38,18 +38,27 @@ def heat(
         FftagError: the network keeps no feature map, or captum is not installed.
     """
     backbone = model.backbone
-    if isinstance(backbone, Backbone):
-        attends = backbone.attends(pixels)
-        if not attends and not backbone.keeps_map(pixels):
-            raise FftagError(
-                f"there are no heat maps of a {architecture} network whose tokens see windows of "
-                "the photo"
-            )
-    else:
-        attends = any(isinstance(module, nn.MultiheadAttention) for module in backbone.modules())
-    if attends:
+    if isinstance(backbone, Backbone) and not backbone.attends(pixels):
+        return [_map_of_last_state(model, pixels, place) for place in places]
+    kinds = (nn.MultiheadAttention, Backbone)
+    if any(isinstance(module, kinds) for module in backbone.modules()):
         return [_attention_map(model, pixels, place) for place in places]
     return _grad_cam(model, architecture, pixels, places)
+
+
+def _map_of_last_state(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
+    """Grad-CAM where a network of transformers itself says which map is the last."""
+    with model.backbone.last_state_kept() as kept, torch.enable_grad():  # type: ignore[operator]
+        logit = model(pixels).logits[0, place]
+    if kept[0].dim() != 4:
+        raise FftagError(
+            "there are no heat maps of a network of Hugging Face whose tokens see windows of the "
+            "photo"
+        )
+    (gradient,) = torch.autograd.grad(logit, kept)
+    weighted = (gradient.mean(dim=(2, 3), keepdim=True) * kept[0]).sum(dim=1)[0]
+    found: np.ndarray = weighted.detach().clamp(min=0).float().cpu().numpy()
+    return found
 
 
 def _grad_cam(
@@ -97,14 +106,13 @@ def _last_map(model: Classifier, architecture: str, pixels: Tensor) -> nn.Module
     after = [
         (rows * columns, at, module)
         for at, (module, (rows, columns)) in enumerate(fired)
-        # Channels may stand last within a block: those are no rows and columns.
+        # Channels may stand last within a block: those are no columns, and not of its proportions.
         if (
             module is forward if isinstance(forward, nn.Module) else last is not None and at >= last
         )
         and times[id(module)] == 1
         and rows * columns > 1
-        and rows <= height
-        and columns <= width
+        and abs(rows * width - columns * height) <= max(width, height)
     ]
     if not after:
         raise FftagError(

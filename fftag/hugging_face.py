@@ -109,11 +109,17 @@ class Backbone(nn.Module):
         patch = getattr(self.network.config, "patch_size", None)
         return patch is not None and len(shapes) == 1 and len(pixels) == next(iter(shapes))[0]
 
-    def keeps_map(self, pixels: Tensor) -> bool:
-        """Whether its last layer gives channels of rows and columns, as convolutions do."""
-        with torch.no_grad():
-            kept: Tensor = self.network(pixels, **self._options).last_hidden_state
-        return kept.dim() == 4
+    @contextmanager
+    def last_state_kept(self) -> Iterator[list[Tensor]]:
+        """Within the block, a list of what the network's last layer gave, pass by pass."""
+        kept: list[Tensor] = []
+        hook = self.network.register_forward_hook(
+            lambda module, given, found: kept.append(found.last_hidden_state)
+        )
+        try:
+            yield kept
+        finally:
+            hook.remove()
 
     def patches(self, pixels: Tensor) -> tuple[int, int]:
         """Rows and columns of patches; their tokens are the last ones."""

@@ -6,10 +6,12 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import save_bands
@@ -26,7 +28,11 @@ from fftag.errors import FftagError
 from fftag.explain import Explainer
 from fftag.heat import heat
 from fftag.predict import Normalise, Predictor
+from fftag.sources import Folder
+from fftag.tag import tag
+from fftag.tag_options import TagOptions
 from fftag.training.loop import TrainOptions, train
+from fftag.training.quantize import quantize
 from fftag.training.recipe import load_recipe
 
 PLAIN = {
@@ -64,7 +70,6 @@ KINDS: dict[str, tuple[dict[str, Any], Callable[[Any], Tensor]]] = {
     "convnext": (STAGES, pooled),
     "resnet": (STAGES | {"embedding_size": 8, "layer_type": "basic"}, pooled),
 }
-ATTENDING = [kind for kind, (sizes, _) in KINDS.items() if sizes.items() >= PLAIN.items()]
 SPEC = InputSpec(32, 32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
@@ -122,7 +127,7 @@ def test_the_embedding_is_what_the_networks_own_classifier_sees(
     assert id(next(p for p in network.parameters() if p.ndim == 4)) in stem
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "swin", "convnext", "resnet"])
 def test_openvino_gives_the_scores_of_torch(
     kind: str, checkpoint: Callable[[str], tuple[Path, Any]]
 ) -> None:
@@ -138,20 +143,44 @@ def test_openvino_gives_the_scores_of_torch(
     np.testing.assert_allclose(found.embeddings, wanted.embeddings, atol=1e-2)
 
 
-@pytest.mark.parametrize("kind", [*ATTENDING, "convnext", "resnet"])
-def test_maps_point_at_what_decides(
-    kind: str, checkpoint: Callable[[str], tuple[Path, Any]]
+@pytest.mark.parametrize(
+    ("kind", "spec", "shape"),
+    [
+        ("vit", SPEC, (4, 4)),
+        ("deit", SPEC, (4, 4)),  # two tokens before those of the patches
+        ("beit", SPEC, (4, 4)),  # the mean of them
+        ("siglip_vision_model", SPEC, (4, 4)),  # no class token
+        ("convnext", InputSpec(96, 64), (3, 2)),
+    ],
+)
+def test_maps_have_the_places_of_the_photo(
+    kind: str,
+    spec: InputSpec,
+    shape: tuple[int, int],
+    checkpoint: Callable[[str], tuple[Path, Any]],
 ) -> None:
-    model = models.build("hugging_face", 4, SPEC, str(checkpoint(kind)[0])).eval()
-    if kind in ("convnext", "resnet"):  # a map of 1 x 1 says nothing
-        model = models.build("hugging_face", 4, InputSpec(96, 64), str(checkpoint(kind)[0])).eval()
-    pixels = photos(1) if kind in ATTENDING else torch.rand(1, 3, 96, 64)
+    model = models.build("hugging_face", 4, spec, str(checkpoint(kind)[0])).eval()
+    pixels = torch.rand(1, 3, spec.height, spec.width)
     before = model(pixels).logits
     maps = heat(model, "hugging_face", pixels, range(4))
-    shape = (4, 4) if kind in ATTENDING else maps[0].shape
     assert all(one.shape == shape and (one >= 0).all() for one in maps)
     assert any(one.any() for one in maps)
     torch.testing.assert_close(model(pixels).logits, before)  # it is as it was
+
+
+def test_the_map_of_a_convolutional_network_is_what_its_places_add_to_the_logit(
+    checkpoint: Callable[[str], tuple[Path, Any]],
+) -> None:
+    """A ResNet's head is linear in the mean of its last map, so that Grad-CAM of it is known."""
+    folder, theirs = checkpoint("resnet")
+    model = models.build("hugging_face", 3, InputSpec(96, 64), str(folder)).eval()
+    pixels = torch.rand(1, 3, 96, 64)
+    with torch.no_grad():
+        last = theirs(pixels).last_hidden_state[0]
+        wanted = torch.einsum("lc,crk->lrk", model.head.weight, last) / 6
+    assert wanted.shape == (3, 3, 2) and (wanted > 0).any()
+    for one, other in zip(heat(model, "hugging_face", pixels, range(3)), wanted, strict=True):
+        np.testing.assert_allclose(one, other.clamp(min=0).numpy(), rtol=1e-3, atol=1e-6)
 
 
 def test_the_attention_that_is_kept_is_the_networks_own(
@@ -189,6 +218,7 @@ def trained(
         ),
         "run.epochs": "3",
         "run.batch_size": "8",
+        "run.max_steps": "2",
         "freeze.schedule": "gradual",
     }
     manifest: Manifest = read_manifest(bands_manifest)
@@ -392,3 +422,15 @@ def test_a_name_on_the_hub_that_cannot_be_had_is_answered_with_the_alternatives(
     assert "\n" not in message
     with pytest.raises(FftagError, match="give the folder of a checkpoint, or its name on the hub"):
         models.input_spec("hugging_face", "none")
+
+
+@pytest.mark.slow
+def test_it_is_quantized_and_tags(trained: Bundle, bands_manifest: Path, tmp_path: Path) -> None:
+    photos, exact, small = bands_manifest.parent / "photos", tmp_path / "a", tmp_path / "b"
+    options = TagOptions(tier="exact", workers=0)
+    summary = tag(Folder(photos), exact, trained, options)
+    assert summary.read == 96 and not summary.failed
+    quantize(trained, read_manifest(bands_manifest), photos=20, max_drop=1, workers=0)
+    tag(Folder(photos), small, trained, replace(options, tier="int8"))
+    scores = [np.array(pq.read_table(out)["scores"].to_pylist()) for out in (exact, small)]
+    assert 0 < np.abs(scores[0] - scores[1]).max() < 0.2

@@ -17,6 +17,7 @@ from click.testing import Result
 from conftest import save_bands
 from markupsafe import escape
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 from torchvision import models as zoo
 from typer.testing import CliRunner
 
@@ -106,6 +107,21 @@ def test_the_number_of_clusters_follows_the_data() -> None:
 def test_what_learns_from_other_photos_needs_them() -> None:
     with pytest.raises(FftagError, match="--non-apparel"):
         fit_screen(ScreenSettings(method="contrast"), replace(KNOWN, others=None))
+
+
+def noise(count: int, seed: int) -> Predictions:
+    points = np.random.default_rng(seed).normal(size=(count, 64)).astype(np.float32)
+    return Predictions(points[:, :3], points, points[:, :3])
+
+
+def test_contrast_is_measured_on_photos_that_it_did_not_learn_from() -> None:
+    """What tells nothing looks like chance: a regression on 64 numbers knows by heart 50 photos."""
+    known = Known(noise(400, 1), noise(50, 2))
+    near, far = screen_evaluation.cross_validated(known, noise(300, 3), noise(50, 4))
+    assert (near.shape, far.shape) == ((300,), (50,))
+    assert 0.35 < roc_auc_score(np.repeat([0, 1], [300, 50]), np.r_[near, far]) < 0.65
+    near, far = screen_evaluation.cross_validated(KNOWN, clouds(300, 6), clouds(50, 7, False))
+    assert near.max() < far.min()
 
 
 @pytest.fixture
@@ -290,7 +306,7 @@ def test_evaluation_measures_it_beside_other_scores(
     content = json.loads(result.stdout)["screen"]
     assert (content["apparel_photos"], content["photos_without_apparel"]) == (25, 12)
     titles = [one["title"] for one in content["measured"]]
-    assert titles[0] == "this model's screen (kmeans)" and len(titles) == 3
+    assert titles[0] == "this model's screen (kmeans)" and len(titles) == 4
     for one in content["measured"]:
         value, low, high = one["figures"]["auroc"]
         assert 0 <= low <= value <= high <= 1
@@ -342,7 +358,7 @@ def test_a_general_backbone_is_measured_on_the_same_photos(
     content = json.loads((folder / "screen.json").read_text())
     assert content["backbone"] == {"architecture": "mobilenet_v3_small", "weights": str(file)}
     measured = {one["title"]: one["figures"] for one in content["measured"]}
-    assert len(measured) == 4
+    assert len(measured) == 5
 
     spec = models.input_spec("mobilenet_v3_small", str(file))
     network = Predictor(models.build("mobilenet_v3_small", 1, spec, str(file)), spec, CPU)

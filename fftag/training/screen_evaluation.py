@@ -26,7 +26,7 @@ from fftag.training.screening import MOST_PHOTOS, count_verdicts, score_folder
 
 RESAMPLES = 1000
 FIGURES = ("auroc", "average_precision", "fpr_at_95")
-UNFITTED = ("contrast",)  # it learns from photos without apparel, which here are for measuring
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,11 @@ def measure_screen(
     if bundle.screen is not None:
         title = f"this model's screen ({bundle.screen.method})"
         distances[title] = _both(bundle.screen.distances, apparel, others)
-    for name, method in METHODS.items():
-        if name not in UNFITTED:
-            distances[method.title] = _fitted(name, known, apparel, others)
+    for name in ("kmeans", "neighbour"):
+        distances[METHODS[name].title] = _fitted(name, known, apparel, others)
+    if len(others.scores) >= FOLDS:
+        title = f"{METHODS['contrast'].title}, taught by four in five"
+        distances[title] = cross_validated(known, apparel, others)
     if backbone is not None and general is not None:
         known, *both = seen_by(general)
         title = f"{METHODS['neighbour'].title}, {backbone.architecture}"
@@ -203,6 +205,23 @@ def _fitted(method: str, known: Known, apparel: Predictions, others: Predictions
     tensors = fit_method(method, known)
     distance = METHODS[method].distance
     return _both(lambda points: distance(tensors, points), apparel, others)
+
+
+def cross_validated(known: Known, apparel: Predictions, others: Predictions) -> Sides:
+    """The distances by `contrast`, which learns from what is measured here.
+
+    Each fifth of the photos without apparel is judged by what the other four taught, and an apparel
+    photo by all five: its distance is their mean.
+    """
+    distance = METHODS["contrast"].distance
+    fold_of = np.arange(len(others.scores)) % FOLDS
+    near, far = [], np.empty(len(fold_of))
+    for fold in range(FOLDS):
+        held_back = fold_of == fold
+        tensors = fit_method("contrast", replace(known, others=others.chosen(~held_back)))
+        far[held_back] = distance(tensors, others.embeddings[held_back])
+        near.append(distance(tensors, apparel.embeddings))
+    return np.mean(near, axis=0), far
 
 
 def _both(
