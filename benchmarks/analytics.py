@@ -31,7 +31,7 @@ from fftag.report import all_reports, run_report
 from fftag.store import RunInfo, tags_of, tags_schema
 from fftag.warehouse import load
 
-LABELS, TAGS_EACH, PHOTOS_EACH = 46, 6, 2
+LABELS, TAGS_EACH = 46, 6
 ROWS_PER_GROUP = 131_072
 BRANDS, CATEGORIES, MONTHS = 400, 30, 36
 CORES = 2
@@ -107,8 +107,8 @@ def _took(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def make(folder: Path, images: int) -> None:
-    """Writes the tags file and the feed, unless they are there."""
+def make(folder: Path, images: int, photos_each: int = 2) -> None:
+    """Writes a tags file and a feed of a product per so many photos, unless they are there."""
     folder.mkdir(parents=True, exist_ok=True)
     tags = folder / "tags.parquet"
     if tags.is_file() and pq.ParquetFile(tags).metadata.num_rows == images:
@@ -128,11 +128,13 @@ def make(folder: Path, images: int) -> None:
         validation=[counts] * LABELS,
         settings={},
     )
-    _write_tags(tags, images, run, noise)
-    _write_feed(folder / "products.parquet", -(-images // PHOTOS_EACH), noise)
+    _write_tags(tags, images, photos_each, run, noise)
+    _write_feed(folder / "products.parquet", -(-images // photos_each), noise)
 
 
-def _write_tags(path: Path, images: int, run: RunInfo, noise: np.random.Generator) -> None:
+def _write_tags(
+    path: Path, images: int, photos_each: int, run: RunInfo, noise: np.random.Generator
+) -> None:
     """Six labels of each photo lie above the threshold, common ones more often than rare ones."""
     schema = tags_schema(run)
     common = np.log(1 / np.arange(1, LABELS + 1, dtype=np.float32))
@@ -152,7 +154,7 @@ def _write_tags(path: Path, images: int, run: RunInfo, noise: np.random.Generato
             )
             numbers = range(first, first + count)
             columns = {
-                "image": [f"p{n // PHOTOS_EACH:09d}_{n % PHOTOS_EACH}.jpg" for n in numbers],
+                "image": [f"p{n // photos_each:09d}_{n % photos_each}.jpg" for n in numbers],
                 "status": pa.array(["ok"] * count).dictionary_encode().cast(schema.field(1).type),
                 "tags": tags_of(scores, run, np.zeros(count, bool)),
                 "scores": pa.FixedSizeListArray.from_arrays(pa.array(scores.ravel()), LABELS),

@@ -126,7 +126,7 @@ def ways(architecture: str) -> list[Way]:
     found = [Way("afternoon script", peer("peer_afternoon.py"))]
     if architecture.startswith("resnet") and find_spec("timm"):
         found.append(Way("timm", peer("peer_timm.py")))
-    if architecture == "vit_b_16" and find_spec("transformers"):
+    if architecture == "hugging_face":
         found.append(Way("transformers pipeline", peer("peer_transformers.py")))
     if find_spec("ray"):
         found.append(Way("Ray Data", peer("peer_ray.py")))
@@ -172,7 +172,7 @@ def main() -> None:
                 copy = folder / "photos" / f"{number:06d}.jpg"
                 copy.write_bytes(data[:2] + comment + data[2:])
             spec = InputSpec(int(side), int(side))
-            twins = architecture == "vit_b_16" and find_spec("transformers")
+            twins = architecture == "hugging_face"
             make = make_vit_twins if twins else lambda a, b: make_model(a, architecture, b)  # noqa: B023
             model = make(folder / "model", spec)
             if not torch.cuda.is_available():  # int8 is for CPUs

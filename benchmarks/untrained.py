@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from fftag import hf_vit, models
+from fftag import models
 from fftag.bundle import Bundle, ModelConfig, load_bundle, save_bundle
 from fftag.datasets.manifest import make_manifest
 from fftag.decode import InputSpec
@@ -22,7 +22,7 @@ def make_model(folder: Path, architecture: str, spec: InputSpec) -> Path:
 
 
 def make_vit_twins(folder: Path, spec: InputSpec) -> Path:
-    """A ViT-B/16 of random weights, and the same in Hugging Face's format below it."""
+    """A ViT-B/16 of transformers with random weights, and its checkpoint below it."""
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     torch.manual_seed(0)
@@ -42,9 +42,9 @@ def make_vit_twins(folder: Path, spec: InputSpec) -> Path:
         image_mean=list(spec.mean),
         image_std=list(spec.std),
     ).save_pretrained(twin)
-    model = models.build("vit_b_16", LABELS, spec, str(twin))
+    model = models.build("hugging_face", LABELS, spec, str(twin))
     model.head.load_state_dict(theirs.classifier.state_dict())
-    return _save(folder, "vit_b_16", spec, model)
+    return _save(folder, "hugging_face", spec, model)
 
 
 def _save(folder: Path, architecture: str, spec: InputSpec, model: models.Classifier) -> Path:
@@ -58,7 +58,7 @@ def _save(folder: Path, architecture: str, spec: InputSpec, model: models.Classi
         recipe={},
         data_fingerprint="0" * 64,
         versions={},
-        norm_eps=hf_vit.norm_eps(model.backbone),
+        network=models.network_json(model),
     )
     return save_bundle(folder, config, model.state_dict()).path
 

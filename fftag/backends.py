@@ -45,7 +45,7 @@ class Screened:
     def __call__(self, photos: np.ndarray) -> Predictions:
         """See `Scorer`."""
         found = self._scorer(photos)
-        return found._replace(apparel=self._screen.scores(found.embeddings, found.logits))
+        return found._replace(apparel=self._screen.scores(found.embeddings))
 
 
 @dataclass(frozen=True)

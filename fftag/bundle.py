@@ -5,7 +5,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -21,7 +21,7 @@ from fftag.atomic import (
     replacing,
     write_text,
 )
-from fftag.decode import InputSpec
+from fftag.decode import InputSpec, Interpolation, Resize
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
 from fftag.screen import FILE as SCREEN
@@ -70,7 +70,8 @@ class ModelConfig:
         calibration: how the logits were calibrated (`method`, `slope` and `intercept`, one per
             label); for the record, as the weights of the head already hold it.
         weights_licence: terms of the pretrained weights, where they limit the use.
-        norm_eps: the epsilon of a vision transformer's norms, where it is not torchvision's.
+        network: of an architecture that its name alone does not tell; see
+            `fftag.hugging_face.Backbone.to_json`.
     """
 
     architecture: str
@@ -84,7 +85,7 @@ class ModelConfig:
     versions: dict[str, str]
     weights_licence: str | None = None
     calibration: dict[str, list[Any]] | None = None
-    norm_eps: float | None = None
+    network: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         rows = zip(
@@ -114,7 +115,7 @@ class ModelConfig:
             "data_fingerprint": self.data_fingerprint,
             "versions": self.versions,
             "weights_licence": self.weights_licence,
-            "norm_eps": self.norm_eps,
+            "network": self.network,
         }
 
     @classmethod
@@ -140,7 +141,7 @@ class ModelConfig:
             versions=content["versions"],
             weights_licence=content["weights_licence"],
             calibration=content["calibration"],
-            norm_eps=content.get("norm_eps"),
+            network=content.get("network"),
         )
 
 
@@ -187,7 +188,7 @@ class Bundle:
         """SHA-256 of what scores depend on: weights, network and input, without thresholds and
         screen."""
         config = self.config
-        parts = [config.architecture, config.labels.names, asdict(config.input), config.norm_eps]
+        parts = [config.architecture, config.labels.names, asdict(config.input), config.network]
         return hashlib.sha256(json.dumps([self.weights_sha256, *parts]).encode()).hexdigest()
 
     def build(self) -> "Classifier":
@@ -278,6 +279,8 @@ def load_bundle(path: Path) -> Bundle:
         content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if content["format_version"] > FORMAT_VERSION:
             raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to use it")
+        if content.get("norm_eps") is not None:
+            raise FftagError(f"{path} is a Hugging Face network of an older fftag: train it anew")
         config = _checked(ModelConfig.from_json(content))
     except (ValueError, KeyError, TypeError) as error:
         raise FftagError(f"{path / CONFIG} is no model config ({error!r})") from error
@@ -325,7 +328,8 @@ def _checked(config: ModelConfig) -> ModelConfig:
     spec = config.input
     if not (1 <= spec.height <= LARGEST_SIDE and 1 <= spec.width <= LARGEST_SIDE):
         raise ValueError(f"an input of {spec.height} x {spec.width} pixels")
-    if spec.resize not in ("squash", "pad") or len(spec.mean) != 3 or len(spec.std) != 3:
+    known = spec.resize in get_args(Resize) and spec.interpolation in get_args(Interpolation)
+    if not known or len(spec.mean) != 3 or len(spec.std) != 3:
         raise ValueError("an input that no photo can be brought to")
     if not 1 <= len(config.labels) <= MOST_LABELS:
         raise ValueError(f"{len(config.labels):,} labels")

@@ -45,6 +45,10 @@ QUARTER_TURNS = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+Resize = Literal["squash", "pad"]
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """How a photo is presented to a model. The whole photo is always kept.
@@ -56,13 +60,15 @@ class InputSpec:
             fills up with white.
         mean: per-channel mean (RGB, of values in 0..1) that is subtracted on the device.
         std: per-channel standard deviation that is divided by on the device.
+        interpolation: antialiased, of the resizing.
     """
 
     height: int
     width: int
-    resize: Literal["squash", "pad"] = "squash"
+    resize: Resize = "squash"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: Interpolation = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -279,7 +285,7 @@ def fitted_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
 
 
 def fit(image: Image.Image, spec: InputSpec, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The one evaluation transform: uint8 [spec.height, spec.width, 3], antialiased bilinear.
+    """The one evaluation transform: uint8 [spec.height, spec.width, 3], antialiased.
 
     Args:
         image: RGB, upright.
@@ -287,7 +293,7 @@ def fit(image: Image.Image, spec: InputSpec, size: tuple[int, int] | None = None
         size: to bring it to, where the image itself is no longer of the photo's proportions.
     """
     width, height = size or fitted_size(image.size, spec)
-    fitted = image.resize((width, height), Image.Resampling.BILINEAR)
+    fitted = image.resize((width, height), Image.Resampling[spec.interpolation.upper()])
     if (width, height) == (spec.width, spec.height):
         return np.asarray(fitted)
     canvas = Image.new("RGB", (spec.width, spec.height), WHITE)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from fftag.errors import FftagError
+from fftag.hugging_face import Backbone
 from fftag.models import Classifier
 
 
@@ -36,9 +37,28 @@ def heat(
     Raises:
         FftagError: the network keeps no feature map, or captum is not installed.
     """
-    if any(isinstance(module, nn.MultiheadAttention) for module in model.backbone.modules()):
+    backbone = model.backbone
+    if isinstance(backbone, Backbone) and not backbone.attends(pixels):
+        return [_map_of_last_state(model, pixels, place) for place in places]
+    kinds = (nn.MultiheadAttention, Backbone)
+    if any(isinstance(module, kinds) for module in backbone.modules()):
         return [_attention_map(model, pixels, place) for place in places]
     return _grad_cam(model, architecture, pixels, places)
+
+
+def _map_of_last_state(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
+    """Grad-CAM where a network of transformers itself says which map is the last."""
+    with model.backbone.last_state_kept() as kept, torch.enable_grad():  # type: ignore[operator]
+        logit = model(pixels).logits[0, place]
+    if kept[0].dim() != 4:
+        raise FftagError(
+            "there are no heat maps of a network of Hugging Face whose tokens see windows of the "
+            "photo"
+        )
+    (gradient,) = torch.autograd.grad(logit, kept)
+    weighted = (gradient.mean(dim=(2, 3), keepdim=True) * kept[0]).sum(dim=1)[0]
+    found: np.ndarray = weighted.detach().clamp(min=0).float().cpu().numpy()
+    return found
 
 
 def _grad_cam(
@@ -86,14 +106,13 @@ def _last_map(model: Classifier, architecture: str, pixels: Tensor) -> nn.Module
     after = [
         (rows * columns, at, module)
         for at, (module, (rows, columns)) in enumerate(fired)
-        # Channels may stand last within a block: those are no rows and columns.
+        # Channels may stand last within a block: those are no columns, and not of its proportions.
         if (
             module is forward if isinstance(forward, nn.Module) else last is not None and at >= last
         )
         and times[id(module)] == 1
         and rows * columns > 1
-        and rows <= height
-        and columns <= width
+        and abs(rows * width - columns * height) <= max(width, height)
     ]
     if not after:
         raise FftagError(
@@ -104,7 +123,14 @@ def _last_map(model: Classifier, architecture: str, pixels: Tensor) -> nn.Module
 
 
 def _attention_map(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
-    with _attention_kept(model.backbone) as kept, torch.enable_grad():
+    backbone = model.backbone
+    if isinstance(backbone, Backbone):
+        keeping, (rows, columns) = backbone.attention_kept(), backbone.patches(pixels)
+    else:
+        side = int(backbone.patch_size)  # type: ignore[arg-type]
+        keeping = _attention_kept(backbone)
+        rows, columns = pixels.shape[-2] // side, pixels.shape[-1] // side
+    with keeping as kept, torch.enable_grad():
         logit = model(pixels).logits[0, place]
         gradients = torch.autograd.grad(logit, kept)
     tokens = kept[0].shape[-1]
@@ -112,10 +138,11 @@ def _attention_map(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
     for attention, gradient in zip(kept, gradients, strict=True):
         weighted = (attention * gradient)[0].detach().clamp(min=0).mean(dim=0)
         relevance = relevance + weighted @ relevance
-    side = int(model.backbone.patch_size)  # type: ignore[arg-type]
-    rows, columns = pixels.shape[-2] // side, pixels.shape[-1] // side
-    # Of what the class token has gathered; the token itself comes first.
-    found: np.ndarray = relevance[0, 1:].reshape(rows, columns).float().cpu().numpy()
+    # Class and register tokens come before those of the patches.
+    places = relevance[:, -rows * columns :]
+    averages = isinstance(backbone, Backbone) and not backbone.reads_class_token
+    gathered = places[-rows * columns :].mean(dim=0) if averages else places[0]
+    found: np.ndarray = gathered.reshape(rows, columns).float().cpu().numpy()
     return found
 
 

@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
-from fftag import hf_vit
+from fftag import hugging_face
 from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.networks import OWN
 from fftag.progress import say
 
-CONTAINERS = frozenset({"features", "blocks", "layers", "encoder", "trunk_output"})
+CONTAINERS = {
+    *("features", "blocks", "layers", "encoder", "trunk_output"),  # of torchvision
+    *("network", "model", "layer", "stages"),  # of transformers
+}
 INCEPTION_LEAST = 299  # its auxiliary head pools away what a smaller photo leaves
 NON_COMMERCIAL = {"SWAG": "CC BY-NC 4.0 (non-commercial use only)"}
 
@@ -110,7 +113,7 @@ def _children(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]
 
 
 def names() -> list[str]:
-    """Every architecture: fftag's own, and all of torchvision's image classifiers."""
+    """Every architecture of a known input: fftag's own, and torchvision's image classifiers."""
     from torchvision import models as zoo  # takes two seconds to import, here and below
 
     return [*OWN, *zoo.list_models(module=zoo)]
@@ -119,16 +122,21 @@ def names() -> list[str]:
 def input_spec(architecture: str, weights: str = "imagenet") -> InputSpec:
     """The input that an architecture (with certain weights) was made for.
 
-    A folder of weights keeps its mean and std; a Hugging Face checkpoint also its image size.
+    A model folder keeps its mean, std and interpolation; one of `hugging_face` also its size.
 
     Raises:
         FftagError: there is no such architecture, or no such weights, or they do not fit.
     """
-    if hf_vit.is_checkpoint(Path(weights)):
-        return hf_vit.input_spec(architecture, Path(weights))
+    content = _own_config(weights).get("input")
+    kept = content and InputSpec(
+        **{**content, "mean": tuple(content["mean"]), "std": tuple(content["std"])}
+    )
+    if architecture == hugging_face.NAME:
+        return kept or hugging_face.input_spec(hugging_face.checkpoint(weights))
     spec = _published_spec(architecture, weights)
-    kept = _own_config(weights).get("input")
-    return replace(spec, mean=tuple(kept["mean"]), std=tuple(kept["std"])) if kept else spec
+    if kept is None:
+        return spec
+    return replace(spec, mean=kept.mean, std=kept.std, interpolation=kept.interpolation)
 
 
 def _own_config(weights: str) -> dict[str, Any]:
@@ -153,7 +161,13 @@ def _published_spec(architecture: str, weights: str) -> InputSpec:
     return InputSpec(size, size, mean=tuple(preset.mean), std=tuple(preset.std))
 
 
-def build(architecture: str, labels: int, spec: InputSpec, weights: str = "none") -> Classifier:
+def build(
+    architecture: str,
+    labels: int,
+    spec: InputSpec,
+    weights: str = "none",
+    network: dict[str, Any] | None = None,
+) -> Classifier:
     """Builds a classifier.
 
     Args:
@@ -163,29 +177,45 @@ def build(architecture: str, labels: int, spec: InputSpec, weights: str = "none"
         weights: `none` (from scratch), `imagenet` (torchvision's default weights), the name of one
             of torchvision's weights (such as `IMAGENET1K_SWAG_E2E_V1`), or a file: `.safetensors`
             or `.pth` with a state dict of the same torchvision architecture or of this class; or
-            a folder: fftag's own, or a Hugging Face checkpoint of a vision transformer.
+            a model folder. For `hugging_face` a checkpoint: its folder, or its name on the hub.
             The head is always new.
+        network: of `hugging_face` without weights: what `network_json` gave.
 
     Raises:
         FftagError: no such architecture or weights, the download failed, or the file does not fit.
     """
-    if architecture in OWN:
+    if hugging_face.is_checkpoint(Path(weights)) and architecture != hugging_face.NAME:
+        raise FftagError(
+            f"{weights} is a checkpoint of Hugging Face: train it with the recipe hugging_face, or "
+            f"set model.architecture={hugging_face.NAME}"
+        )
+    named = None
+    if architecture == hugging_face.NAME:
+        known = network or _own_config(weights).get("network")
+        if known is None:
+            backbone = hugging_face.load(hugging_face.checkpoint(weights), spec)
+            return Classifier(backbone, backbone.features, labels)
+        backbone = hugging_face.rebuilt(known, spec)
+        model = Classifier(backbone, backbone.features, labels)
+    elif architecture in OWN:
         if weights != "none" and not Path(weights).exists():
             raise FftagError(
                 f"{architecture} has no published weights: use --weights none, or a file"
             )
-        backbone, features = OWN[architecture]
-        model = Classifier(backbone(), features, labels)
+        make, features = OWN[architecture]
+        model = Classifier(make(), features, labels)
     else:
         named = _torchvision_weights(architecture, weights)
         model = _wrap(architecture, labels, spec, named)
-    path = Path(weights)
-    if hf_vit.is_checkpoint(path):
-        hf_vit.load(model.backbone, architecture, path)
-    elif weights != "none" and (architecture in OWN or named is None):
-        _load_file(model, architecture, path)
-        hf_vit.set_norm_eps(model.backbone, _own_config(weights).get("norm_eps"))
+    if weights != "none" and named is None:
+        _load_file(model, architecture, Path(weights))
     return model
+
+
+def network_json(model: Classifier) -> dict[str, Any] | None:
+    """What `build` needs to know of a network that its name alone does not tell, else None."""
+    backbone = model.backbone
+    return backbone.to_json() if isinstance(backbone, hugging_face.Backbone) else None
 
 
 def _wrap(architecture: str, labels: int, spec: InputSpec, named: Any | None) -> Classifier:
@@ -258,7 +288,8 @@ def _torchvision_weights(architecture: str, weights: str) -> Any | None:
 
 def licence(architecture: str, weights: str) -> str | None:
     """The licence of torchvision weights that may not be used for everything, else None."""
-    named = None if architecture in OWN else _torchvision_weights(architecture, weights)
+    own = architecture in OWN or architecture == hugging_face.NAME
+    named = None if own else _torchvision_weights(architecture, weights)
     return next(
         (terms for key, terms in NON_COMMERCIAL.items() if named is not None and key in named.name),
         None,

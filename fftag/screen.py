@@ -5,6 +5,7 @@ docs/screen.md says how it is fitted, and what it is worth.
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,6 @@ from safetensors.numpy import save_file
 
 from fftag.atomic import replacing
 from fftag.errors import FftagError
-from fftag.screen_methods import METHODS
 
 FILE = "screen.safetensors"
 FORMAT_VERSION = 1
@@ -24,13 +24,78 @@ VERDICTS = ("accept", "review", "reject")
 CURVE = {"knots": ("knots",), "shares": ("knots",)}
 LARGEST = 2**30  # bytes of a screen
 
+Tensors = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to tell apparel from all else: its tensors, and one function of them.
+
+    Attributes:
+        title: what it is called on a page.
+        shapes: name of each tensor -> its dimensions: a number, `features` of the model, or any
+            other word for a number of the tensor's own, the same wherever the word stands.
+        distance: tensors and embeddings [photos, features] -> float64 [photos]; larger is less
+            like apparel, in a unit of its own.
+    """
+
+    title: str
+    shapes: dict[str, tuple[str | int, ...]]
+    distance: Callable[[Tensors, np.ndarray], np.ndarray]
+
+
+def on_sphere(embeddings: np.ndarray) -> np.ndarray:
+    """Embeddings brought to length 1: float64 [photos, features]; zero stays zero."""
+    vectors = embeddings.astype(np.float64)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
+
+
+def squared_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """float64 [points, others], from [points, features] and [others, features]."""
+    points, others = points.astype(np.float64), others.astype(np.float64)
+    ends = (points**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)
+    return np.maximum(ends - 2 * points @ others.T, 0)
+
+
+def _kmeans(tensors: Tensors, embeddings: np.ndarray) -> np.ndarray:
+    """To the nearest centroid, in units of the spread of its own photos."""
+    squared = squared_distances(on_sphere(embeddings), tensors["centroids"])
+    nearest = squared.argmin(axis=1)
+    distance = np.sqrt(squared[np.arange(len(squared)), nearest])
+    return distance / tensors["spreads"].astype(np.float64)[nearest]
+
+
+def _neighbour(tensors: Tensors, embeddings: np.ndarray) -> np.ndarray:
+    """To the k-th nearest training photo, on the sphere (Sun et al. 2022)."""
+    squared = squared_distances(on_sphere(embeddings), tensors["photos"])
+    place = int(tensors["neighbour"][0]) - 1
+    return np.sqrt(np.partition(squared, place, axis=1)[:, place])
+
+
+def _contrast(tensors: Tensors, embeddings: np.ndarray) -> np.ndarray:
+    """Logit of showing none, by a logistic regression on the sphere; needs known photos of that."""
+    weighted = on_sphere(embeddings) @ tensors["weights"].astype(np.float64)
+    found: np.ndarray = weighted + float(tensors["bias"][0])
+    return found
+
+
+METHODS = {
+    "kmeans": Method(
+        "k-means", {"centroids": ("clusters", "features"), "spreads": ("clusters",)}, _kmeans
+    ),
+    "neighbour": Method(
+        "nearest neighbour", {"photos": ("photos", "features"), "neighbour": (1,)}, _neighbour
+    ),
+    "contrast": Method("logistic regression", {"weights": ("features",), "bias": (1,)}, _contrast),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Screen:
     """What tells photos of apparel from others, by what a model makes of them.
 
     Attributes:
-        method: one of `fftag.screen_methods.METHODS`.
+        method: one of `METHODS`.
         tensors: its tensors.
         knots: float32 [knots], rising: distances of apparel photos that the screen was not
             fitted on.
@@ -48,16 +113,11 @@ class Screen:
     review: float
     about: dict[str, Any]
 
-    def distances(self, embeddings: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """float64 [photos], larger is less like apparel; in the method's own unit.
+    def distances(self, embeddings: np.ndarray) -> np.ndarray:
+        """float64 [photos], of float32 [photos, features]: larger is less like apparel."""
+        return METHODS[self.method].distance(self.tensors, embeddings)
 
-        Args:
-            embeddings: float32 [photos, features].
-            logits: float32 [photos, labels].
-        """
-        return METHODS[self.method].distance(self.tensors, embeddings, logits)
-
-    def scores(self, embeddings: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    def scores(self, embeddings: np.ndarray) -> np.ndarray:
         """float32 [photos], in 0 to 1, higher is more like apparel.
 
         The share of known apparel photos that lie farther out; between those that were kept as
@@ -66,9 +126,8 @@ class Screen:
 
         Args:
             embeddings: float32 [photos, features].
-            logits: float32 [photos, labels].
         """
-        distances = self.distances(embeddings, logits)
+        distances = self.distances(embeddings)
         knots, shares = self.knots.astype(np.float64), self.shares.astype(np.float64)
         found = np.interp(distances, knots, shares)
         scale = (knots[-1] - knots[len(knots) // 2]) / 2

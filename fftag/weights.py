@@ -4,7 +4,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from fftag import hf_vit, models
+from fftag import models
 from fftag.bundle import WEIGHTS, Bundle, shapes
 from fftag.errors import FftagError
 
@@ -33,7 +33,6 @@ def network_of(bundle: Bundle) -> models.Classifier:
     # Copies: the file may be replaced while they are in use.
     own = {key: value.to(expected[key].dtype, copy=True) for key, value in state.items()}
     model.load_state_dict(own, assign=True)
-    hf_vit.set_norm_eps(model.backbone, bundle.config.norm_eps)
     return model.eval()
 
 
@@ -42,7 +41,9 @@ def _planned(bundle: Bundle) -> models.Classifier:
     config = bundle.config
 
     def build() -> models.Classifier:
-        return models.build(config.architecture, len(config.labels), config.input)
+        return models.build(
+            config.architecture, len(config.labels), config.input, network=config.network
+        )
 
     try:
         # Shapes, and nothing allocated before they are found to fit; nor drawn in vain.

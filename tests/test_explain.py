@@ -160,6 +160,12 @@ def test_a_swin_transformers_map_is_what_its_places_add_to_the_logit() -> None:
         np.testing.assert_allclose(one, wanted, rtol=1e-4, atol=1e-7)
 
 
+def test_channels_that_stand_last_are_no_columns_of_a_wide_photo() -> None:
+    model = models.build("convnext_tiny", 2, InputSpec(64, 832)).eval()  # of 768 channels
+    (found,) = heat(model, "convnext_tiny", torch.randn(1, 3, 64, 832), [0])
+    assert found.shape == (2, 26)
+
+
 def test_what_has_no_maps_says_so() -> None:
     model = models.build("resnet18", 3, InputSpec(32, 32)).eval()
     with pytest.raises(FftagError, match=r"no heat maps of resnet18 at 32 x 32 .* a larger input"):

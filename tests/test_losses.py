@@ -1,8 +1,7 @@
-import math
-
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 
 from fftag import models
 from fftag.training.losses import make_loss, positive_weights
@@ -16,8 +15,6 @@ SETTINGS = [
     LossSettings(name="asymmetric"),
     LossSettings(name="asymmetric", gamma_positive=1, gamma_negative=2, probability_margin=0.1),
     LossSettings(name="asymmetric", gamma_negative=0, probability_margin=0),
-    LossSettings(name="hill"),
-    LossSettings(name="hill", gamma=0, logit_margin=0.5, hill_lambda=1.2),
 ]
 PREVALENCE = torch.tensor([0.5, 0.1, 0.01, 0.9])
 
@@ -26,45 +23,62 @@ def of(settings: LossSettings, logits: torch.Tensor, targets: torch.Tensor) -> t
     return make_loss(settings, PREVALENCE)(models.Outputs(logits, torch.empty(0), None), targets)
 
 
-def reference(settings: LossSettings, logits: np.ndarray, targets: np.ndarray) -> float:
-    """Each loss as its paper writes it, in float64, one pair at a time."""
-    total = 0.0
-    for row, truths in zip(logits, targets, strict=True):
-        for label, (logit, truth) in enumerate(zip(row, truths, strict=True)):
-            total += _one(settings, float(logit), bool(truth), float(PREVALENCE[label]))
-    return total / targets.size
-
-
-def _one(s: LossSettings, logit: float, truth: bool, share: float) -> float:
-    p = 1 / (1 + math.exp(-logit))
-    if s.name == "bce":
-        return -math.log(p if truth else 1 - p)
-    if s.name == "weighted_bce":
-        weight = min(max((1 - share) / share, 1.0), s.weight_cap)
-        return -weight * math.log(p) if truth else -math.log(1 - p)
-    if s.name == "focal":
-        right = p if truth else 1 - p
-        alpha = 1.0 if s.alpha < 0 else (s.alpha if truth else 1 - s.alpha)
-        return -alpha * (1 - right) ** s.gamma * math.log(right)
-    if s.name == "asymmetric":
-        if truth:
-            return -((1 - p) ** s.gamma_positive) * math.log(p)
-        q = max(p - s.probability_margin, 0.0)
-        return -(q**s.gamma_negative) * math.log(1 - q)
-    if truth:
-        moved = 1 / (1 + math.exp(-(logit - s.logit_margin)))
-        return -((1 - moved) ** s.gamma) * math.log(moved)
-    return (s.hill_lambda - p) * p**2
-
-
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_a_loss_is_what_its_paper_says(settings: LossSettings) -> None:
+def problem() -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 4, (50, 4))
     targets = (rng.random((50, 4)) < 0.3).astype(np.float64)
-    found = of(settings, torch.from_numpy(logits), torch.from_numpy(targets))
-    # The loss works in fp32 whatever comes in.
-    assert float(found) == pytest.approx(reference(settings, logits, targets), rel=1e-5, abs=1e-7)
+    return torch.from_numpy(rng.normal(0, 4, (50, 4))), torch.from_numpy(targets)
+
+
+def test_cross_entropy_is_scikit_learns_with_and_without_weights() -> None:
+    logits, targets = problem()
+    scores = logits.sigmoid().numpy()
+    for settings, positives in (
+        (LossSettings(), (1, 1, 1, 1)),
+        (LossSettings(name="weighted_bce", weight_cap=5), (1, 5, 5, 1)),
+    ):
+        columns = [
+            log_loss(
+                targets[:, label],
+                scores[:, label],
+                normalize=False,
+                sample_weight=np.where(targets[:, label] > 0, positives[label], 1),
+            )
+            for label in range(4)
+        ]
+        found = of(settings, logits, targets)
+        assert float(found) == pytest.approx(sum(columns) / 200, rel=1e-5)
+
+
+def test_the_asymmetric_loss_holds_cross_entropy_and_the_focal_loss() -> None:
+    logits, targets = problem()
+    for gamma, other in ((0, LossSettings()), (2, LossSettings(name="focal", gamma=2))):
+        same = LossSettings(
+            name="asymmetric", gamma_positive=gamma, gamma_negative=gamma, probability_margin=0
+        )
+        torch.testing.assert_close(of(same, logits, targets), of(other, logits, targets))
+
+
+@pytest.mark.parametrize(
+    ("settings", "positive", "negative"),
+    [  # at a score of a half, whose logarithm is -0.693147
+        (LossSettings(name="focal", gamma=1, alpha=0.25), 0.0866434, 0.2599302),
+        (LossSettings(name="focal", gamma=3), 0.0866434, 0.0866434),
+        # 0.4 ** 2 times -log 0.6, which is 0.510826, for the negative
+        (
+            LossSettings(
+                name="asymmetric", gamma_positive=1, gamma_negative=2, probability_margin=0.1
+            ),
+            0.3465736,
+            0.0817321,
+        ),
+    ],
+)
+def test_a_loss_at_one_half_is_worked_out_by_hand(
+    settings: LossSettings, positive: float, negative: float
+) -> None:
+    half = torch.zeros(1, 4)
+    assert float(of(settings, half, torch.ones(1, 4))) == pytest.approx(positive, rel=1e-5)
+    assert float(of(settings, half, half)) == pytest.approx(negative, rel=1e-5)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -90,14 +104,9 @@ def test_following_the_slope_makes_a_loss_smaller(settings: LossSettings) -> Non
     assert of(settings, logits - 0.01 * slope / slope.norm(), targets) < before
 
 
-def test_a_negative_below_the_margin_costs_nothing_and_hill_forgives_a_sure_one() -> None:
-    negative = torch.zeros(1, 1)
+def test_a_negative_below_the_margin_costs_nothing() -> None:
     low = torch.tensor([[-4.0]])  # a score of 0.018
-    assert of(LossSettings(name="asymmetric"), low, negative) == 0
-    unsure, sure = torch.tensor([[0.5]]), torch.tensor([[6.0]])
-    hill = LossSettings(name="hill", hill_lambda=1.0)
-    assert of(hill, sure, negative) < of(hill, unsure, negative)
-    assert of(LossSettings(), sure, negative) > of(LossSettings(), unsure, negative)
+    assert of(LossSettings(name="asymmetric"), low, torch.zeros(1, 1)) == 0
 
 
 def test_positives_weigh_what_negatives_outnumber_them_by_up_to_the_cap() -> None:

@@ -241,8 +241,16 @@ def test_recipes_are_small_and_say_why() -> None:
 def test_every_shipped_recipe_trains_saves_and_loads(
     manifest: Manifest, tmp_path: Path, name: str
 ) -> None:
+    weights = "none"
+    if name == "hugging_face":
+        from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+        config = ViTConfig(image_size=32, patch_size=8, num_hidden_layers=1, hidden_size=12)
+        ViTModel(config).save_pretrained(tmp_path / "checkpoint")
+        ViTImageProcessor(size=32).save_pretrained(tmp_path / "checkpoint")
+        weights = str(tmp_path / "checkpoint")
     changes = {
-        "model.weights": "none",
+        "model.weights": json.dumps(weights),
         "run.epochs": "1",
         "run.max_steps": "1",
         "run.batch_size": "2",

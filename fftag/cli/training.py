@@ -19,7 +19,10 @@ def train(
     data: Annotated[Path, typer.Option(help="Manifest with train and val splits.")],
     out: Annotated[Path, typer.Option(help="Model folder to write, such as runs/NAME.")],
     weights: Annotated[
-        str | None, typer.Option(help="imagenet, none, torchvision's name, a file or a folder.")
+        str | None,
+        typer.Option(
+            help="imagenet, none, torchvision's name, a file, a folder, or a name on the hub."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Most epochs.")] = None,
     changes: Annotated[
@@ -105,10 +108,7 @@ def quantize(
 def screen(
     model: Annotated[Path, typer.Argument(help="Model folder; the screen goes into it.")],
     data: Annotated[Path, typer.Option(help="Manifest of apparel photos: train, val, test.")],
-    method: Annotated[
-        str,
-        typer.Option(help="kmeans, neighbour, mahalanobis, energy, max_probability, contrast."),
-    ] = "kmeans",
+    method: Annotated[str, typer.Option(help="kmeans, neighbour, contrast.")] = "kmeans",
     keep: Annotated[
         float, typer.Option(help="Share of apparel photos that is not turned down.")
     ] = 0.99,
@@ -263,4 +263,5 @@ def models(json_: Json = False) -> None:
     sizes = {name: input_spec(name) for name in names()}
     content = {name: {"height": spec.height, "width": spec.width} for name, spec in sizes.items()}
     lines = [f"{name:24} {spec.width} x {spec.height}" for name, spec in sizes.items()]
+    lines.append("hugging_face             what its checkpoint takes in (docs/training.md)")
     emit(content, lines, json_)

@@ -211,10 +211,7 @@ def _label_figures(right: np.ndarray, given: np.ndarray, true: np.ndarray) -> di
         by_label = figures.pop(f"label_{name}")
         figures[f"macro_{name}"] = by_label.mean(axis=0)
         figures[f"weighted_{name}"] = (by_label * share).sum(axis=0)
-    for letter, average in (("C", "macro"), ("O", "micro")):
-        precision, recall = figures[f"{average}_precision"], figures[f"{average}_recall"]
-        figures |= {f"{letter}P": precision, f"{letter}R": recall}
-        figures[f"{letter}F1"] = harmonic_mean(precision, recall)
+    figures["CF1"] = harmonic_mean(figures["macro_precision"], figures["macro_recall"])
     return figures
 
 

@@ -49,8 +49,6 @@ def _loss(settings: LossSettings, prevalence: Tensor) -> Loss:
         return lambda logits, targets: asymmetric(
             logits, targets, s.gamma_positive, s.gamma_negative, s.probability_margin
         )
-    if s.name == "hill":
-        return lambda logits, targets: hill(logits, targets, s.hill_lambda, s.gamma, s.logit_margin)
     return binary_cross_entropy_with_logits
 
 
@@ -88,25 +86,3 @@ def asymmetric(
         # Not 0: the slope of x ** gamma at 0 is infinite for gamma < 1.
         negative = negative * (logits.sigmoid() - margin).clamp(min=1e-8) ** gamma_negative
     return -(targets * positive + (1 - targets) * negative).mean()
-
-
-def hill(
-    logits: Tensor, targets: Tensor, hill_lambda: float, gamma: float, margin: float
-) -> Tensor:
-    """Hill loss with the focal margin loss for positives (Zhang et al. 2021), meaned.
-
-    A negative costs (hill_lambda - p) p^2, which falls again towards p = 1: a negative that the
-    model is sure of is likely a label that was left out. A positive costs -(1-p_m)^gamma log p_m
-    with p_m = sigmoid(logit - margin).
-
-    Args:
-        logits: float [batch, labels].
-        targets: float [batch, labels], 0 or 1.
-        hill_lambda: 1.5 in the paper.
-        gamma: focusing of the positives, 2 in the paper's code.
-        margin: 1 in the paper.
-    """
-    score, moved = logits.sigmoid(), logits - margin
-    positive = -logsigmoid(moved) * (gamma * logsigmoid(-moved)).exp()
-    negative = (hill_lambda - score) * score**2
-    return (targets * positive + (1 - targets) * negative).mean()

@@ -132,11 +132,8 @@ def tag_figures(targets: np.ndarray, tags: np.ndarray) -> dict[str, float]:
         )
         for name, value in zip(("precision", "recall", "f1"), values, strict=False):
             figures[f"{average}_{name}"] = float(value)
-    for letter, average in (("C", "macro"), ("O", "micro")):
-        precision, recall = figures[f"{average}_precision"], figures[f"{average}_recall"]
-        figures |= {f"{letter}P": precision, f"{letter}R": recall}
-        figures[f"{letter}F1"] = float(harmonic_mean(precision, recall))
-    return figures
+    of_means = harmonic_mean(figures["macro_precision"], figures["macro_recall"])
+    return figures | {"CF1": float(of_means)}
 
 
 def harmonic_mean(precision: Any, recall: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torchvision
 from jinja2 import Environment, PackageLoader
 from torch import Tensor
 
-from fftag import __version__, hf_vit, models
+from fftag import __version__, models
 from fftag.atomic import write_bytes, write_text
 from fftag.bundle import CARD, CURVES, Bundle, ModelConfig, save_bundle
 from fftag.datasets.manifest import Manifest
@@ -60,6 +61,7 @@ def publish(
     resolved = recipe.model_copy(
         update={"model": recipe.model.model_copy(update={"input_size": (spec.height, spec.width)})}
     )
+    network = models.network_json(predictor.model)
     config = ModelConfig(
         architecture=recipe.model.architecture,
         labels=manifest.labels,
@@ -75,9 +77,10 @@ def publish(
             "python": platform.python_version(),
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
+            **({"transformers": version("transformers")} if network else {}),
         },
         weights_licence=models.licence(recipe.model.architecture, recipe.model.weights),
-        norm_eps=hf_vit.norm_eps(predictor.model.backbone),
+        network=network,
     )
     write_bytes(out / CURVES, draw_curves(checkpoint.history, recipe.run.monitor))
     screen = screen_of(

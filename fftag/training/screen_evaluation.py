@@ -17,8 +17,7 @@ from fftag.errors import FftagError
 from fftag.models import build, input_spec
 from fftag.predict import Predictor, choose_precision
 from fftag.predictions import Predictions
-from fftag.screen import Screen
-from fftag.screen_methods import METHODS
+from fftag.screen import METHODS, Screen
 from fftag.training.evaluate import BATCH_SIZE, check_labels, score_photos
 from fftag.training.photos import Photos
 from fftag.training.screen_fit import Known, fit_method
@@ -27,8 +26,7 @@ from fftag.training.screening import MOST_PHOTOS, count_verdicts, score_folder
 
 RESAMPLES = 1000
 FIGURES = ("auroc", "average_precision", "fpr_at_95")
-UNFITTED = ("contrast",)  # it learns from photos without apparel, which here are for measuring
-OF_BACKBONES = ("neighbour", "mahalanobis")
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -175,14 +173,15 @@ def measure_screen(
     if bundle.screen is not None:
         title = f"this model's screen ({bundle.screen.method})"
         distances[title] = _both(bundle.screen.distances, apparel, others)
-    for name, method in METHODS.items():
-        if name not in UNFITTED:
-            distances[method.title] = _fitted(name, known, apparel, others)
+    for name in ("kmeans", "neighbour"):
+        distances[METHODS[name].title] = _fitted(name, known, apparel, others)
+    if len(others.scores) >= FOLDS:
+        title = f"{METHODS['contrast'].title}, taught by four in five"
+        distances[title] = cross_validated(known, apparel, others)
     if backbone is not None and general is not None:
         known, *both = seen_by(general)
-        for name in OF_BACKBONES:
-            title = f"{METHODS[name].title}, {backbone.architecture}"
-            distances[title] = _fitted(name, known, *both)
+        title = f"{METHODS['neighbour'].title}, {backbone.architecture}"
+        distances[title] = _fitted("neighbour", known, *both)
     measured = [Measured(title, _figures(*sides)) for title, sides in distances.items()]
     content = {
         "split": split,
@@ -203,16 +202,30 @@ def measure_screen(
 def _fitted(method: str, known: Known, apparel: Predictions, others: Predictions) -> Sides:
     tensors = fit_method(method, known)
     distance = METHODS[method].distance
-    return _both(lambda points, logits: distance(tensors, points, logits), apparel, others)
+    return _both(lambda points: distance(tensors, points), apparel, others)
+
+
+def cross_validated(known: Known, apparel: Predictions, others: Predictions) -> Sides:
+    """The distances by `contrast`, which learns from what is measured here.
+
+    Each fifth of the photos without apparel is judged by what the other four taught, and an apparel
+    photo by all five: its distance is their mean.
+    """
+    distance = METHODS["contrast"].distance
+    fold_of = np.arange(len(others.scores)) % FOLDS
+    near, far = [], np.empty(len(fold_of))
+    for fold in range(FOLDS):
+        held_back = fold_of == fold
+        tensors = fit_method("contrast", replace(known, others=others.chosen(~held_back)))
+        far[held_back] = distance(tensors, others.embeddings[held_back])
+        near.append(distance(tensors, apparel.embeddings))
+    return np.mean(near, axis=0), far
 
 
 def _both(
-    distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    apparel: Predictions,
-    others: Predictions,
+    distance: Callable[[np.ndarray], np.ndarray], apparel: Predictions, others: Predictions
 ) -> Sides:
-    near, far = (distance(one.embeddings, one.logits) for one in (apparel, others))
-    return near, far
+    return distance(apparel.embeddings), distance(others.embeddings)
 
 
 def _verdicts(

@@ -1,14 +1,13 @@
 """The apparel screen, fitted: each method on training photos, its curve on others."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from fftag.errors import FftagError
 from fftag.predictions import Predictions
-from fftag.screen import Screen
-from fftag.screen_methods import METHODS, Tensors, on_sphere, squared_distances
+from fftag.screen import METHODS, Screen, Tensors, on_sphere, squared_distances
 from fftag.training.settings import ScreenSettings
 
 PHOTOS_PER_CLUSTER = 20
@@ -18,7 +17,6 @@ BORROWED = 10  # photos' worth of the common spread in that of each cluster
 NEIGHBOUR = 10
 MOST_NEIGHBOURS = 5_000  # photos kept to be compared with
 MOST_KNOTS = 2_048
-LEAST_EIGENVALUE = 1e-6  # as a share of the largest: less is noise, and would be blown up
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,7 @@ def fit_screen(settings: ScreenSettings, known: Known) -> Screen:
         FftagError: the method needs photos without apparel, and there are none.
     """
     tensors = fit_method(settings.method, known)
-    away = METHODS[settings.method].distance(
-        tensors, known.held_out.embeddings, known.held_out.logits
-    )
+    away = METHODS[settings.method].distance(tensors, known.held_out.embeddings)
     knots, shares = curve(away)
     about = {
         "train": len(known.train.embeddings),
@@ -69,25 +65,13 @@ def fit_screen(settings: ScreenSettings, known: Known) -> Screen:
     )
 
 
-def recalibrated(screen: Screen, held_out: Predictions) -> Screen:
-    """The screen of a model whose head was changed, and nothing else.
-
-    Most screens do not see the head: such a one stays as it is, and so do the scores of photos
-    that were tagged with it.
-    """
-    if not METHODS[screen.method].reads_logits:
-        return screen
-    knots, shares = curve(screen.distances(held_out.embeddings, held_out.logits))
-    return replace(screen, knots=knots, shares=shares)
-
-
 def fit_method(method: str, known: Known) -> Tensors:
-    """The tensors of a method: float32, as `fftag.screen_methods.METHODS` has their shapes.
+    """The tensors of a method: float32, as `fftag.screen.METHODS` has their shapes.
 
     Raises:
         FftagError: the method needs photos without apparel, and there are none.
     """
-    return FITS[method](known) if method in FITS else {}
+    return FITS[method](known)
 
 
 def curve(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,20 +144,6 @@ def _neighbour(known: Known) -> Tensors:
     }
 
 
-def _mahalanobis(known: Known) -> Tensors:
-    """Mean and inverse root of the covariance, shrunk (Ledoit and Wolf 2004)."""
-    from sklearn.covariance import ledoit_wolf
-
-    points = on_sphere(known.train.embeddings)
-    covariance, _ = ledoit_wolf(points)
-    values, vectors = np.linalg.eigh(covariance)
-    values = np.maximum(values, max(LEAST_EIGENVALUE * values[-1], 1e-12))
-    return {
-        "mean": points.mean(axis=0).astype(np.float32),
-        "whitening": (vectors / np.sqrt(values)).astype(np.float32),
-    }
-
-
 def _contrast(known: Known) -> Tensors:
     from sklearn.linear_model import LogisticRegression
 
@@ -194,7 +164,6 @@ def _contrast(known: Known) -> Tensors:
 FITS: dict[str, Callable[[Known], Tensors]] = {
     "kmeans": _kmeans,
     "neighbour": _neighbour,
-    "mahalanobis": _mahalanobis,
     "contrast": _contrast,
 }
-"""Method -> what makes its tensors; the others have none."""
+"""Method -> what makes its tensors."""

@@ -158,7 +158,7 @@ def add_screen(
 
 def count_verdicts(screen: Screen, found: Predictions) -> dict[str, int]:
     """How many photos are accepted, to be reviewed, and rejected."""
-    scores = screen.scores(found.embeddings, found.logits)
+    scores = screen.scores(found.embeddings)
     passed, accepted = screen.is_apparel(scores), scores >= np.float32(screen.review)
     return {
         "accept": int(accepted.sum()),

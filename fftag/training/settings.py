@@ -1,5 +1,6 @@
 """What a recipe sets: small frozen groups of settings that check themselves."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,7 +26,8 @@ class ModelSettings(Settings):
 
     Attributes:
         architecture: a name that `fftag models` lists.
-        weights: `imagenet`, `none`, the name of torchvision weights, a file or a folder.
+        weights: `imagenet`, `none`, the name of torchvision weights, a file or a folder; of
+            `hugging_face` a checkpoint's folder, or its name on the hub.
         input_size: height and width in pixels; by default what the architecture was made for.
         resize: how the whole photo is brought to that size.
         dropout: of the embedding that the head sees.
@@ -44,7 +46,7 @@ class ModelSettings(Settings):
         """How photos are presented to this network."""
         spec = models.input_spec(self.architecture, self.weights)
         height, width = self.input_size or (spec.height, spec.width)
-        return InputSpec(height, width, self.resize, spec.mean, spec.std)
+        return replace(spec, height=height, width=width, resize=self.resize)
 
 
 class DataSettings(Settings):
@@ -78,27 +80,22 @@ class LossSettings(Settings):
 
     Attributes:
         name: `bce`; `weighted_bce` (positives weigh negatives / positives of their label);
-            `focal` (Lin et al. 2017); `asymmetric` (Ben-Baruch et al. 2021); `hill` (Zhang et al.
-            2021, for data where labels are missing).
+            `focal` (Lin et al. 2017); `asymmetric` (Ben-Baruch et al. 2021).
         weight_cap: the most that a positive weighs in `weighted_bce`.
         alpha: weight of positives in `focal`; -1 for none.
-        gamma: focusing of `focal`, and of the positives of `hill`.
+        gamma: focusing of `focal`.
         gamma_positive: focusing of the positives of `asymmetric`.
         gamma_negative: focusing of its negatives.
         probability_margin: negatives below this score cost nothing in `asymmetric`.
-        hill_lambda: negatives of `hill` weigh (lambda - score).
-        logit_margin: taken off the logits of the positives of `hill`.
     """
 
-    name: Literal["bce", "weighted_bce", "focal", "asymmetric", "hill"] = "bce"
+    name: Literal["bce", "weighted_bce", "focal", "asymmetric"] = "bce"
     weight_cap: Annotated[float, Field(ge=1)] = 20.0
     alpha: Annotated[float, Field(ge=-1, le=1)] = -1.0
     gamma: NotNegative = 2.0
     gamma_positive: NotNegative = 0.0
     gamma_negative: NotNegative = 4.0
     probability_margin: Decay = 0.05
-    hill_lambda: Annotated[float, Field(ge=1)] = 1.5
-    logit_margin: NotNegative = 1.0
 
 
 class OptimizerSettings(Settings):
@@ -175,15 +172,13 @@ class ScreenSettings(Settings):
     """The apparel screen that the model folder gets; see docs/screen.md.
 
     Attributes:
-        method: `kmeans`, `neighbour`, `mahalanobis`, `energy`, `max_probability`; `contrast`, which
-            learns from known photos without apparel; or `none` for no screen.
+        method: `kmeans`, `neighbour`; `contrast`, which learns from known photos without apparel;
+            or `none` for no screen.
         keep: share of apparel photos that is not to be turned down.
         accept: share of them that is not even to be looked at; the rest are for review.
     """
 
-    method: Literal[
-        "none", "kmeans", "neighbour", "mahalanobis", "energy", "max_probability", "contrast"
-    ] = "kmeans"
+    method: Literal["none", "kmeans", "neighbour", "contrast"] = "kmeans"
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.99
     accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
 

@@ -20,7 +20,6 @@ from fftag.training.evaluate import BATCH_SIZE
 from fftag.training.photos import Photos
 from fftag.training.publish import finish, tune_head
 from fftag.training.recipe import Recipe, change_recipe
-from fftag.training.screen_fit import recalibrated
 
 
 def tune(
@@ -73,9 +72,9 @@ def tune(
     for name in (CURVES, LOG):
         if (bundle.path / name).exists():
             shutil.copyfile(bundle.path / name, out / name)
-    screen = bundle.screen and recalibrated(bundle.screen, tuned.predictions)
     state = predictor.model.state_dict()
-    return finish(out, new, tuned, _history(bundle.path), state, screen)
+    # A screen reads embeddings, which another head leaves as they are.
+    return finish(out, new, tuned, _history(bundle.path), state, bundle.screen)
 
 
 def _after(before: dict[str, list[Any]] | None, line: Calibration) -> Calibration:
