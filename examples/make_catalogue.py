@@ -9,10 +9,11 @@ import io
 import json
 import os
 import sys
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
@@ -22,11 +23,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 from retailer import drawing, facts
 from retailer.facts import Photo, Product
+from retailer.looks import full
 
 from fftag.progress import progress, say
 
 LEAST_PHOTOS = 60
-BATCH = 8
+JPEG = (".jpg", ".jpeg")
 # EXIF orientation -> what to do to an upright photo so that obeying the tag turns it upright again.
 ORIENTATIONS = {
     6: Image.Transpose.ROTATE_90,
@@ -46,61 +48,6 @@ STRAY_FILES = {
     "README.txt": b"Photos by sku and view. Ask the studio before moving anything.\n",
     "Thumbs.db": bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504),
 }
-TRUTH_SCHEMA = pa.schema(
-    [
-        pa.field("folder", pa.string(), nullable=False),
-        pa.field("image", pa.string(), nullable=False),
-        pa.field("sku", pa.string()),
-        pa.field("labels", pa.list_(pa.string()), nullable=False),
-        pa.field(
-            "boxes",
-            pa.list_(
-                pa.struct(
-                    [("label", pa.string())]
-                    + [(side, pa.int32()) for side in ("left", "top", "right", "bottom")]
-                )
-            ),
-            nullable=False,
-        ),
-        pa.field("kind", pa.string()),
-        pa.field("defect", pa.string()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What is known of one file.
-
-    Attributes:
-        boxes: where each label is, on the upright photo; empty where nothing can be seen.
-        kind: `product`, `outfit`, or None for stray files.
-        defect: corrupt, truncated, not_an_image, duplicate, exif_rotated, cmyk, or None.
-    """
-
-    folder: str
-    image: str
-    sku: str | None
-    boxes: tuple[drawing.Box, ...]
-    kind: str | None
-    defect: str | None
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels seen, each once, in alphabetical order."""
-        return sorted({box.label for box in self.boxes})
-
-
-@dataclass(frozen=True)
-class Job:
-    """A photo to draw and to store: turned, in another mode, or damaged."""
-
-    photo: Photo
-    out: Path
-    orientation: int = 1
-    mode: str = "RGB"
-    damage: str = ""
-    defect: str | None = None
 
 
 def make_catalogue(
@@ -124,53 +71,40 @@ def make_catalogue(
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: name another folder, or remove it first")
     products = facts.plan_products(photos, seed, scale)
-    jobs = _jobs(products, facts.plan_training(photos, seed, scale), out, seed)
-    for job in jobs:
-        (out / job.photo.folder / job.photo.image).parent.mkdir(parents=True, exist_ok=True)
-    truths = []
-    with progress(len(jobs), "drawing", "photo") as bar:
-        for truth in _drawn(jobs, workers):
-            truths.append(truth)
+    planned = _with_defects(products, facts.plan_training(photos, seed, scale), seed)
+    for photo in planned:
+        (out / photo.folder / photo.image).parent.mkdir(parents=True, exist_ok=True)
+    files = []
+    with progress(len(planned), "drawing", "photo") as bar:
+        for photo in _drawn(planned, out, workers):
+            files.append(photo)
             bar.update(1)
-    truths += _duplicates(products, truths, out, seed)
+    files += _copied(products, files, out, seed)
     for name, content in STRAY_FILES.items():
         (out / "catalogue" / name).write_bytes(content)
-        truths.append(Truth("catalogue", name, None, (), None, "not_an_image"))
-    _write_tables(out, products, truths)
-    seen: dict[str, set[str]] = defaultdict(set)
-    for truth in truths:
-        seen[truth.sku or ""].update(truth.labels)
-    defects = Counter(truth.defect for truth in truths if truth.defect)
-    told = {"seed": seed, "photos": photos} | facts.measure(products, seen, defects)
+        files.append(Photo("catalogue", name, defect="not_an_image"))
+    _write_tables(out, products, files)
+    told = {"seed": seed, "photos": photos} | facts.measure(products, files)
     (out / "facts.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
-def _jobs(
-    products: Sequence[Product], training: Sequence[Photo], out: Path, seed: int
-) -> list[Job]:
+def _with_defects(products: Sequence[Product], training: Sequence[Photo], seed: int) -> list[Photo]:
+    """All photos to draw: some are stored turned or in CMYK, some more are damaged."""
     rng = np.random.default_rng([seed, 5])
-    jobs = [Job(photo, out) for product in products for photo in product.photos]
-    total = len(jobs) + len(training)
-
-    def of_kind(*endings: str) -> list[int]:
-        return [n for n, job in enumerate(jobs) if job.photo.image.lower().endswith(endings)]
-
+    photos = [photo for product in products for photo in product.photos]
+    total = len(photos) + len(training)
+    jpegs = [n for n, photo in enumerate(photos) if photo.image.lower().endswith(JPEG)]
     turned = max(len(ORIENTATIONS), _how_many(TURNED, total))
-    cmyk, *others = rng.permutation(of_kind(".jpg", ".jpeg"))[: turned + 1]
-    for number, place in enumerate(others):
-        orientation = [*ORIENTATIONS][number % len(ORIENTATIONS)]
-        jobs[place] = replace(jobs[place], orientation=orientation, defect="exif_rotated")
-    jobs[cmyk] = replace(jobs[cmyk], mode="CMYK", defect="cmyk")
-    for mode, place in zip(("L", "P", "RGBA"), of_kind(".png"), strict=False):
-        jobs[place] = replace(jobs[place], mode=mode)
-    photos = [job.photo for job in jobs]
-    jobs += [Job(photo, out) for photo in training]
-    taken = {photo.image for photo in photos}
+    cmyk, *others = rng.permutation(jpegs)[: turned + 1]
+    for place, orientation in zip(others, cycle(ORIENTATIONS), strict=False):
+        photos[place] = replace(photos[place], orientation=orientation, defect="exif_rotated")
+    photos[cmyk] = replace(photos[cmyk], defect="cmyk")
+    taken, damaged = {photo.image for photo in photos}, []
     for damage, (defect, at_3000) in DAMAGES.items():
         for _ in range(_how_many(at_3000, total)):
             spare = _another_view(photos[rng.integers(len(photos))], taken, ".jpg")
-            jobs.append(Job(spare, out, damage=damage, defect=defect))
-    return jobs
+            damaged.append(replace(spare, orientation=1, damage=damage, defect=defect))
+    return [*photos, *training, *damaged]
 
 
 def _how_many(at_3000: int, photos: int) -> int:
@@ -187,55 +121,40 @@ def _another_view(photo: Photo, taken: set[str], ending: str) -> Photo:
     return replace(photo, image=image, seed=(*photo.seed[:3], view))
 
 
-def _drawn(jobs: Sequence[Job], workers: int) -> Iterator[Truth]:
+def _drawn(photos: Sequence[Photo], out: Path, workers: int) -> Iterator[Photo]:
     if workers <= 1:
-        yield from map(_draw, jobs)
+        yield from (_draw(photo, out) for photo in photos)
     else:
         # Spawned: a fork of a process with threads may inherit a lock that nobody opens.
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            yield from pool.map(_draw, jobs, chunksize=BATCH)
+            yield from pool.map(partial(_draw, out=out), photos, chunksize=8)
 
 
-def _draw(job: Job) -> Truth:
-    photo = job.photo
+def _draw(photo: Photo, out: Path) -> Photo:
     rng = np.random.default_rng([*photo.seed, 1])
     image, boxes = drawing.shoot(rng, photo.look(), photo.size)
-    path = job.out / photo.folder / photo.image
-    content = encoded(image, path.suffix, int(rng.integers(80, 93)), job.orientation, job.mode)
-    if job.damage:
-        content, boxes = _damaged(content, job.damage, rng), []
+    path = out / photo.folder / photo.image
+    if photo.defect == "cmyk":
+        image = image.convert("CMYK")
+    content = encoded(image, path.suffix, int(rng.integers(80, 93)), photo.orientation)
+    if photo.damage:
+        content, boxes = _damaged(content, photo.damage, rng), []
     path.write_bytes(content)
-    return Truth(photo.folder, photo.image, photo.sku, tuple(boxes), photo.kind, job.defect)
+    return replace(photo, boxes=tuple(boxes))
 
 
-def encoded(
-    image: Image.Image, ending: str, quality: int, orientation: int = 1, mode: str = "RGB"
-) -> bytes:
-    """The bytes of an image file.
-
-    Args:
-        ending: says the format.
-        orientation: the EXIF orientation; other than 1, the pixels are stored turned.
-        mode: the Pillow mode stored: RGB, CMYK (JPEG), L, P or RGBA (PNG).
-    """
-    buffer = io.BytesIO()
-    exif = Image.Exif()
+def encoded(image: Image.Image, ending: str, quality: int, orientation: int = 1) -> bytes:
+    """The bytes of an image file; with another EXIF orientation than 1, its pixels are turned."""
+    buffer, exif = io.BytesIO(), Image.Exif()
     if orientation != 1:
         image = image.transpose(ORIENTATIONS[orientation])
         exif[0x0112] = orientation
-    if mode == "RGBA":  # fading out towards the edges
-        sides = [np.minimum(np.arange(side), np.arange(side)[::-1]) * 32 for side in image.size]
-        alpha = np.clip(np.minimum(sides[0][None, :], sides[1][:, None]), 0, 255)
-        image.putalpha(Image.fromarray(alpha.astype(np.uint8)))
-    elif mode != "RGB":
-        image = image.quantize(64) if mode == "P" else image.convert(mode)
-    match ending.lower():
-        case ".png":
-            image.save(buffer, "PNG", compress_level=4)
-        case ".webp":
-            image.save(buffer, "WEBP", quality=quality, method=1)
-        case _:
-            image.save(buffer, "JPEG", quality=quality, exif=exif)
+    if ending == ".png":
+        image.save(buffer, "PNG", compress_level=4)
+    elif ending == ".webp":
+        image.save(buffer, "WEBP", quality=quality, method=1)
+    else:
+        image.save(buffer, "JPEG", quality=quality, exif=exif)
     return buffer.getvalue()
 
 
@@ -246,48 +165,55 @@ def _damaged(content: bytes, damage: str, rng: np.random.Generator) -> bytes:
         case "cut short":  # as a broken download leaves it
             return content[: round(len(content) * rng.uniform(0.4, 0.6))]
         case "a web page":
-            return b"<html><body><h1>404 Not Found</h1><p>%d</p></body></html>\n" % rng.integers(1e9)
+            return b"<html><body><h1>404 Not Found</h1><p>%d</p></body></html>\n" % rng.integers(
+                1e9
+            )
         case _:
             return b""
 
 
-def _duplicates(
-    products: Sequence[Product], truths: Sequence[Truth], out: Path, seed: int
-) -> Iterator[Truth]:
+def _copied(
+    products: Sequence[Product], files: Sequence[Photo], out: Path, seed: int
+) -> Iterator[Photo]:
     """Copies of photos under the name of another product listed in the same month."""
     rng = np.random.default_rng([seed, 6])
-    drawn = {truth.image: truth for truth in truths}
+    drawn = {photo.image: photo for photo in files}
     taken = {*drawn}
-    for _ in range(_how_many(DUPLICATES, len(truths))):
+    for _ in range(_how_many(DUPLICATES, len(files))):
         source = products[rng.integers(len(products))]
         others = [other for other in products if other.sku != source.sku]
         near = [other for other in others if other.month == source.month] or others
-        other, photo = near[rng.integers(len(near))], source.photos[0]
+        other, photo = near[rng.integers(len(near))], drawn[source.photos[0].image]
         copy = _another_view(other.photos[0], taken, PurePosixPath(photo.image).suffix)
         content = (out / "catalogue" / photo.image).read_bytes()
         (out / "catalogue" / copy.image).write_bytes(content)
-        yield replace(drawn[photo.image], image=copy.image, sku=other.sku, defect="duplicate")
+        yield replace(photo, image=copy.image, sku=other.sku, defect="duplicate")
 
 
-def _write_tables(out: Path, products: Sequence[Product], truths: Sequence[Truth]) -> None:
-    with (out / "products.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["sku", "brand", "category", "price", "currency", "listed_at"])
-        for made in products:
-            row = [made.sku, made.brand, facts.full(made.category), f"{made.price:.2f}", "EUR"]
-            writer.writerow([*row, made.listed_at.isoformat()])
-    with (out / "train.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "labels", "source"])
-        for truth in truths:
-            if truth.folder == "train":
-                writer.writerow([f"train/{truth.image}", "|".join(truth.labels), "example"])
+def _write_tables(out: Path, products: Sequence[Product], files: Sequence[Photo]) -> None:
     rows = [
-        vars(truth) | {"labels": truth.labels, "boxes": [box._asdict() for box in truth.boxes]}
-        for truth in truths
+        [one.sku, one.brand, full(one.category), f"{one.price:.2f}", "EUR", one.listed_at]
+        for one in products
     ]
-    table = pa.Table.from_pylist(rows, schema=TRUTH_SCHEMA)
-    pq.write_table(table, out / "truth.parquet", compression="zstd")
+    feed = ["sku", "brand", "category", "price", "currency", "listed_at"]
+    _write_csv(out / "products.csv", [feed, *rows])
+    train = [photo for photo in files if photo.folder == "train"]
+    rows = [[f"train/{photo.image}", "|".join(photo.labels), "example"] for photo in train]
+    _write_csv(out / "train.csv", [["image", "labels", "source"], *rows])
+    truth = [
+        {
+            name: getattr(photo, name)
+            for name in ("folder", "image", "sku", "labels", "kind", "defect")
+        }
+        | {"boxes": [box._asdict() for box in photo.boxes]}
+        for photo in files
+    ]
+    pq.write_table(pa.Table.from_pylist(truth), out / "truth.parquet", compression="zstd")
+
+
+def _write_csv(path: Path, rows: list[list[object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """The planted facts, the products that hold them, and how they stand in the true labels."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from retailer.drawing import Box
 from retailer.looks import ACCESSORIES, GARMENTS, PARTS, SLOTS, Look, full, make_look
 
 FIRST_MONTH, MONTHS = date(2024, 8, 1), 24
@@ -60,31 +62,44 @@ ENDINGS = {".jpg": 0.82, ".jpeg": 0.04, ".JPG": 0.02, ".png": 0.05, ".webp": 0.0
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo to draw.
+    """A file: what it is to show and, once it is drawn, where each label is.
 
     Attributes:
         folder: `catalogue` or `train`.
         image: its path within the folder, `/`-separated.
+        sku: the product that it belongs to.
+        kind, want, avoid, hero: see `make_look`; None for files that are no photos.
         seed: what decides all that the plan leaves open.
         size: width and height in pixels.
-        sku: the product that it belongs to.
-        kind, want, avoid, hero: see `make_look`.
+        orientation: of EXIF; other than 1, the pixels are stored turned.
+        damage: what happened to the bytes; one of the command's `DAMAGES`.
+        defect: corrupt, truncated, not_an_image, duplicate, exif_rotated, cmyk, or None.
+        boxes: on the upright photo; empty where nothing can be seen.
     """
 
     folder: str
     image: str
-    kind: str
-    seed: tuple[int, ...]
-    size: tuple[int, int]
-    want: tuple[str, ...]
-    avoid: frozenset[str] = frozenset()
     sku: str | None = None
+    kind: str | None = None
+    want: tuple[str, ...] = ()
+    avoid: frozenset[str] = frozenset()
     hero: tuple[str, int] | None = None
+    seed: tuple[int, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    orientation: int = 1
+    damage: str | None = None
+    defect: str | None = None
+    boxes: tuple[Box, ...] = ()
 
     def look(self) -> Look:
         """What the photo shows, without drawing it."""
         rng = np.random.default_rng([*self.seed, 0])
         return make_look(rng, self.kind, self.want, self.avoid, self.hero)
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that can be seen, each once, in alphabetical order."""
+        return sorted({box.label for box in self.boxes})
 
 
 @dataclass(frozen=True)
@@ -100,11 +115,6 @@ class Product:
     price: float = 0.0
     listed_at: date = FIRST_MONTH
     photos: tuple[Photo, ...] = ()
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """The labels that its photos are planned to show."""
-        return frozenset[str]().union(*(photo.look().labels for photo in self.photos))
 
 
 def month_start(month: int) -> date:
@@ -126,7 +136,8 @@ def plan_training(photos: int, seed: int, scale: float = 1.0) -> list[Photo]:
             want = (*some, [*ACCESSORIES][rng.integers(len(ACCESSORIES))])[rng.integers(2) :]
         image = f"{number:06d}{_one_of(rng, ENDINGS)}"
         size = _size(rng, scale)
-        planned.append(Photo("train", image, kind, (seed, 4, number), size, want))
+        seeds = (seed, 4, number)
+        planned.append(Photo("train", image, kind=kind, want=want, seed=seeds, size=size))
     return planned
 
 
@@ -242,7 +253,7 @@ def _finished(
         image = f"{folder}/{sku}_{view}{_one_of(rng, ENDINGS)}"
         size, avoid = _size(rng, scale), frozenset(CONTROLLED.difference(want))
         seeds = (seed, 3, number, view)
-        photos.append(Photo("catalogue", image, kind, seeds, size, want, avoid, sku, hero))
+        photos.append(Photo("catalogue", image, sku, kind, want, avoid, hero, seeds, size))
     return replace(made, sku=sku, price=price, listed_at=listed_at, photos=tuple(photos))
 
 
@@ -256,16 +267,17 @@ def _one_of(rng: np.random.Generator, weights: Mapping[Any, float]) -> Any:
     return [*weights][rng.choice(len(shares), p=shares / shares.sum())]
 
 
-def measure(
-    products: Sequence[Product], seen: Mapping[str, set[str]], defects: Mapping[str, int]
-) -> dict[str, object]:
+def measure(products: Sequence[Product], files: Sequence[Photo]) -> dict[str, object]:
     """The planted facts with the numbers they have in the true labels, ready for JSON.
 
     Args:
         products: the plan.
-        seen: sku -> the labels, as the taxonomy has them, that its photos show.
-        defects: how many files have each defect.
+        files: all that lies in the folders, with the boxes of what can be seen.
     """
+    seen: dict[str | None, set[str]] = defaultdict(set)
+    for photo in files:
+        seen[photo.sku].update(photo.labels)
+    defects = Counter(photo.defect for photo in files if photo.defect)
 
     def share(which: Callable[[Product], bool], *labels: str) -> float:
         wanted = {full(label) for label in labels}

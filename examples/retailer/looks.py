@@ -83,7 +83,9 @@ def make_look(
             wanted += [able[rng.integers(len(able))]] if able else []
     names = [label for label in wanted if label in SLOTS]
     if kind == "product":
-        chosen = names[:1] or [[*GARMENTS, *GARMENTS, *ACCESSORIES][rng.integers(2 * len(GARMENTS) + len(ACCESSORIES))]]
+        chosen = names[:1] or [
+            [*GARMENTS, *GARMENTS, *ACCESSORIES][rng.integers(2 * len(GARMENTS) + len(ACCESSORIES))]
+        ]
     else:
         chosen = _garments(rng, set(wanted), avoid)
     pieces = {}
