@@ -16,6 +16,11 @@ LEAST_VISIBLE = 0.0001  # of the photo: below it, a thing counts as hidden
 IN_TWOS = {"sleeve", "pocket", "epaulette", "shoe", "sock", "glove", "leg warmer"}
 LONG_SLEEVED = {"shirt", "sweater", "cardigan", "jacket", "coat"}
 BUTTONED = {"shirt", "cardigan", "jacket", "vest", "coat"}
+FROM_THE_SKIN = (
+    *("umbrella", "body", "tights", "sock", "shoe", "shirt", "top", "pants", "shorts", "skirt"),
+    *("sweater", "dress", "jumpsuit", "leg warmer", "tie", "belt", "cardigan", "vest", "jacket"),
+    *("coat", "cape", "glove", "watch", "bag", "head", "scarf", "glasses", "hat", "headband"),
+)
 LINE = re.compile(r"(?:(\w+):)?\s*([+|]?)(!|[a-z]+(?=[\d.]+ ))?([\d.]*)\s*(#?\w+) (.+)")
 PRINT = "plain plain plain stripes bars dots gingham plaid camo"
 
@@ -134,7 +139,7 @@ def _stroke(text: str) -> Stroke:
             points = _evenly(points, 2 * size)
         elif form == "comb":
             points = _evenly(points, 0.07)
-            paths += [*np.stack([points, points + (0, size)], axis=1)]
+            paths += [*np.stack([points, np.add(points, (0, size))], axis=1)]
             continue
         elif form == "frill":
             points = _evenly(points, 0.07)
@@ -204,15 +209,7 @@ class Scene:
     def add(self, strokes: list[Stroke], at: Array, paints: dict[str, Paint],
             labels: tuple[str, ...] = (), number: int = 0, cut: tuple[float, float] = (1, 1),
             ) -> None:  # fmt: skip
-        """Adds a drawing of the wardrobe.
-
-        Args:
-            at: where, on top of the limb that a stroke is fixed to.
-            paints: by name.
-            labels: whose pixels these are.
-            number: which of several of a kind it is.
-            cut: see `_cut`.
-        """
+        """Adds a drawing at a place relative to its limb; `number`: which of several of a kind."""
         for stroke in strokes:
             one = replace(stroke, paths=[_cut(path, cut) for path in stroke.paths])
             paint = paints[stroke.paint] if stroke.paint in paints else _colour(stroke.paint)
@@ -287,13 +284,13 @@ def _add_person(scene: Scene, rng: np.random.Generator, look: Look) -> None:
     paints["hair"] = _colour(str(rng.choice(colours["hairs"])))
     style = int(rng.integers(3 if {"hood", "scarf"} & {*look.pieces, *look.labels} else len(hair)))
     scene.add(drawings("floor")[0], placed(), paints)
-    for label in WARDROBE["worn"]:
+    for label in FROM_THE_SKIN:
         scene.layer += 1
         if label in look.pieces:
             _add_piece(scene, look.pieces[label], placed(), True, skin)
         elif label == "body":
             scene.add(hair[style], placed(), paints)
-        if label in WARDROBE["drawings"] and label in ("body", "head"):
+        if label in ("body", "head"):
             scene.add(drawings(label)[0], placed(), paints)
 
 
@@ -324,7 +321,7 @@ def _add_piece(
         whose = (label, part) if part else (label,)
         scene.add(looks[which % len(looks)], place, paints, whose, number, cut)
 
-    limb, *spot = ((WARDROBE["worn"][label] if worn else "") or "trunk").split()
+    limb, *spot = WARDROBE["worn"].get(label if worn else "", "trunk").split()
     for side, limb_at in enumerate(scene.limbs[limb]):
         frame = at @ limb_at @ placed(*map(float, spot))
         if "sleeve" in parts:

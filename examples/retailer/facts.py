@@ -282,51 +282,44 @@ def measure(products: Sequence[Product], files: Sequence[Photo]) -> dict[str, ob
     def share(which: Callable[[Product], bool], *labels: str) -> float:
         wanted = {full(label) for label in labels}
         those = [wanted <= seen[made.sku] for made in products if which(made)]
-        return sum(those) / max(1, len(those))
+        return round(sum(those) / max(1, len(those)), 4)
 
-    def trends(planted: Mapping[str, tuple[float, float]]) -> list[dict[str, object]]:
-        return [
-            {
-                "label": full(label),
-                "planted": {"start": start, "end": end},
-                "share_first_6_months": round(share(lambda p: p.month < WINDOW, label), 4),
-                "share_last_6_months": round(share(lambda p: p.month >= MONTHS - WINDOW, label), 4),
-            }
-            for label, (start, end) in planted.items()
-        ]
-
-    def in_peak(made: Product, label: str) -> bool:
-        return made.listed_at.month in SEASONAL[label][0]
-
-    def season(label: str) -> dict[str, object]:
+    def trend(label: str, start: float, end: float) -> dict[str, object]:
         return {
             "label": full(label),
-            "peak_months": [*SEASONAL[label][0]],
-            "share_in_peak": round(share(lambda p: in_peak(p, label), label), 4),
-            "share_elsewhere": round(share(lambda p: not in_peak(p, label), label), 4),
+            "planted": {"start": start, "end": end},
+            "share_first_6_months": share(lambda made: made.month < WINDOW, label),
+            "share_last_6_months": share(lambda made: made.month >= MONTHS - WINDOW, label),
         }
 
-    both = share(lambda p: True, *PAIR)
-    apart = share(lambda p: True, PAIR[0]) * share(lambda p: True, PAIR[1])
-    own = share(lambda p: p.brand == STRONG_BRAND, STRONG_IN)
-    others = share(lambda p: p.brand != STRONG_BRAND, STRONG_IN)
+    def season(label: str, peak: tuple[int, ...]) -> dict[str, object]:
+        return {
+            "label": full(label),
+            "peak_months": [*peak],
+            "share_in_peak": share(lambda made: made.listed_at.month in peak, label),
+            "share_elsewhere": share(lambda made: made.listed_at.month not in peak, label),
+        }
+
+    counts = [sum({full(one) for one in some} <= seen[made.sku] for made in products)
+              for some in (PAIR, PAIR[:1], PAIR[1:])]  # fmt: skip
+    own = share(lambda made: made.brand == STRONG_BRAND, STRONG_IN)
+    others = share(lambda made: made.brand != STRONG_BRAND, STRONG_IN)
     return {
         "products": len(products),
         "months": {"first": f"{FIRST_MONTH:%Y-%m}", "last": f"{month_start(MONTHS - 1):%Y-%m}"},
-        "rising": trends(RISING),
-        "falling": trends(FALLING),
-        "seasonal": [season(label) for label in SEASONAL],
+        "rising": [trend(label, *ends) for label, ends in RISING.items()],
+        "falling": [trend(label, *ends) for label, ends in FALLING.items()],
+        "seasonal": [season(label, peak) for label, (peak, _) in SEASONAL.items()],
         "pair": {
             "labels": [full(label) for label in PAIR],
-            "lift": round(both / apart, 3) if apart else 0.0,
-            "share_together": round(both, 4),
+            "lift": round(counts[0] * len(products) / max(1, counts[1] * counts[2]), 3),
+            "share_together": round(counts[0] / len(products), 4),
         },
         "brand": {
             "brand": STRONG_BRAND,
             "label": STRONG_IN,
-            "share": round(own, 4),
-            "share_of_others": round(others, 4),
-            "ratio": round(own / others, 3) if others else None,
+            "share": own,
+            "share_of_others": others,
         },
         "side_effects": SIDE_EFFECTS,
         "defects": dict(sorted(defects.items())),

@@ -81,22 +81,23 @@ def make_look(
         if not any(label in wanted for label in able):
             able = [label for label in able if _is_free(SLOTS[label], wanted)]
             wanted += [able[rng.integers(len(able))]] if able else []
-    names = [label for label in wanted if label in SLOTS]
-    if kind == "product":
-        chosen = names[:1] or [
-            [*GARMENTS, *GARMENTS, *ACCESSORIES][rng.integers(2 * len(GARMENTS) + len(ACCESSORIES))]
-        ]
-    else:
-        chosen = _garments(rng, set(wanted), avoid)
-    pieces = {}
-    for label in chosen:
-        outer = [SLOTS[other] for other in chosen if other != label and SLOTS[label] != "outer"]
+    pieces: dict[str, Piece] = {}
+
+    def add(label: str, plain: bool = False) -> None:
         own = np.random.default_rng(hero[1]) if hero and hero[0] == label else rng
-        pieces[label] = _piece(own, label, set(wanted), plain="outer" in outer)
-    if kind == "outfit":
-        for label in _accessories(rng, pieces, set(wanted), avoid):
-            own = np.random.default_rng(hero[1]) if hero and hero[0] == label else rng
-            pieces[label] = _piece(own, label, set(wanted), plain=label == "shoe")
+        pieces[label] = _piece(own, label, set(wanted), plain)
+
+    if kind == "product":
+        names = [label for label in wanted if label in SLOTS]
+        every = [*GARMENTS, *GARMENTS, *ACCESSORIES]
+        add(names[0] if names else every[rng.integers(len(every))])
+        return Look(kind, pieces)
+    garments = _garments(rng, set(wanted), avoid)
+    covered = any(SLOTS[label] == "outer" for label in garments)
+    for label in garments:
+        add(label, plain=covered and SLOTS[label] != "outer")
+    for label in _accessories(rng, pieces, set(wanted), avoid):
+        add(label, plain=label == "shoe")
     return Look(kind, pieces)
 
 
