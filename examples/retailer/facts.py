@@ -33,6 +33,8 @@ SIDE_EFFECTS = {
     "lapel": "coats have lapels, and so peak in winter",
     "buckle": "bags have buckles",
     "tassel": "bags have tassels",
+    "rivet": "bags have rivets",
+    "sock": "dresses are worn with socks, jumpsuits hide them",
     "pants": "coats are worn with pants, and so peak in winter",
 }
 # Shares of the products that are the same in every month; trends and seasons fill the rest.
