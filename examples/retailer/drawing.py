@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFilter
 
 from retailer.backdrops import backdrop
-from retailer.looks import ACCESSORIES, GARMENTS, SLOTS, WARDROBE, Look, Piece, full
+from retailer.looks import GARMENTS, PIECES, SLOTS, WARDROBE, Look, Piece, full
 
 FINER = 2  # masks are drawn so many times larger, for smooth edges
 LEAST_VISIBLE = 0.0001  # of the photo: below it, a thing counts as hidden
@@ -326,7 +326,7 @@ def _add_piece(
         frame = at @ limb_at @ placed(*map(float, spot))
         if "sleeve" in parts:
             add("sleeve", label in LONG_SLEEVED or look % 3 == 0, frame, "sleeve")
-        for name in GARMENTS[label][1].split() if garment else [label]:
+        for name in GARMENTS[label].drawings.split() if garment else [label]:
             add(name, look, frame, "sequin" if "sequin" in parts else "", number + side)
         if garment and not is_open and ("neckline" in parts or "collar" in parts):
             add("neck", neck, frame)
@@ -344,8 +344,8 @@ def _add_piece(
 
 def _paints(rng: np.random.Generator, piece: Piece) -> dict[str, Paint]:
     colours = WARDROBE["colours"]
-    cloths = (GARMENTS.get(piece.label) or ACCESSORIES[piece.label])[-1]
-    pattern = str(rng.choice(cloths.replace("print", PRINT).split()))
+    cloths = PIECES[piece.label].cloths.replace("print", PRINT)
+    pattern = str(rng.choice(cloths.split()))
     if piece.parts & {"applique", "bead", "flower", "bow", "ruffle"} and pattern != "knit":
         pattern = "plain"
     if "sequin" in piece.parts:
@@ -412,15 +412,12 @@ def _filled(mask: Image.Image, corner: tuple[int, int], at: Array, unit: float, 
             paint: Cloth | Array) -> Image.Image:  # fmt: skip
     """A picture of a mask's size in the paint; a shape is darker towards its rim."""
     if isinstance(paint, Cloth):
-        back = np.linalg.inv(at)
         x, y = (
-            np.float32(np.arange(mask.width) + corner[0]),
-            np.float32(np.arange(mask.height) + corner[1]),
+            np.arange(side, dtype=np.float32) + off
+            for side, off in zip(mask.size, corner, strict=True)
         )
-        places = [
-            row[0] * x + (row[1] * y + row[2])[:, None] for row in back[:2].astype(np.float32)
-        ]
-        pixels = paint.render(*places)
+        back = np.linalg.inv(at).astype(np.float32)[:2]
+        pixels = paint.render(*(a * x + (b * y + c)[:, None] for a, b, c in back))
     elif stroke.kind == "shape":
         pixels = np.float32(paint)
     else:

@@ -1,18 +1,45 @@
 """What a photo shows: chance, bent by labels to show and labels to leave out."""
 
+import re
 import tomllib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 WARDROBE = tomllib.loads((Path(__file__).parent / "wardrobe.toml").read_text(encoding="utf-8"))
-GARMENTS, ACCESSORIES = WARDROBE["garments"], WARDROBE["accessories"]
-SLOTS = {label: row[0] for label, row in GARMENTS.items()} | {label: label for label in ACCESSORIES}
-PLACES = {label: row[-2] for label, row in (GARMENTS | ACCESSORIES).items()}
-PARTS = tuple(dict.fromkeys(name for row in PLACES.values() for name in row.replace("+", " ")
-                            .replace(";", " ").split() if name[0].isalpha()))  # fmt: skip
+
+
+class Garment(NamedTuple):
+    """A row of the wardrobe; lengths are below the waist, of that drawn."""
+
+    slot: str
+    drawings: str
+    shortest: float
+    longest: float
+    parts: str
+    cloths: str
+
+
+class Accessory(NamedTuple):
+    """A row of the wardrobe: how often a person has it, and what it cannot go with."""
+
+    likelihood: float
+    clashes: str
+    parts: str
+    cloths: str
+
+
+GARMENTS = {label: Garment(*row) for label, row in WARDROBE["garments"].items()}
+ACCESSORIES = {label: Accessory(*row) for label, row in WARDROBE["accessories"].items()}
+PIECES: dict[str, Garment | Accessory] = {**GARMENTS, **ACCESSORIES}
+SLOTS = {label: row.slot for label, row in GARMENTS.items()} | {
+    label: label for label in ACCESSORIES
+}
+PARTS_OF = {label: re.findall("[a-z]+", row.parts) for label, row in PIECES.items()}
+PARTS = tuple(dict.fromkeys(part for parts in PARTS_OF.values() for part in parts))
 LEGWEAR = {"tights", "leg warmer", "sock"}
 SEEN_UNDER_A_LAYER = {"collar", "neckline", "sleeve"}
 HIDDEN_BY_A_CAPE = {"tie", "watch", "glove", "scarf", "umbrella", *LEGWEAR}
@@ -77,7 +104,7 @@ def make_look(
     """
     wanted = [*want]
     for part in [label for label in wanted if label in PARTS]:
-        able = [label for label in SLOTS if part in PLACES[label].replace("+", " ").split()]
+        able = [label for label in PIECES if part in PARTS_OF[label]]
         if not any(label in wanted for label in able):
             able = [label for label in able if _is_free(SLOTS[label], wanted)]
             wanted += [able[rng.integers(len(able))]] if able else []
@@ -88,7 +115,7 @@ def make_look(
         pieces[label] = _piece(own, label, set(wanted), plain)
 
     if kind == "product":
-        names = [label for label in wanted if label in SLOTS]
+        names = [label for label in wanted if label in PIECES]
         every = [*GARMENTS, *GARMENTS, *ACCESSORIES]
         add(names[0] if names else every[rng.integers(len(every))])
         return Look(kind, pieces)
@@ -142,9 +169,9 @@ def _accessories(
     low = [piece.length for label, piece in pieces.items() if label in ("skirt", "dress")]
     there |= {"long"} if max(low, default=0) > 1.15 else set()
     chosen = []
-    for label, (likelihood, clashes, *_) in ACCESSORIES.items():
-        drawn = rng.random() < likelihood and label not in avoid
-        if (drawn or label in want) and not there & {*clashes.split()}:
+    for label, row in ACCESSORIES.items():
+        drawn = rng.random() < row.likelihood and label not in avoid
+        if (drawn or label in want) and not there & {*row.clashes.split()}:
             chosen.append(label)
             there.add(label.replace(" ", "-"))
     return chosen
@@ -153,17 +180,16 @@ def _accessories(
 def _piece(rng: np.random.Generator, label: str, want: set[str], plain: bool) -> Piece:
     """A piece; `plain` are those of which another layer hides the most."""
     parts: set[str] = set()
-    for place in PLACES[label].split(";"):
-        row = place.split()
-        options = dict(zip(row[::2], map(float, row[1::2]), strict=True))
+    for place in PIECES[label].parts.split(";"):
+        words = place.split()
+        options = dict(zip(words[::2], map(float, words[1::2]), strict=True))
         if plain:
             options = {name: odds for name, odds in options.items() if name in SEEN_UNDER_A_LAYER}
         wanted = [name for name in options if want & {*name.split("+")}]
-        steps = np.cumsum([0 if wanted else odds for odds in options.values()])
-        place_of = int((rng.random() >= steps).sum())
-        chosen = wanted[0] if wanted else [*options, ""][place_of]
+        drawn = int((rng.random() >= np.cumsum([*options.values()])).sum())
+        chosen = wanted[0] if wanted else [*options, ""][drawn]
         parts.update(chosen.split("+") if chosen else ())
-    shortest, longest = GARMENTS[label][2:4] if label in GARMENTS else (1.0, 1.0)
-    longest = min(longest, 1.1) if want & LEGWEAR else longest
-    length = float(rng.uniform(shortest, longest))
+    row = GARMENTS.get(label)
+    shortest, longest = (row.shortest, row.longest) if row else (1.0, 1.0)
+    length = float(rng.uniform(shortest, min(longest, 1.1) if want & LEGWEAR else longest))
     return Piece(label, frozenset(parts), int(rng.integers(2**31)), length)
