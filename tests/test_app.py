@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import save_bands
-from shop import HOSTILE, LABELS, PHOTOS, SCRIPT, Shop, make_shop
+from catalogues import HOSTILE, LABELS, PHOTOS, SCRIPT, Shop, make_shop, save_bands
 
 from fftag.app import catalogue
 from fftag.app.launch import THEME, is_loopback, start, streamlit_arguments

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 from browser import DESKTOP, PHONE, Tab, browser, picture, tab, violations
-from shop import HOSTILE, SCRIPT, Shop, make_shop
+from catalogues import HOSTILE, SCRIPT, Shop, make_shop
 
 from fftag.app import catalogue
 from fftag.app.launch import streamlit_arguments

@@ -13,9 +13,9 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from catalogues import BRANDS, FAILED, HOSTILE, LABELS, NO_APPAREL, PHOTOS, Shop, make_shop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shop import BRANDS, FAILED, HOSTILE, LABELS, NO_APPAREL, PHOTOS, Shop, make_shop
 
 from fftag import warehouse
 from fftag.app import catalogue

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import COLOURS, save_bands
+from catalogues import COLOURS, save_bands
 
 from fftag.app.scoring import Scored, Tagger, as_csv, as_parquet, tags_of
 from fftag.app.uploads import Caps, Upload, laid_down, take

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from catalog_maker import planted
+from catalogues import planted
 from from_index import pip_install
 
 from fftag.report import run_report

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from catalog_maker import Catalog, ask, write_feed
+from catalogues import Catalog, ask, write_feed
 
 from fftag.errors import FftagError
 from fftag.report import run_report

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import save_bands
+from catalogues import save_bands
 from faults import FAULTS, SITE, afflict, aged, install, stopped_after_parts
 from hypothesis import given
 from hypothesis import strategies as st

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from catalog_maker import Catalog, as_version_1, ask, digest_of
+from catalogues import Catalog, as_version_1, ask, digest_of
 
 from fftag.catalogue_file import SCHEMA_VERSION
 from fftag.errors import FftagError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SPEC
+from catalogues import SPEC
 from faults import BROKEN_SITE, SITE, afflict, install
 
 from fftag.decode import decode

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SPEC, save_bands
+from catalogues import SPEC, save_bands
 from faults import SITE, afflict, install
 from PIL import Image
 from scipy.stats import spearmanr

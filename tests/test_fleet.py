@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SPEC
+from catalogues import SPEC
 from test_faults import assert_same
 from test_tag import spoil
 

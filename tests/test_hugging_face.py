@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import save_bands
+from catalogues import save_bands
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import save_bands
+from catalogues import save_bands
 from faults import LAST_YEAR, aged, stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

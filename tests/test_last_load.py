@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from catalog_maker import Catalog, as_version_1, ask, write_feed
+from catalogues import Catalog, as_version_1, ask, write_feed
 
 from fftag.errors import FftagError
 from fftag.load_options import LoadOptions, Named

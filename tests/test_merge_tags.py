@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import save_bands
+from catalogues import save_bands
 from faults import stopped_after_parts
 from hypothesis import given
 from hypothesis import strategies as st

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from catalog_maker import with_metadata
+from catalogues import with_metadata
 from faults import aged
 from test_faults import assert_same
 from test_incremental import OPTIONS, reading

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import save_bands
+from catalogues import save_bands
 from typer.testing import CliRunner
 
 import fftag.training.quantize as module

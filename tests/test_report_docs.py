@@ -5,8 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from catalog_maker import planted
-from planted_facts import catalogue, truth
+from catalogues import catalogue, planted, truth
 
 from fftag.report import all_reports, run_report
 from fftag.report_files import HEADER

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from browser import DESKTOP, PHONE, browser, picture, tab, violations
-from planted_facts import catalogue, truth
-from shop import HOSTILE, SCRIPT, make_shop
+from catalogues import HOSTILE, SCRIPT, catalogue, make_shop, truth
 
 from fftag.report import all_reports, run_report
 from fftag.report_formats import write_site

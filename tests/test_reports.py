@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from catalog_maker import GAP, MONTHS, SHARES, Catalog, planted, write_feed
+from catalogues import GAP, MONTHS, SHARES, Catalog, planted, write_feed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
-from catalog_maker import Catalog, write_feed
+from catalogues import Catalog, write_feed
 from PIL import Image
 from typer.testing import CliRunner
 

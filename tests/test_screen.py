@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from catalogues import save_bands
 from click.testing import Result
-from conftest import save_bands
 from markupsafe import escape
 from PIL import Image
 from sklearn.metrics import roc_auc_score

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from catalog_maker import MODIFIED_AT, TAGGED_AT, Catalog, ask, with_metadata, write_feed
+from catalogues import MODIFIED_AT, TAGGED_AT, Catalog, ask, with_metadata, write_feed
 
 from fftag import feed, warehouse
 from fftag.errors import FftagError

@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from catalog_maker import Catalog
+from catalogues import Catalog
 
 REPOSITORY = Path(__file__).parents[1]
 
