@@ -1,36 +1,137 @@
-"""Atomic publication: a file is there whole, or not at all."""
+"""Publication of files: whole or not at all, and never in the place of something else."""
 
 import fcntl
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from fftag.errors import FftagError
 
+HEAD = 4096  # bytes by which a kind of file is known
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on leaving without an error it becomes `path`.
 
-    The content and the rename reach the disk (fsync) before this returns; after an error the
-    temporary file is removed and what stood at `path` before still stands.
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that is written.
+
+    Attributes:
+        name: with its article, as messages have it.
+        knows: whether a file that is there is one, by what it holds.
+    """
+
+    name: str
+    knows: Callable[[Path], bool]
+
+
+def begins(start: bytes, at: int = 0) -> Callable[[Path], bool]:
+    """Whether a file has these bytes at that place."""
+    return lambda path: _head(path)[at : at + len(start)] == start
+
+
+def _is_text(path: Path) -> bool:
+    head = _head(path)
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(head) < HEAD or error.start < len(head) - 4:  # not merely cut within a character
+            return False
+    return b"\0" not in head
+
+
+def _is_html(path: Path) -> bool:
+    return _head(path)[:15].lower() == b"<!doctype html>"
+
+
+def _is_json(path: Path) -> bool:
+    return _is_text(path) and _head(path).lstrip()[:1] in (b"{", b"[")
+
+
+PARQUET = Kind("a Parquet file", begins(b"PAR1"))
+DATABASE = Kind("a DuckDB database", begins(b"DUCK", at=8))
+PNG = Kind("a PNG picture", begins(b"\x89PNG\r\n\x1a\n"))
+TEXT = Kind("a text", lambda path: _is_text(path) and not _is_html(path))
+HTML = Kind("an HTML page", _is_html)
+JSON = Kind("a JSON file", _is_json)
+
+
+def target_of(path: Path) -> Path:
+    """The file that a name means: where it is a symbolic link, the file that the link leads to.
 
     Raises:
-        FftagError: the folder is missing or cannot be written.
+        FftagError: the link leads in a circle.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise FftagError(f"cannot write {path}: its symbolic link leads in a circle") from error
+
+
+def refuse_other(path: Path, kind: Kind) -> None:
+    """Sees that writing a file loses nothing else: what is there already is of its kind, or empty.
+
+    Raises:
+        FftagError: it is a folder, a device or a pipe, or a file of another kind.
+    """
+    target = target_of(path)
+    try:
+        there = target.stat()
+        if not stat.S_ISREG(there.st_mode):
+            what = "a folder" if stat.S_ISDIR(there.st_mode) else "no regular file"
+            raise FftagError(f"{path} is {what}: give the name of a file to write")
+        known = there.st_size == 0 or kind.knows(target)
+    except FileNotFoundError:
+        return
     except OSError as error:
-        if error.filename in (str(temporary), os.fspath(path), None):
+        raise FftagError(f"cannot write {path}: {error.strerror or error}") from error
+    if not known:
+        raise FftagError(
+            f"{path} is there and is not {kind.name}: move it away, or give another name"
+        )
+
+
+@contextmanager
+def replacing(path: Path, kind: Kind | None = None) -> Iterator[Path]:
+    """Yields a temporary path; on leaving without an error it becomes `path`.
+
+    A symbolic link stays one: the file that it leads to is written. A file that is replaced leaves
+    its mode, and as far as the system allows its owner, to the new one; any other gets the mode
+    that the umask leaves it. Folders that are missing are made. The content and the rename reach
+    the disk (fsync) before this returns; after an error the temporary file is removed and what
+    stood at `path` before still stands.
+
+    Args:
+        path: the file to write.
+        kind: what is written: see `refuse_other`. None for a name that only fftag gives, in a
+            folder of its own.
+
+    Raises:
+        FftagError: the folder cannot be made or written, or `refuse_other` refuses.
+    """
+    if kind is not None:
+        refuse_other(path, kind)
+    target = target_of(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = _mode_of_new(temporary)
+        yield temporary
+        if target.exists():
+            mode = _take_owner(target, temporary)
+        temporary.chmod(mode)
+        _sync(temporary)
+        temporary.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        own = (temporary, target, *target.parents)
+        if error.filename is None or str(error.filename) in map(str, own):
             raise FftagError(f"cannot write {path}: {error.strerror or error}") from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @contextmanager
@@ -45,7 +146,7 @@ def changing(path: Path) -> Iterator[None]:
         FftagError: the folder is missing.
     """
     try:
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(target_of(path).parent, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise FftagError(f"cannot write {path}: {error.strerror}") from error
     try:
@@ -56,10 +157,36 @@ def changing(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text atomically."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, kind: Kind | None = None) -> None:
+    """Writes UTF-8 text atomically; see `replacing`."""
+    with replacing(path, kind) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _mode_of_new(path: Path) -> int:
+    """The mode that a new file gets there; some libraries give theirs another."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        path.unlink()  # DuckDB, for one, takes an empty file for a damaged one
+
+
+def _take_owner(of: Path, to: Path) -> int:
+    """Gives a file the owner and group of another, as far as the system allows; its mode."""
+    there = of.stat()
+    for owner in (there.st_uid, -1):
+        with suppress(OSError):
+            os.chown(to, owner, there.st_gid)
+            break
+    return stat.S_IMODE(there.st_mode)
 
 
 def _sync(path: Path) -> None:

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fftag.atomic import PARQUET, Kind
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"fftag"
@@ -179,3 +183,17 @@ def tags_of(scores: np.ndarray, run: RunInfo, failed: np.ndarray) -> pa.ListArra
     )
     offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), tags, mask=pa.array(failed))
+
+
+def _is_tags(path: Path) -> bool:
+    """Whether it is a tags file, or was one that is damaged by now: all else is told by its end."""
+    if not PARQUET.knows(path):
+        return False
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return "run_id" in json.loads(metadata.get(METADATA_KEY, b"{}"))
+    except (pa.ArrowException, OSError, ValueError):
+        return True
+
+
+TAGS = Kind("a tags file", _is_tags)

@@ -452,7 +452,7 @@ def test_formats_that_need_a_file_say_so(trends: tuple[Path, pd.DataFrame]) -> N
     with pytest.raises(FftagError, match="no format 'pdf'"):
         write_answer(answer, trends[0], "pdf", None)
     with pytest.raises(FftagError, match="cannot write"):
-        write_answer(answer, trends[0], "csv", Path("/nonexistent/share.csv"))
+        write_answer(answer, trends[0], "csv", Path("/proc/nobody/share.csv"))
 
 
 def test_json_has_numbers_dates_and_nulls(trends: tuple[Path, pd.DataFrame]) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fftag.atomic import replacing
+from fftag.atomic import PARQUET, Kind, replacing
 from fftag.datasets.tables import METADATA_KEY, examples, is_file, need_columns, read_table
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
@@ -164,8 +164,23 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
             f"a path or label is no UTF-8: {error.object!r}; rename it, then import again"
         ) from error
     table = table.replace_schema_metadata(schema.metadata)
-    with replacing(path) as temporary:
+    with replacing(path, MANIFEST) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether it is a manifest that `write_manifest` wrote."""
+    if not PARQUET.knows(path):
+        return False
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        content = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return set(content) == {"format_version", "labels"}
+
+
+MANIFEST = Kind("a manifest", _is_manifest)
 
 
 def read_manifest(path: Path, taxonomy: LabelSet | None = None) -> Manifest:
