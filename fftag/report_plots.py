@@ -73,7 +73,7 @@ def _bars(answer: Answer, plot: Bars) -> Figure:
 def _lines(answer: Answer, plot: Lines) -> Figure:
     """Small panels, one per series: those with the highest mean."""
     table = answer.table.assign(**{plot.series: answer.table[plot.series].map(_name)})
-    groups = dict(tuple(table.groupby(plot.series)))
+    groups = {str(name): rows for name, rows in table.groupby(plot.series)}
     chosen = sorted(groups, key=lambda name: -groups[name][plot.y].mean())[:MOST_PANELS]
     rows = -(-len(chosen) // PANELS_A_ROW)
     drawing = figure(10, 0.7 + 1.9 * rows)
