@@ -18,7 +18,8 @@ def make_items(connection: duckdb.DuckDBPyConnection) -> None:
     run_script(connection, "items.sql")
     connection.execute("create temp table changed_items as select item_id from all_items")
     run_script(connection, "item_labels.sql")
-    connection.execute(f"create view chosen_items as {_chosen(connection)}")
+    for view in _chosen(connection):
+        connection.execute(view)
     run_script(connection, "views.sql")
 
 
@@ -55,20 +56,47 @@ def correct_items(connection: duckdb.DuckDBPyConnection, corrected: str) -> None
     run_script(connection, "item_labels.sql")
 
 
-def _chosen(connection: duckdb.DuckDBPyConnection) -> str:
-    """`all_items` after the variable `filters`.
+def _chosen(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
+    """The views `chosen_items` and `chosen_files`: what the filters of products leave.
 
-    A condition per column costs nothing where the variable does not name it: DuckDB folds it away.
+    A file is its product's; one of no product has its source and its date alone. A condition per
+    column costs nothing where the variable does not name it: DuckDB folds it away.
     """
     columns = [name for name, *_ in connection.execute("describe all_items").fetchall()]
     asked = "cast(getvariable('filters') as map(varchar, varchar[]))"
-    conditions = [
-        f"({asked}[{_text(name)}] is null "
-        f"or list_contains({asked}[{_text(name)}], {quoted(name)}::varchar))"
-        for name in columns
-        if name not in TAKEN
-    ]
-    return f"select * from all_items where {' and '.join(conditions)}"  # noqa: S608 (quoted)
+
+    def left(own: dict[str, str]) -> str:
+        of = {name: f"all_items.{quoted(name)}" for name in columns if name not in TAKEN} | own
+        conditions = [
+            f"({asked}[{_text(name)}] is null "
+            f"or list_contains({asked}[{_text(name)}], {column}::varchar))"
+            for name, column in of.items()
+        ]
+        conditions += [
+            f"(getvariable('{end}') is null or {of['listed_at']} {than} getvariable('{end}')::date)"
+            for end, than in (("since", ">="), ("until", "<="))
+        ]
+        return " and ".join(conditions)
+
+    of_file = {
+        "source": "images.source",
+        "sku": "images.sku",
+        "listed_at": "coalesce(all_items.listed_at, images.dated)",
+    }
+    # Two ways to the same rows: all of them where no product is left out, which needs no join.
+    whole = " and ".join(f"getvariable('{name}') is null" for name in ("filters", "since", "until"))
+    return (
+        f"create view chosen_items as select * from all_items where {left({})}",  # noqa: S608
+        f"""
+        create view chosen_files as
+        select * from images where {whole}
+        union all
+        select images.*
+        from images
+        left join all_items on all_items.source = images.source and all_items.sku = images.sku
+        where not ({whole}) and {left(of_file)}
+        """,  # noqa: S608 (quoted)
+    )
 
 
 def quoted(identifier: str) -> str:

@@ -54,6 +54,11 @@ class Filters:
         }
         return {name: value for name, value in values.items() if value}
 
+    @property
+    def of_labels(self) -> bool:
+        """Whether they leave some labels out."""
+        return bool(self.labels or self.groups)
+
     def line(self) -> str:
         """Them for a person; empty where there are none."""
         parts = [f"{column} {' or '.join(values)}" for column, values in self.where.items()]
@@ -73,14 +78,22 @@ class Answer:
         table: the rows.
         values: of the parameters, as used.
         basis: one line: what was counted, what was left out, when it was tagged by which model.
+        db: the catalogue that was asked.
         filters: what it was narrowed down to.
+        language: that its labels are in; None for the catalogue's own.
     """
 
     report: Report
     table: pd.DataFrame
     values: dict[str, Value]
     basis: str
-    filters: Filters = Filters()
+    db: Path
+    filters: Filters
+    language: str | None
+
+    def beside(self, name: str) -> pd.DataFrame:
+        """What a shipped report finds in the same catalogue, under the same filters."""
+        return run_report(self.db, name, None, self.filters, None, self.language).table
 
 
 def run_report(
@@ -107,14 +120,18 @@ def run_report(
             wrong kind, or an error in the SQL.
     """
     report = find_report(name, folder)
-    known = {parameter.name: parameter for parameter in report.parameters}
+    known = report.parameters
     strange = [parameter for parameter in given or {} if parameter not in known]
     if strange:
         raise FftagError(
             f"report {report.name} has no parameter {strange[0]!r}: "
             f"it takes {', '.join(known) or 'none'}"
         )
-    chosen = {key: known[key].parse(text) for key, text in (given or {}).items()}
+    if filters.of_labels and not report.by_label:
+        raise FftagError(
+            f"report {report.name} tells no labels apart: leave out --label and --group"
+        )
+    chosen = {key: known[key].parse(key, text) for key, text in (given or {}).items()}
     with asking(db) as connection:
         _check(connection, filters)
         try:
@@ -126,10 +143,11 @@ def run_report(
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise FftagError(f"report {report.name} failed on {db}: {reason}") from error
+        report.check_columns(dict(table))
         if language is not None:
             _translate(connection, table, language)
-    defaults = {parameter.name: parameter.default for parameter in report.parameters}
-    return Answer(report, table, defaults | chosen, basis, filters)
+    defaults = {key: parameter.default for key, parameter in known.items()}
+    return Answer(report, table, defaults | chosen, basis, db, filters, language)
 
 
 def _check(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
@@ -151,9 +169,24 @@ def _check(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
 
 
 def _translate(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, language: str) -> None:
+    """Puts labels in a language; one whose name there is another's too keeps its own behind it."""
     names = dict(
         connection.execute(
-            "select label, name from translations where language = $language",
+            """
+            with named as (
+                select labels.label, coalesce(translations.name, labels.label) as name
+                from labels
+                left join translations
+                    on translations.label = labels.label and language = $language
+            )
+
+            select
+                label,
+                case when count(*) over (partition by name) > 1 and name <> label
+                    then name || ' (' || label || ')' else name end
+            from named
+            where (select count(*) from translations where language = $language) > 0
+            """,
             {"language": language},
         ).fetchall()
     )

@@ -1,42 +1,68 @@
-"""The report files: what the comments at the head of each `.sql` say of it."""
+"""The report files: what the TOML in the comments at the head of each `.sql` says of it."""
 
 import difflib
-import json
 import math
-import re
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from fftag.errors import FftagError
 from fftag.resources import sql_folder
 
-Value = int | float | bool | str
-
-HEADER = re.compile(r"^-- ([a-z]+): (.*)$")
-CONTINUED = re.compile(r"^--   (.*)$")
-PARAMETER = re.compile(r"^([a-z_]+) = ([^:]+): (.+)$")
-SHOWN = re.compile(r"^([a-z_0-9 ]+) as (percent|points|ratio|detail)$")
-PLOTS = {"bars": (2, 4), "lines": (3, 5), "trend": (0,)}
-"""Kind of plot -> how many columns it may name."""
-NEEDED = {"title", "question", "read", "empty"}
-ONCE = NEEDED | {"plot"}
+Value = bool | int | float | str
+Form = Literal["percent", "points", "ratio", "detail"]
+Column = Annotated[str, StringConstraints(min_length=1)]
+Words = Annotated[
+    str,
+    StringConstraints(min_length=1, strip_whitespace=True),
+    AfterValidator(lambda text: " ".join(text.split())),
+]
 
 
-@dataclass(frozen=True)
-class Parameter:
+def _of_no_filter(name: str) -> str:
+    if name in FILTERS:
+        raise ValueError(f"{name} is a filter, which every report has")
+    return name
+
+
+FILTERS = ("filters", "since", "until", "only_labels", "only_groups")
+Variable = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$"), AfterValidator(_of_no_filter)
+]
+
+CHANGES = ("label", "verdict", "change", "low", "high", "of_first", "of_last")
+TAKES = {bool: "true or false", int: "a whole number from 0", float: "a number from 0"}
+
+
+class Strict(BaseModel):
+    """What refuses keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Parameter(Strict):
     """What a report can be asked with.
 
     Attributes:
-        name: of the DuckDB variable.
-        default: its value where none is given, as the SQL has it.
+        default: its value where none is given, as the SQL has it; its type is that of all values.
         meaning: one line.
     """
 
-    name: str
     default: Value
-    meaning: str
+    meaning: Words
 
-    def parse(self, text: str) -> Value:
+    def parse(self, name: str, text: str) -> Value:
         """A value of the default's type; a number is finite and not negative.
 
         Raises:
@@ -50,52 +76,103 @@ class Parameter:
             if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
                 raise ValueError(text)
         except (ValueError, KeyError, OverflowError):
-            raise FftagError(
-                f"parameter {self.name} takes {_article(kind)}, not {text!r}"
-            ) from None
+            raise FftagError(f"parameter {name} takes {TAKES[kind]}, not {text!r}") from None
         return value
 
 
-@dataclass(frozen=True)
-class Plot:
-    """The picture of a report.
+class Bars(Strict):
+    """A bar per row: columns of its name, of its value, and of the interval's low and high."""
+
+    kind: Literal["bars"]
+    names: Annotated[list[Column], Field(min_length=1, max_length=2)]
+    value: Column
+    interval: tuple[Column, Column] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.names, self.value, *(self.interval or ())]
+
+
+class Lines(Strict):
+    """A line per series: columns of the month, of the value, of the series, of the interval."""
+
+    kind: Literal["lines"]
+    x: Column
+    y: Column
+    series: Column
+    interval: tuple[Column, Column] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        return [self.x, self.y, self.series, *(self.interval or ())]
+
+
+class Changes(Strict):
+    """Bars of the changes in the report `trend`, and the months of the clearest."""
+
+    kind: Literal["trend"]
+
+    @property
+    def columns(self) -> list[str]:
+        return [*CHANGES]
+
+
+Plot = Annotated[Bars | Lines | Changes, Field(discriminator="kind")]
+
+
+class Header(Strict):
+    """What the head of a `.sql` file says of it.
 
     Attributes:
-        kind: `bars` (names, value and, if it has one, the interval's low and high), `lines` (x, y,
-            series, likewise) or `trend`.
-        columns: of the answer, in that order; names may be two columns joined by `+`.
-    """
-
-    kind: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """A `.sql` file with a header of comments.
-
-    Attributes:
-        name: of the file, without its ending.
         title: of tables and pages.
         question: that it answers, in one line.
         read: how to read the answer.
         empty: why there may be no answer.
+        by_label: whether it tells labels apart; only then can it be narrowed down to some.
         plot: its picture; None where it has none.
-        shows: column -> `percent`, `points`, `ratio`, or `detail` for a column that the text table
-            leaves to the other formats.
-        parameters: that it takes.
+        show: how columns are shown: as `percent`, `points` or `ratio`, or as a `detail`, which the
+            text table leaves to the other formats.
+        parameters: that it takes, by name.
+    """
+
+    title: Words
+    question: Words
+    read: Words
+    empty: Words
+    by_label: bool = True
+    plot: Plot | None = None
+    show: dict[Form, list[Column]] = Field(default_factory=dict)
+    parameters: dict[Variable, Parameter] = Field(default_factory=dict)
+
+    @property
+    def shows(self) -> dict[str, Form]:
+        """Column -> how it is shown."""
+        return {column: form for form, columns in self.show.items() for column in columns}
+
+
+class Report(Header):
+    """A `.sql` file with its header.
+
+    Attributes:
+        name: of the file, without its ending.
         sql: the whole file.
     """
 
     name: str
-    title: str
-    question: str
-    read: str
-    empty: str
-    plot: Plot | None
-    shows: dict[str, str]
-    parameters: tuple[Parameter, ...]
     sql: str
+
+    def check_columns(self, there: Mapping[str, object]) -> None:
+        """Sees that the answer has the columns that the header names.
+
+        Raises:
+            FftagError: one is not there.
+        """
+        for column in [*self.shows, *(self.plot.columns if self.plot else ())]:
+            if column not in there:
+                raise FftagError(
+                    f"report {self.name}: its header names the column {column!r}, which its "
+                    f"answer has not: it has {', '.join(there)}"
+                )
 
 
 def all_reports(folder: Path | None = None) -> list[Report]:
@@ -143,71 +220,14 @@ def read_report(path: Path) -> Report:
         sql = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FftagError(f"cannot read the report {path}: {error}") from error
-    entries = _entries(sql)
-    fields = {key: text for key, text in entries if key in ONCE}
-    lacking = NEEDED - fields.keys()
-    if lacking:
-        raise FftagError(f"{path} has no `-- {min(lacking)}:` in its header")
-    strange = [key for key, _ in entries if key not in {*ONCE, "parameter", "show"}]
-    if strange:
-        raise FftagError(f"{path} has a header `-- {strange[0]}:`, which means nothing here")
-    shows = [_shown(text, path) for key, text in entries if key == "show"]
-    return Report(
-        name=path.stem,
-        title=fields["title"],
-        question=fields["question"],
-        read=fields["read"],
-        empty=fields["empty"],
-        plot=_plot(fields["plot"], path) if "plot" in fields else None,
-        shows={column: form for columns, form in shows for column in columns},
-        parameters=tuple(_parameter(text, path) for key, text in entries if key == "parameter"),
-        sql=sql,
-    )
-
-
-def _entries(sql: str) -> list[tuple[str, str]]:
-    entries: list[tuple[str, str]] = []
-    for line in sql.splitlines():
-        if match := HEADER.match(line):
-            entries.append((match[1], match[2].strip()))
-        elif (match := CONTINUED.match(line)) and entries:
-            key, text = entries[-1]
-            entries[-1] = (key, f"{text} {match[1].strip()}")
-        else:
-            break
-    return entries
-
-
-def _parameter(text: str, path: Path) -> Parameter:
-    match = PARAMETER.match(text)
-    if not match:
-        raise FftagError(f"{path}: a parameter reads `-- parameter: name = default: meaning`")
+    head = takewhile(lambda line: line.startswith("--"), sql.splitlines())
+    toml = "\n".join(line.removeprefix("--").removeprefix(" ") for line in head)
     try:
-        default = json.loads(match[2])
-    except ValueError:
-        default = match[2]
-    return Parameter(match[1], default, match[3])
-
-
-def _shown(text: str, path: Path) -> tuple[list[str], str]:
-    match = SHOWN.match(text)
-    if not match:
-        raise FftagError(
-            f"{path}: it reads `-- show: column ... as percent`, or points, ratio or detail"
-        )
-    return match[1].split(), match[2]
-
-
-def _plot(text: str, path: Path) -> Plot:
-    kind, *columns = text.split()
-    if len(columns) not in PLOTS.get(kind, ()):
-        raise FftagError(
-            f"{path}: it reads `-- plot: bars names value [low high]`, "
-            "`lines x y series [low high]` or `trend`"
-        )
-    return Plot(kind, tuple(columns))
-
-
-def _article(kind: type) -> str:
-    numbers = {int: "a whole number from 0", float: "a number from 0", bool: "true or false"}
-    return numbers.get(kind, "a word")
+        header = Header.model_validate(tomllib.loads(toml))
+    except tomllib.TOMLDecodeError as error:
+        raise FftagError(f"{path}: the comments at its head are no TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise FftagError(f"{path}: its header, {where}: {first['msg']}") from error
+    return Report(**dict(header), name=path.stem, sql=sql)

@@ -4,7 +4,7 @@ import io
 import json
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,9 @@ from fftag.atomic import replacing, write_text
 from fftag.errors import FftagError
 from fftag.page import Section, write_page
 from fftag.report import Answer
+from fftag.report_files import Bars
 from fftag.report_plots import draw
+from fftag.text_table import text_table
 
 TEXTS = ("table", "csv", "json")
 FILES = ("parquet", "html", "png")
@@ -26,12 +28,11 @@ MOST_ROWS = 200  # of a table on a page; the other formats have all
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def write_answer(answer: Answer, db: Path, form: str, out: Path | None) -> str:
+def write_answer(answer: Answer, form: str, out: Path | None) -> str:
     """Writes an answer to a file, or gives the text to print.
 
     Args:
         answer: of `fftag.report.run_report`.
-        db: the database it came from, which pictures may ask more of.
         form: `table`, `csv`, `json`, `parquet`, `html` or `png`.
         out: the file; needed for the last three.
 
@@ -55,11 +56,11 @@ def write_answer(answer: Answer, db: Path, form: str, out: Path | None) -> str:
         with replacing(out) as temporary:
             answer.table.to_parquet(temporary, index=False)
     elif form == "png":
-        picture = _picture(answer, db)
+        picture = _picture(answer)
         with replacing(out) as temporary:
             temporary.write_bytes(picture)
     else:
-        write_page(out, answer.report.title, [section_of(answer, db)])
+        write_page(out, answer.report.title, [section_of(answer)])
     return str(out)
 
 
@@ -74,26 +75,17 @@ def as_table(answer: Answer) -> str:
     right = [pd.api.types.is_numeric_dtype(answer.table[column]) for column in brief]
     if (bars := _bars(answer)) is not None:
         shown, brief, right = shown.assign(**{"": bars}), [*brief, ""], [*right, False]
-    rows = [brief, *shown.itertuples(index=False)]
-    width = [max(map(columns_of, cells)) for cells in zip(*rows, strict=True)]
-
-    def line(cells: Iterable[str]) -> str:
-        padded = []
-        for cell, wide, is_right in zip(cells, width, right, strict=True):
-            space = " " * (wide - columns_of(cell))
-            padded.append(space + cell if is_right else cell + space)
-        return "  ".join(padded).rstrip()
-
+    lines = text_table(brief, shown.itertuples(index=False), right)
     notes = [textwrap.fill(note, NOTES_WIDTH) for note in _notes(answer)]
-    return "\n".join([*head, *map(line, rows), "", *notes])
+    return "\n".join([*head, *lines, "", *notes])
 
 
 def _bars(answer: Answer) -> list[str] | None:
     """A bar per row, of the value that the picture shows; None where there is none to show."""
     plot = answer.report.plot
-    if plot is None or plot.kind != "bars":
+    if not isinstance(plot, Bars):
         return None
-    values = answer.table[plot.columns[1]].astype(float)
+    values = answer.table[plot.value].astype(float)
     if (values < 0).any() or not values.max() > 0:
         return None
     return [_bar(value / values.max()) for value in values]
@@ -131,16 +123,6 @@ def as_json(answer: Answer) -> str:
     rows = answer.table.to_dict("records")
     records = [{key: _native(value) for key, value in row.items()} for row in rows]
     return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def columns_of(text: str) -> int:
-    """How many columns of a terminal a text takes: two per wide character, none per mark."""
-    return sum(
-        0
-        if unicodedata.category(character) in ("Mn", "Me", "Cf")
-        else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
 
 
 def _cell(value: object, form: str | None) -> str:
@@ -184,16 +166,16 @@ def _notes(answer: Answer) -> list[str]:
     return [answer.report.read, answer.basis, *parameters]
 
 
-def _picture(answer: Answer, db: Path) -> bytes:
+def _picture(answer: Answer) -> bytes:
     if answer.table.empty:
         raise FftagError(f"nothing to draw: {answer.report.empty}")
-    picture = draw(answer, db)
+    picture = draw(answer)
     if picture is None:
         raise FftagError(f"report {answer.report.name} has no picture: use --format html")
     return picture
 
 
-def section_of(answer: Answer, db: Path) -> Section:
+def section_of(answer: Answer) -> Section:
     """An answer as a part of a page: how to read it, its picture, its rows, the SQL behind it."""
     report = answer.report
     empty = answer.table.empty
@@ -204,24 +186,28 @@ def section_of(answer: Answer, db: Path) -> Section:
             f"The first {len(table)} of {len(answer.table):,} rows; "
             f"`fftag report {report.name} --format csv` has all."
         )
-    picture = None if empty else draw(answer, db)
+    picture = None if empty else draw(answer)
     images = [(picture, "")] if picture else []
     right = {str(name) for name in table if pd.api.types.is_numeric_dtype(table[name])}
     shown = display(replace(answer, table=table))
     return Section(report.question, text, images, shown, report.sql, frozenset(right))
 
 
-def write_site(answers: Sequence[Answer], db: Path, folder: Path) -> Path:
-    """Writes all answers as one page that needs nothing else; returns its path.
+def write_site(answers: Sequence[Answer], folder: Path, left_out: Sequence[str] = ()) -> Path:
+    """Writes answers as one page that needs nothing else; returns its path.
+
+    Args:
+        answers: of one catalogue, under the same filters.
+        folder: to write it into.
+        left_out: reports that these filters cannot narrow down, and so are not there.
 
     Raises:
         FftagError: it cannot be written.
     """
     page = folder / "index.html"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot write {folder}: {error.strerror}") from error
-    sections = [section_of(answer, db) for answer in answers]
-    write_page(page, f"Catalogue {db.stem}", sections, answers[0].basis)
+    lead = answers[0].basis
+    if left_out:
+        lead += f" Not here, as they tell no labels apart: {', '.join(left_out)}."
+    sections = [section_of(answer) for answer in answers]
+    write_page(page, f"Catalogue {answers[0].db.stem}", sections, lead)
     return page

@@ -3,7 +3,6 @@
 import unicodedata
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from fftag.plots import ACCENT, COLOURS, INK, QUIET, STYLE, bars, figure, to_png
-from fftag.report import Answer, run_report
+from fftag.report import Answer
+from fftag.report_files import Bars, Lines
 
 MOST_BARS = 40
 MOST_PANELS = 12
@@ -24,65 +24,72 @@ TREND_LINES = 3
 MONTHLY = ("month", "share", "low", "high")
 RISING, FALLING = COLOURS[0], COLOURS[1]
 LONGEST_NAME = 34
+UNITS = {"percent": (100, ", %"), "points": (100, ", percentage points")}
+"""How a column is shown -> what it is multiplied by to be drawn, and what is said of it."""
 
 
-def draw(answer: Answer, db: Path) -> bytes | None:
+def draw(answer: Answer) -> bytes | None:
     """The picture as a PNG; None for a report that has none.
 
     Args:
         answer: with at least one row.
-        db: the database it came from; the trend picture asks it for the months.
     """
-    plot = answer.report.plot
-    if plot is None:
+    drawing = picture(answer)
+    if drawing is None:
         return None
-    with mpl.rc_context(STYLE):
-        if plot.kind == "bars":
-            drawing = _bars(answer, *plot.columns)
-        elif plot.kind == "lines":
-            drawing = _lines(answer, *plot.columns)
-        else:
-            drawing = _trend(answer, run_report(db, "monthly").table)
     with warnings.catch_warnings():
         # The font has not every script; what it lacks is drawn as a box, and the table has it.
         warnings.filterwarnings("ignore", "Glyph")
         return to_png(drawing, dpi=130)
 
 
-def _bars(answer: Answer, names: str, value: str, *bounds: str) -> Figure:
+def picture(answer: Answer) -> Figure | None:
+    """What `draw` draws."""
+    plot = answer.report.plot
+    if plot is None:
+        return None
+    with mpl.rc_context(STYLE):
+        if isinstance(plot, Bars):
+            return _bars(answer, plot)
+        if isinstance(plot, Lines):
+            return _lines(answer, plot)
+        return _trend(answer, answer.beside("monthly"))
+
+
+def _bars(answer: Answer, plot: Bars) -> Figure:
     """One bar per row, the first rows only."""
     table = answer.table.head(MOST_BARS)
-    percent = answer.report.shows.get(value) == "percent"
-    scale = 100 if percent else 1
-    columns = [table[column].map(_name) for column in names.split("+")]
+    scale, unit = UNITS.get(answer.report.shows.get(plot.value, ""), (1, ""))
+    columns = [table[column].map(_name) for column in plot.names]
     title = answer.report.title
     if len(answer.table) > len(table):
         title += f" (the first {len(table)} of {len(answer.table):,})"
-    interval = [(scale * table[column]).tolist() for column in bounds]
-    label = f"{value}{', %' if percent else ''}{', with 95 % interval' if interval else ''}"
+    interval = [(scale * table[column]).tolist() for column in plot.interval or ()]
+    label = plot.value.replace("_", " ") + unit + (", with 95 % interval" if interval else "")
     rows = ["  +  ".join(row) for row in zip(*columns, strict=True)]
-    return bars(rows, (scale * table[value]).tolist(), title, label, *interval)
+    return bars(rows, (scale * table[plot.value]).tolist(), title, label, *interval)
 
 
-def _lines(answer: Answer, x: str, y: str, series: str, *interval: str) -> Figure:
+def _lines(answer: Answer, plot: Lines) -> Figure:
     """Small panels, one per series: those with the highest mean."""
-    table = answer.table
-    chosen = table.groupby(series)[y].mean().nlargest(MOST_PANELS).index.tolist()
+    table = answer.table.assign(**{plot.series: answer.table[plot.series].map(_name)})
+    groups = {str(name): rows for name, rows in table.groupby(plot.series)}
+    chosen = sorted(groups, key=lambda name: -groups[name][plot.y].mean())[:MOST_PANELS]
     rows = -(-len(chosen) // PANELS_A_ROW)
     drawing = figure(10, 0.7 + 1.9 * rows)
     title = answer.report.title
-    if table[series].nunique() > len(chosen):
-        title += f" (the {len(chosen)} most frequent of {table[series].nunique():,})"
+    if len(groups) > len(chosen):
+        title += f" (the {len(chosen)} most frequent of {len(groups):,})"
     drawing.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     grid = drawing.subplots(rows, PANELS_A_ROW, sharex=True, sharey=True, squeeze=False)
     panels: list[Axes] = grid.ravel().tolist()
     for number, (axes, name) in enumerate(zip(panels, chosen, strict=False)):
-        _line(axes, table[table[series] == name], (x, y, *interval), ACCENT)
+        _line(axes, groups[name], (plot.x, plot.y, *(plot.interval or ())), ACCENT)
         axes.tick_params(labelbottom=number + PANELS_A_ROW >= len(chosen))
-        axes.set_title(_name(name), fontsize=9)
+        axes.set_title(name, fontsize=9)
     for axes in panels[len(chosen) :]:
         axes.set_axis_off()
-    _months(panels[: len(chosen)], answer.report.shows.get(y) == "percent", ticks=7)
+    _months(panels[: len(chosen)], answer.report.shows.get(plot.y) == "percent", ticks=7)
     return drawing
 
 
@@ -109,7 +116,7 @@ def _trend(answer: Answer, monthly: pd.DataFrame) -> Figure:
             if column == 0:
                 axes.set_ylabel("share of items listed", color=QUIET)
             panels.append(axes)
-    _months(panels, percent=True, ticks=4)
+    _months(panels, percent=True, ticks=5)
     title = _headline(rising[:1], falling[:1], table.set_index("label")["change"])
     drawing.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
     return drawing
@@ -179,7 +186,9 @@ def _months(panels: Sequence[Axes], percent: bool, ticks: int) -> None:
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def _name(label: str) -> str:
+def _name(label: object) -> str:
     """A label short enough for an axis, on one line."""
-    line = "".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in label)
+    if pd.isna(label):  # type: ignore[call-overload]
+        return "(none)"
+    line = "".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in str(label))
     return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"

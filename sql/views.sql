@@ -15,14 +15,16 @@ where (
         getvariable('only_groups') is null
         or list_contains(getvariable('only_groups')::varchar[], "group"));
 
--- The view `chosen_items` is `all_items` after `filters`: it names the columns that the feed has, and is
--- made with the database.
+-- The views `chosen_items` and `chosen_files` are `all_items` and `images` after `filters`, `since` and
+-- `until`: they name the columns that the feed has, and are made with the database.
 create view items as
-select *
-from chosen_items
-where photos > 0
-    and (getvariable('since') is null or listed_at >= getvariable('since')::date)
-    and (getvariable('until') is null or listed_at <= getvariable('until')::date);
+select * from chosen_items where photos > 0;
+
+-- What was tagged or failed, of the runs that count.
+create view counted_files as
+select chosen_files.*
+from chosen_files
+semi join (select run_id from runs where counted) as counted on counted.run_id = chosen_files.run_id;
 
 create view item_photos as
 select
@@ -89,17 +91,32 @@ from item_label_parts
 where listed_at is not null
 group by all;
 
--- What the counts rest on, and what was left out of them, filters aside; one row.
+-- What the counts rest on, and what was left out of them, after the filters; one row.
 create view basis as
-with counted as (select * from runs where runs.counted),
+with by_run as (
+    select
+        run_id,
+        count(*) filter (status = 'ok') as tagged,
+        count(*) filter (status <> 'ok') as failed,
+        count(*) filter (status = 'ok' and not is_apparel) as without_apparel,
+        count(*) filter (may_count(status, is_apparel) and item_id is null) as without_product,
+        max(tagged_at) as tagged_at
+    from chosen_files
+    group by run_id
+),
 
 read as (
     select
-        count(*) filter (status <> 'ok') as failed,
-        count(*) filter (status = 'ok' and not is_apparel) as without_apparel,
-        count(*) filter (may_count(status, is_apparel) and item_id is null) as without_product
-    from images
-    semi join counted on counted.run_id = images.run_id
+        coalesce(sum(failed) filter (counted), 0)::bigint as failed,
+        coalesce(sum(without_apparel) filter (counted), 0)::bigint as without_apparel,
+        coalesce(sum(without_product) filter (counted), 0)::bigint as without_product,
+        coalesce(sum(tagged) filter (not counted), 0)::bigint as of_other_runs,
+        count(distinct source) filter (counted) as sources,
+        string_agg(distinct model_id[:12], ', ') filter (counted) as models,
+        max(tagged_at) filter (counted) as tagged_at
+    from by_run
+    join (select run_id, source, model_id, counted from runs) as about
+        on about.run_id = by_run.run_id
 ),
 
 chosen as (
@@ -115,11 +132,12 @@ select
     chosen.*,
     read.*,
     (select count(*) from chosen_items where photos = 0) as products_without_photo,
-    (select coalesce(sum(tagged), 0)::bigint from runs where not runs.counted) as of_other_runs,
-    (select count(*) from corrections semi join reviewed using (content_sha256))
-        as corrections,
-    (select count(distinct source) from counted) as sources,
-    (select string_agg(distinct model_id[:12], ', ') from counted) as models,
-    (select max(last_tagged_at) from counted) as tagged_at
+    (
+        select count(distinct (reviewed.content_sha256, reviewed.label))
+        from reviewed
+        semi join chosen_labels on chosen_labels.label = reviewed.label
+        semi join counted_files
+            on counted_files.image = reviewed.image and counted_files.run_id = reviewed.run_id
+    ) as corrections
 from chosen
 cross join read;

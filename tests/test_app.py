@@ -1,24 +1,30 @@
 """The pages of the app, run by Streamlit's own test driver; and how the app is started."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from catalogues import HOSTILE, LABELS, PHOTOS, SCRIPT, Shop, make_shop, save_bands
+from PIL import Image
 
 from fftag.app import catalogue
 from fftag.app.launch import THEME, is_loopback, start, streamlit_arguments
 from fftag.app.parts import plain
 from fftag.app.search import Search
 from fftag.app.settings import VARIABLE, Settings
+from fftag.app.written_pages import evaluate
 from fftag.bundle import Bundle, save_screen
+from fftag.datasets.eda import write_eda
+from fftag.datasets.manifest import read_manifest
 from fftag.errors import FftagError
 from fftag.explain import heat_maps
 from fftag.report import all_reports
@@ -58,6 +64,10 @@ def well(test: AppTest) -> AppTest:
     return test
 
 
+def plain_again(text: str) -> str:
+    return text.replace("\\", "").replace("\u2060", "")
+
+
 def texts(test: AppTest) -> str:
     """What the page says."""
     kinds = ("title", "header", "caption", "markdown", "info", "warning", "error", "success")
@@ -81,17 +91,23 @@ def test_what_is_missing_or_broken_is_one_clear_line(
     if kind == "broken":
         shutil.copytree(session_bundle.path, model)
         (model / "model.safetensors").write_bytes(b"altered")
-        (model / "metrics.json").write_text("{")
+        (model / "evaluation-test").mkdir()
+        (model / "evaluation-test/predictions.parquet").write_text("no table")
         db.write_text("no database")
         data.write_text("no table")
     test = opened(page, model=model, db=db, data=data)
     said = texts(test)
     if page == "models" and kind == "missing":
-        assert "was evaluated yet" in said
+        assert "Not evaluated yet" in said
         return
-    named = {"tag": "model", "models": "metrics.json", "data": "d.parquet"}.get(page, "c.duckdb")
+    named = {"tag": "model", "models": "model", "data": "d.parquet"}.get(page, "c.duckdb")
     assert plain(named) in said
     assert len([*test.error, *test.warning]) == 1 and "Traceback" not in said
+
+
+def picture_of(folder: Path) -> bytes:
+    Image.new("RGB", (8, 8)).save(folder / "one.png")
+    return (folder / "one.png").read_bytes()
 
 
 def sent(name: str, tmp_path: Path, labels: list[str]) -> tuple[str, bytes, str]:
@@ -315,50 +331,92 @@ def test_reports_are_narrowed_down_and_asked_with_parameters(
     assert "No two labels meet" in texts(test)
 
 
-@pytest.fixture
-def evaluated(bands_manifest: Path, session_bundle: Bundle, tmp_path: Path) -> Path:
-    """A model folder with an evaluation of its test split."""
-    from fftag.datasets.manifest import read_manifest
-    from fftag.training.evaluate import evaluate_model
-
-    folder = Path(shutil.copytree(session_bundle.path, tmp_path / "runs" / "bands"))
-    bundle = replace(session_bundle, path=folder)
-    manifest = read_manifest(bands_manifest)
-    evaluate_model(bundle, manifest, "test", folder / "evaluation-test", "cpu", 0)
-    return folder
-
-
-def test_models_are_compared_and_looked_into(
-    opened: Callable[..., AppTest], evaluated: Path, bands_manifest: Path
+def test_a_filter_of_labels_is_offered_where_the_report_tells_them_apart(
+    opened: Callable[..., AppTest], shop: Shop
 ) -> None:
-    shutil.copytree(evaluated, evaluated.with_name("second"))
+    test = opened("trends", db=shop.db)
+    test.multiselect(key="only_labels").set_value(["red"])
+    well(test.run())
+    assert "label red" in texts(test)
+    test.selectbox(key="report").set_value("coverage")
+    well(test.run())
+    assert "only_labels" not in [one.key for one in test.multiselect]
+    assert "label red" not in texts(test) and not test.error
+    test.multiselect(key="only_brand").set_value(["Acme"])
+    well(test.run())
+    table = test.dataframe[0].value
+    assert "brand Acme" in texts(test) and table["files"].tolist() == [f"{PHOTOS // 2}"]
+
+
+def framed_pages(test: AppTest) -> list[str]:
+    """The pages of other commands that are shown, as they were put into their frames."""
+    frames = [one.proto.srcdoc for one in test.get("iframe")]
+    assert all(frame.startswith("<iframe sandbox ") for frame in frames)
+    inside = [re.findall(r'srcdoc="([^"]*)"', frame)[0] for frame in frames]
+    pages = [unescape(page) for page in inside]
+    assert all(page.startswith("<meta http-equiv=") for page in pages)
+    return pages
+
+
+def test_models_are_evaluated_looked_at_and_compared(
+    opened: Callable[..., AppTest],
+    session_bundle: Bundle,
+    bands_manifest: Path,
+    tmp_path: Path,
+) -> None:
+    folder = Path(shutil.copytree(session_bundle.path, tmp_path / "runs" / "bands"))
+    asked = opened("models", data=bands_manifest, local=False)
+    assert "Not evaluated yet" in texts(asked) and not asked.button
     test = opened("models", data=bands_manifest)
-    assert set(test.dataframe[0].value["model"]) == {"bands", "second"}
-    well(test.button(key="models_differences").click().run())
-    assert (test.dataframe[1].value["value"] == 0).all()
-    for view, words in (
-        ("Training", "no training log"),
-        ("Labels", ""),
-        ("Plots", "Reliability"),
-        ("Mistakes", "The surest tags that are wrong"),
-    ):
-        test.segmented_control(key="models_view").set_value(view)
-        well(test.run())
-        assert words in texts(test) and not test.error
-        if view == "Labels":
-            figures = test.dataframe[0].value
-            assert (figures["recall low"] <= figures["recall"]).all() and len(figures) == 3
+    assert "bands" in texts(test) and not framed_pages(test)
+    well(test.button(key="models_evaluate").click().run(timeout=120))
+    written = (folder / "evaluation-test/evaluation.html").read_text(encoding="utf-8")
+    (shown,) = framed_pages(test)
+    assert shown.endswith(written) and "On 16 photos" in shown
+    (folder / "curves.png").write_bytes(picture_of(tmp_path))
+    well(test.run())
+    assert "Training" in [one.label for one in test.expander]
+
+    second = Path(shutil.copytree(folder, folder.with_name("second")))
+    test = opened("models", data=bands_manifest)
+    test.multiselect(key="models").set_value([folder, second])
+    well(test.run(timeout=120))
+    (shown,) = framed_pages(test)
+    assert "2 models on the same 16 photos of split test" in shown and "Differences" in shown
+    (second / "evaluation-test/predictions.parquet").write_bytes(b"no table")
+    well(test.run())
+    assert len(test.error) == 1 and "predictions" in test.error[0].value
+    test.multiselect(key="models").set_value([])
+    well(test.run())
+    assert "Choose at least one" in texts(test)
 
 
-def test_a_dataset_is_looked_at_part_by_part(
+def test_a_page_of_an_older_model_is_not_shown_as_this_ones(
+    opened: Callable[..., AppTest],
+    session_bundle: Bundle,
+    bands_manifest: Path,
+    tmp_path: Path,
+) -> None:
+    folder = Path(shutil.copytree(session_bundle.path, tmp_path / "runs" / "bands"))
+    evaluate(folder, bands_manifest, "test")
+    table = pq.read_table(folder / "evaluation-test/predictions.parquet")
+    metadata = table.schema.metadata[b"fftag"].replace(session_bundle.model_id.encode(), b"0" * 64)
+    pq.write_table(
+        table.replace_schema_metadata({b"fftag": metadata}),
+        folder / "evaluation-test/predictions.parquet",
+    )
+    test = opened("models")
+    assert "another model than the folder now holds" in plain_again(test.error[0].value)
+    assert not framed_pages(test)
+
+
+def test_the_page_of_a_dataset_is_that_of_data_eda(
     opened: Callable[..., AppTest], bands_manifest: Path, tmp_path: Path
 ) -> None:
     test = opened("data", data=bands_manifest)
-    assert "96 photos and 3 labels" in texts(test)
-    for part in ("Label frequency", "Correlation", "Splits", "Sample photos"):
-        test.pills(key="data_part").set_value(part)
-        well(test.run())
-        assert part in [one.value for one in test.header] and not test.error
+    (shown,) = framed_pages(test)
+    written = write_eda(read_manifest(bands_manifest), tmp_path / "eda")[0]
+    assert shown.endswith(written.read_text(encoding="utf-8"))
     test.text_input(key="data_manifest").set_value(str(tmp_path / "other.parquet"))
     well(test.run())
     assert "no manifest at" in test.error[0].value

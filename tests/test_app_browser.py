@@ -25,6 +25,7 @@ from fftag.app import catalogue
 from fftag.app.launch import streamlit_arguments
 from fftag.app.search import Search
 from fftag.app.settings import VARIABLE, Settings
+from fftag.app.written_pages import evaluate
 from fftag.bundle import Bundle
 
 pytest.importorskip("streamlit", reason="Streamlit is not installed")
@@ -75,10 +76,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def app(shop: Shop, session_bundle: Bundle, bands_manifest: Path, chromium: Any) -> Iterator[App]:
-    running = App(
-        Settings(session_bundle.path, shop.db, data=bands_manifest, runs=shop.db.parent / "runs")
-    )
+def evaluated(session_bundle: Bundle, bands_manifest: Path, shop: Shop) -> Path:
+    """A model folder with an evaluation of its test split."""
+    folder = Path(shutil.copytree(session_bundle.path, shop.db.parent / "model"))
+    evaluate(folder, bands_manifest, "test")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app(shop: Shop, evaluated: Path, bands_manifest: Path, chromium: Any) -> Iterator[App]:
+    running = App(Settings(evaluated, shop.db, data=bands_manifest, runs=shop.db.parent / "runs"))
     yield running
     running.end()
 
@@ -127,7 +134,7 @@ def test_photos_are_dropped_and_tagged(desktop: Tab, app: App, shop: Shop) -> No
     assert page.get_by_role("button", name=photos[0].name, exact=True).count() == 1
     page.get_by_role("button", name=photos[1].name, exact=True).click()
     page.get_by_role("heading", name=photos[1].name).wait_for()
-    assert page.locator('[data-testid="stVegaLiteChart"]').count() == 1
+    assert page.locator('[data-testid="stDataFrame"]').count() == 1
     with page.expect_download() as got:
         page.get_by_role("button", name="CSV").click()
     lines = Path(got.value.path()).read_text(encoding="utf-8-sig").splitlines()
@@ -190,33 +197,56 @@ def test_a_label_is_corrected_and_a_nightly_load_replaces_the_database(
     quiet(desktop)
 
 
-def test_a_chart_is_opened_with_its_table_and_its_sql(desktop: Tab, app: App) -> None:
+def test_a_picture_is_opened_with_its_table_and_its_sql(desktop: Tab, app: App) -> None:
     page = visit(desktop, app, "Trends")
     page.get_by_label("Question").click()
     page.get_by_role("option", name="What is in the catalogue?").or_(
         page.get_by_role("option", name=re.compile("share|common", re.IGNORECASE)).first
     ).first.click()
     settled(page)
-    assert page.locator(
-        '[data-testid="stVegaLiteChart"] canvas, [data-testid="stVegaLiteChart"] svg'
-    ).count()
+    assert page.get_by_role("img", name=re.compile("the table below has the numbers")).count() == 1
     assert page.locator('[data-testid="stDataFrame"]').count() >= 1
     page.get_by_text("SQL", exact=True).click()
-    page.get_by_text("-- title:").first.wait_for()
+    page.get_by_text("-- title =").first.wait_for()
     quiet(desktop)
 
 
 def test_models_and_data_are_looked_at(desktop: Tab, app: App) -> None:
     page = visit(desktop, app, "Models")
-    assert page.get_by_text("was evaluated yet").count() == 1
+    inside = page.frame_locator("iframe").frame_locator("iframe")
+    inside.get_by_role("heading", name="Reliability").wait_for()
+    assert inside.get_by_role("img").count() >= 6
     page = visit(desktop, app, "Data")
-    page.get_by_role("radio", name="Sample photos").or_(
-        page.get_by_role("button", name="Sample photos")
-    ).first.click()
-    page.get_by_role("button", name="Draw others").wait_for()
-    settled(page)
-    assert page.locator('[data-testid="stMain"] img').count() == 12
+    inside = page.frame_locator("iframe").frame_locator("iframe")
+    inside.get_by_role("heading", name="Label frequency").wait_for()
+    assert inside.get_by_role("img").first.evaluate("image => image.naturalWidth") > 300
     quiet(desktop)
+
+
+HOSTILE_PAGE = """<!doctype html><html lang="en"><head><title>run</title>
+<meta http-equiv="refresh" content="0;url=http://outside.example/refreshed">
+<script>document.title = parent.document.title = top.document.title = 'run'</script></head>
+<body onload="top.document.title = 'run'"><h1>Evaluation</h1>
+<img src="http://outside.example/image.png" onerror="top.document.title = 'run'" alt="">
+<link rel="stylesheet" href="http://outside.example/style.css"><form action="http://outside.example">
+</form></body></html>"""
+
+
+def test_a_page_in_a_model_folder_that_bites_does_not(
+    desktop: Tab, app: App, evaluated: Path
+) -> None:
+    file = evaluated / "evaluation-test/evaluation.html"
+    kept = file.read_bytes()
+    file.write_text(HOSTILE_PAGE)
+    try:
+        page = visit(desktop, app, "Models")
+        inside = page.frame_locator("iframe").frame_locator("iframe")
+        inside.get_by_role("heading", name="Evaluation").wait_for()
+        page.wait_for_timeout(1500)
+        assert page.title() != "run" and desktop.outside == []
+        assert inside.get_by_role("heading", name="Evaluation").count() == 1
+    finally:
+        file.write_bytes(kept)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -297,10 +327,10 @@ def test_pages_look_right(
         page = visit(opened, running, "Tag")
         files = [root / one.image for one in photos[: 4 if width == DESKTOP else 1]]
         page.set_input_files("input[type=file]", files)
-        page.locator('[data-testid="stVegaLiteChart"]').first.wait_for()
+        page.locator('[data-testid="stDataFrame"]').first.wait_for()
         settled(page)
         if width == DESKTOP:
-            page.locator('[data-testid="stVegaLiteChart"]').first.scroll_into_view_if_needed()
+            page.locator('[data-testid="stDataFrame"]').first.scroll_into_view_if_needed()
         quiet(opened)
         made = [picture(page, f"app-tag{end}", tmp_path)]
         for name in ("Catalogue", "Trends", "Models", "Data"):

@@ -349,7 +349,7 @@ def test_every_report_answers_here_in_text_and_on_a_page(
     answer = run_report(db, name)
     assert not answer.table.empty
     assert answer.report.title in as_table(answer)
-    write_answer(answer, db, "html", tmp_path / "page.html")
+    write_answer(answer, "html", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert (
         'src="http' not in page and escape(answer.report.title).replace("&#x27;", "&#39;") in page
@@ -358,7 +358,7 @@ def test_every_report_answers_here_in_text_and_on_a_page(
 
 def test_all_reports_make_one_page(db: Path, tmp_path: Path) -> None:
     answers = [run_report(db, report.name) for report in all_reports()]
-    page = write_site(answers, db, tmp_path / "site").read_text()
+    page = write_site(answers, tmp_path / "site").read_text()
     for answer in answers:
         assert answer.report.question.replace("'", "&#39;") in page
     assert page.count("<details><summary>SQL</summary>") == len(answers)
@@ -367,7 +367,8 @@ def test_all_reports_make_one_page(db: Path, tmp_path: Path) -> None:
 
 
 def test_reports_of_ones_own_stand_beside_the_shipped_ones(db: Path, tmp_path: Path) -> None:
-    own = "-- title: A\n-- question: B?\n-- read: C.\n-- empty: D.\nselect 7 as n;\n"
+    lines = ("title = 'A'", "question = 'B?'", "read = 'C.'", "empty = 'D.'")
+    own = "\n".join([*(f"-- {line}" for line in lines), "select 7 as n;"])
     (tmp_path / "mine.sql").write_text(own)
     (tmp_path / "share.sql").write_text(own)
     names = [report.name for report in all_reports(tmp_path)]

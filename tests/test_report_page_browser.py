@@ -25,7 +25,7 @@ def chromium() -> Iterator[Any]:
 def site(db: Path, folder: Path, names: Sequence[str]) -> str:
     """As `fftag report all --out` writes it."""
     answers = [run_report(db, name) for name in names]
-    return write_site(answers, db, folder).as_uri()
+    return write_site(answers, folder).as_uri()
 
 
 @pytest.fixture(scope="module")

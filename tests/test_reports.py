@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -24,8 +25,9 @@ from scipy import stats
 from fftag.errors import FftagError
 from fftag.report import Answer, all_reports, run_report
 from fftag.report_files import read_report
-from fftag.report_formats import as_csv, as_json, as_table, columns_of, write_answer
+from fftag.report_formats import as_csv, as_json, as_table, write_answer
 from fftag.resources import sql_folder
+from fftag.text_table import text_table
 from fftag.warehouse import load
 
 Z = stats.norm.ppf(0.975)
@@ -286,7 +288,7 @@ def test_without_listing_dates_there_is_no_trend(tmp_path: Path, name: str) -> N
     assert "listed_at" in as_table(run_report(tmp_path / "c.duckdb", name))
     with pytest.raises(FftagError, match="nothing to draw"):
         answer = run_report(tmp_path / "c.duckdb", name)
-        write_answer(answer, tmp_path / "c.duckdb", "png", tmp_path / "x.png")
+        write_answer(answer, "png", tmp_path / "x.png")
 
 
 @pytest.mark.skipif(SHELL is None, reason="no duckdb shell: pip install duckdb-cli")
@@ -328,11 +330,10 @@ def test_the_header_says_what_the_sql_does(trends: tuple[Path, pd.DataFrame], na
     answer = run_report(trends[0], name)
     report = answer.report
     used = re.findall(r"coalesce\(getvariable\('(\w+)'\), '?([\w.]+)'?\)", report.sql)
-    assert dict(used) == {p.name: str(p.default).lower() for p in report.parameters}
+    assert dict(used) == {name: str(one.default).lower() for name, one in report.parameters.items()}
     assert report.sql.count("getvariable") == len(used)
     assert set(report.shows) <= set(answer.table.columns)
-    columns = "+".join(report.plot.columns).split("+") if report.plot else []
-    assert set(filter(None, columns)) <= set(answer.table.columns)
+    assert set(report.plot.columns if report.plot else ()) <= set(answer.table.columns)
     assert report.question.endswith("?") and len(report.question) < 80
 
 
@@ -371,13 +372,21 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
         run_report(tmp_path / "other.duckdb", "share")
 
 
-OWN = """-- title: Count
--- question: How many?
--- read: As it
---   says.
--- empty: Never.
--- parameter: least = 0.5: of the score
--- show: n as ratio
+OWN = """-- title = "Count"
+-- question = "How many?"
+-- read = '''
+-- As it
+-- says: "so".
+-- '''
+-- empty = "Never."
+--
+-- [show]
+-- ratio = ["n"]
+--
+-- [parameters]
+-- least = { default = 0.5, meaning = "of the score" }
+
+-- A comment of the query.
 select count(*) as n from tags where score >= coalesce(getvariable('least'), 0.5);
 """
 
@@ -388,7 +397,7 @@ def test_a_report_of_ones_own_runs_from_its_file(
     path = tmp_path / "own.sql"
     path.write_text(OWN)
     answer = run_report(trends[0], str(path), {"least": "0.95"})
-    assert answer.table["n"].tolist() == [0] and answer.report.read == "As it says."
+    assert answer.table["n"].tolist() == [0] and answer.report.read == 'As it says: "so".'
 
 
 def test_a_report_of_ones_own_reaches_no_file(
@@ -406,12 +415,20 @@ def test_a_report_of_ones_own_reaches_no_file(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("-- question: How many?\n", ""), "has no `-- question:`"),
-        (("-- show: n as ratio", "-- show: n as money"), "as percent`, or points"),
-        (("-- show: n as ratio", "-- plot: pie n"), "plot: bars"),
-        (("-- show: n as ratio", "-- plot: bars n"), "plot: bars"),
-        (("-- show: n as ratio", "-- colour: red"), "`-- colour:`"),
-        (("least = 0.5: of", "least 0.5 of"), "parameter: name = default: meaning"),
+        (('-- question = "How many?"\n', ""), "question: Field required"),
+        (('"How many?"', '" "'), "question: String should have at least 1"),
+        (("ratio =", "money ="), "show.money"),
+        (("-- [show]", '-- colour = "red"\n-- [show]'), "colour: Extra inputs"),
+        (('-- [show]\n-- ratio = ["n"]', '-- plot = { kind = "pie" }'), "does not match any"),
+        (
+            ('-- [show]\n-- ratio = ["n"]', '-- plot = { kind = "bars", names = ["n"] }'),
+            "plot.bars.value: Field required",
+        ),
+        (("least = { default = 0.5, ", "least = { "), "parameters.least.default: Field required"),
+        (("-- least =", "-- since ="), "since is a filter"),
+        (("-- least =", '-- "a; drop table tags" ='), "should match pattern"),
+        (("-- empty =", "-- empty ~"), "are no TOML: Expected '=' after a key"),
+        (("-- title = ", "-- title: "), "are no TOML"),
     ],
 )
 def test_a_header_that_is_wrong_is_refused(
@@ -424,6 +441,16 @@ def test_a_header_that_is_wrong_is_refused(
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("header", ['[show]\n-- ratio = ["x"]', '[plot]\n-- kind = "trend"'])
+def test_a_header_that_names_a_column_which_is_not_there_is_refused(
+    tmp_path: Path, trends: tuple[Path, pd.DataFrame], header: str
+) -> None:
+    path = tmp_path / "own.sql"
+    path.write_text(OWN.replace('[show]\n-- ratio = ["n"]', header))
+    with pytest.raises(FftagError, match="its answer has not: it has n"):
+        run_report(trends[0], str(path))
+
+
 @pytest.mark.parametrize("form", ["table", "csv", "json", "parquet", "html", "png"])
 @pytest.mark.parametrize("name", ["share", "monthly", "trend", "pairs"])
 def test_every_kind_of_report_is_written_in_every_format(
@@ -431,7 +458,7 @@ def test_every_kind_of_report_is_written_in_every_format(
 ) -> None:
     db, out = trends[0], tmp_path / f"answer.{form}"
     answer = run_report(db, name)
-    write_answer(answer, db, form, out)
+    write_answer(answer, form, out)
     if form == "csv":
         assert len(pd.read_csv(out)) == len(answer.table)
     elif form == "json":
@@ -448,11 +475,11 @@ def test_every_kind_of_report_is_written_in_every_format(
 def test_formats_that_need_a_file_say_so(trends: tuple[Path, pd.DataFrame]) -> None:
     answer = run_report(trends[0], "share")
     with pytest.raises(FftagError, match="needs --out"):
-        write_answer(answer, trends[0], "png", None)
+        write_answer(answer, "png", None)
     with pytest.raises(FftagError, match="no format 'pdf'"):
-        write_answer(answer, trends[0], "pdf", None)
+        write_answer(answer, "pdf", None)
     with pytest.raises(FftagError, match="cannot write"):
-        write_answer(answer, trends[0], "csv", Path("/proc/nobody/share.csv"))
+        write_answer(answer, "csv", Path("/proc/nobody/share.csv"))
 
 
 def test_json_has_numbers_dates_and_nulls(trends: tuple[Path, pd.DataFrame]) -> None:
@@ -490,16 +517,37 @@ def test_names_cannot_become_markup_or_steer_the_terminal(nasty: tuple[Path, Ans
     assert "\x1b" not in text and "\\x1b[31mred" in text
     assert "<script>alert(1)</script>" in text and "旗袍" in text
     page = db.with_name("share.html")
-    write_answer(answer, db, "html", page)
+    write_answer(answer, "html", page)
     assert "<script" not in page.read_text() and "&lt;script&gt;alert(1)" in page.read_text()
     names = [row["label"] for row in json.loads(as_json(answer))]
     assert set(NASTY) < set(names)
 
 
-def test_wide_characters_keep_the_columns_aligned(nasty: tuple[Path, Answer]) -> None:
-    lines = as_table(nasty[1]).splitlines()[3:13]
-    assert len({columns_of(line.rstrip("█▏▎▍▌▋▊▉ ")) for line in lines}) == 1
-    assert [columns_of(text) for text in ("旗袍", "abc", "👗", "e\u0301")] == [4, 3, 2, 1]
+def test_wide_characters_keep_the_columns_aligned() -> None:
+    # A terminal gives a Chinese character and an emoji two columns each, a combining mark none.
+    rows = [("旗袍", "1"), ("abc", "10"), ("👗", "1"), ("e\u0301x", "1"), ("[red]:joy:", "")]
+    assert text_table(("name", "n"), rows, (False, True)) == [
+        "name         n",
+        "旗袍         1",
+        "abc         10",
+        "👗           1",
+        "e\u0301x           1",
+        "[red]:joy:",
+    ]
+
+
+@pytest.mark.parametrize("columns", ["40", "300"])
+def test_piped_tables_are_whole_whatever_the_terminal(
+    trends: tuple[Path, pd.DataFrame], columns: str
+) -> None:
+    command = [sys.executable, "-m", "fftag", "report", "trend", "--db", str(trends[0])]
+    environment = os.environ | {"COLUMNS": columns, "FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    shown = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert shown.stdout == as_table(run_report(trends[0], "trend")) + "\n"
+    assert "\x1b" not in shown.stdout and "…" not in shown.stdout
+    lines = shown.stdout.splitlines()
+    assert lines[3].split()[:2] == ["label", "verdict"] and lines[3].endswith("course")
+    assert lines[4].startswith("wide trousers  rising") and len(lines[4]) > 120
 
 
 def test_a_long_name_is_cut_in_pictures(tmp_path: Path) -> None:
@@ -507,6 +555,6 @@ def test_a_long_name_is_cut_in_pictures(tmp_path: Path) -> None:
     tags = Catalog([label], {"a.jpg": [label]}).write(tmp_path / "tags.parquet")
     db = tmp_path / "c.duckdb"
     load(tags, db)
-    write_answer(run_report(db, "share"), db, "png", tmp_path / "share.png")
+    write_answer(run_report(db, "share"), "png", tmp_path / "share.png")
     with Image.open(tmp_path / "share.png") as picture:
         assert picture.width < 1200

@@ -69,13 +69,14 @@ def choose_search(choices: Choices) -> Search:
     )
 
 
-def choose_filters(choices: Choices) -> Filters:
-    """What to narrow reports down to."""
+def choose_filters(choices: Choices, by_label: bool) -> Filters:
+    """What to narrow a report down to; to labels only where it tells them apart."""
     st.header("Filters", anchor=False)
-    labels = st.multiselect("Only labels", list(choices.labels), key="only_labels", **KEEP)
+    labels, only_groups = [], []
     groups = list(dict.fromkeys(group for group in choices.labels.values() if group))
-    only_groups = []
-    if groups:
+    if by_label:
+        labels = st.multiselect("Only labels", list(choices.labels), key="only_labels", **KEEP)
+    if by_label and groups:
         only_groups = st.multiselect("Only groups of labels", groups, key="only_groups", **KEEP)
     where = choose_where(choices, "only")
     since, until = choose_days(choices, "only")

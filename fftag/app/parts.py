@@ -2,12 +2,19 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 
+import pandas as pd
 import streamlit as st
 
 from fftag.errors import FftagError
-from fftag.page import Section
+
+WRITTEN_HEIGHT = 900  # pixels; the page scrolls in itself
+NOTHING_FROM_OUTSIDE = (
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+)
 
 REWRITTEN = re.compile(r"(?<!\S)(?=(?:<->|->|<-|--|>=|<=|~=)(?!\S))|(?<=:)(?=[\w+\-/]+:)")
 """Where Streamlit makes arrows, dashes and icons of letters, even of escaped ones."""
@@ -52,15 +59,52 @@ def plain(text: object) -> str:
     return MARKDOWN.sub(r"\\\1", REWRITTEN.sub("\u2060", spaced))
 
 
-def show_section(section: Section) -> None:
-    """A part of a page that `fftag.page` would write, drawn by Streamlit."""
-    st.header(plain(section.heading), anchor=False)
-    for paragraph in section.text:
-        st.caption(plain(paragraph))
-    for picture, caption in section.images:
-        st.image(picture, alt=section.heading, caption=plain(caption) if caption else None)
-    if section.table is not None:
-        st.dataframe(section.table, hide_index=True, alt=section.heading)
-    if section.code:
-        with st.expander("SQL"):
-            st.code(section.code, language="sql")
+def framed(page: str, title: str) -> str:
+    """A page in a frame in which nothing of it runs, and nothing is fetched from outside.
+
+    Whatever lies in a model folder, the app that shows it is not its.
+    """
+    return (
+        f'<iframe sandbox title="{escape(title)}" srcdoc="{escape(NOTHING_FROM_OUTSIDE + page)}" '
+        'style="border: 0; width: 100%; height: 100vh; display: block"></iframe>'
+    )
+
+
+def show_written(written: str, title: str) -> None:
+    """A page that another command writes, as it is."""
+    st.iframe(framed(written, title), height=WRITTEN_HEIGHT, alt=title)
+
+
+def show_scores(
+    scores: Mapping[str, float],
+    thresholds: Mapping[str, float | None],
+    groups: Mapping[str, str | None],
+    of: str,
+    **more: Sequence[object],
+) -> None:
+    """The scores of a photo as a table of bars, the best first.
+
+    Args:
+        scores: label -> score, in the order of the rows.
+        thresholds: label -> threshold; None where it has none of its own.
+        groups: label -> its group.
+        of: what the photo is called.
+        more: further columns.
+    """
+    rows = {
+        "label": list(scores),
+        "group": [groups.get(label) for label in scores],
+        "score": list(scores.values()),
+        "threshold": [thresholds.get(label) for label in scores],
+    }
+    st.dataframe(
+        pd.DataFrame(rows | more),
+        hide_index=True,
+        column_config={
+            "score": st.column_config.ProgressColumn(
+                "score", format="%.3f", min_value=0, max_value=1
+            ),
+            "threshold": st.column_config.NumberColumn("threshold", format="%.3f"),
+        },
+        alt=f"Scores of {of}",
+    )

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fftag.app import catalogue, shared
 from fftag.app.choices import Choices
-from fftag.app.parts import plain
+from fftag.app.parts import plain, show_scores
 from fftag.app.photos import Photo
 from fftag.app.thumbnails import LARGE
 from fftag.review_queue import Answered, take_answers
@@ -50,7 +50,16 @@ def show_photo(db: Path, choices: Choices, source: str, image: str) -> None:
     with right:
         if one.scores:
             correct(db, choices, one)
-            show_scores(choices, one)
+            best_first = sorted(one.scores, key=lambda label: -one.scores[label])
+            with st.expander("All scores"):
+                show_scores(
+                    {label: one.scores[label] for label in best_first},
+                    choices.thresholds,
+                    choices.labels,
+                    image,
+                    tag=[label in one.tagged for label in best_first],
+                    reviewer=[SAID[one.said.get(label)] for label in best_first],
+                )
         else:
             st.error(plain(f"{one.facts['status']}: {one.facts['error']}"))
     if one.scores:
@@ -143,32 +152,6 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
             if count
         )
         st.rerun()
-
-
-def show_scores(choices: Choices, one: Photo) -> None:
-    with st.expander("All scores"):
-        rows = [
-            {
-                "label": label,
-                "group": choices.labels.get(label),
-                "score": score,
-                "threshold": choices.thresholds.get(label),
-                "tag": label in one.tagged,
-                "reviewer": SAID[one.said.get(label)],
-            }
-            for label, score in sorted(one.scores.items(), key=lambda pair: -pair[1])
-        ]
-        st.dataframe(
-            pd.DataFrame(rows),
-            hide_index=True,
-            column_config={
-                "score": st.column_config.ProgressColumn(
-                    "score", format="%.3f", min_value=0, max_value=1
-                ),
-                "threshold": st.column_config.NumberColumn("threshold", format="%.3f"),
-            },
-            alt=f"All scores of {one.image}",
-        )
 
 
 def show_neighbours(db: Path, choices: Choices, one: Photo) -> None:

@@ -1,11 +1,13 @@
 """What the sessions of an app share, each made once: models, thumbnails, answers of reports."""
 
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 
+from fftag.app import written_pages
 from fftag.app.asking import stamp as stamp_of
 from fftag.app.choices import Choices
 from fftag.app.choices import choices as choices_of
@@ -14,16 +16,17 @@ from fftag.app.scoring import Tagger
 from fftag.app.settings import Settings
 from fftag.app.thumbnails import SMALL, Held, Shown, Thumbnails, Wanted
 from fftag.bundle import DIGESTS, load_bundle
-from fftag.datasets.eda import describe
-from fftag.datasets.manifest import Manifest, read_manifest
 from fftag.errors import FftagError
-from fftag.page import Section
 from fftag.report import Answer, Filters, run_report
+from fftag.report_plots import draw
 from fftag.sources import Folder, choose_source
 
 MODELS_HELD = 2
 FOLDERS_HELD = 8
 ANSWERS_HELD = 64
+PAGES_HELD = 4
+DRAWING = threading.Lock()
+"""Of whoever draws: matplotlib's settings are those of the whole process."""
 ELSEWHERE = "photos of this source lie in {0}, which the app does not open: give --photos FOLDER"
 
 
@@ -83,35 +86,66 @@ def choices(db: Path) -> Choices:
 
 
 @st.cache_data(max_entries=ANSWERS_HELD, show_spinner="Asking the catalogue")
-def _answer(db: Path, stamp: str, name: str, given: dict[str, str], filters: Filters) -> Answer:
-    return run_report(db, name, given, filters)
+def _answer(
+    db: Path, stamp: str, name: str, given: dict[str, str], filters: Filters
+) -> tuple[Answer, bytes | None]:
+    found = run_report(db, name, given, filters)
+    with DRAWING:
+        return found, None if found.table.empty else draw(found)
 
 
-def answer(db: Path, name: str, given: dict[str, str], filters: Filters) -> Answer:
-    """What a report finds in a catalogue, as it is now.
+def answer(
+    db: Path, name: str, given: dict[str, str], filters: Filters
+) -> tuple[Answer, bytes | None]:
+    """What a report finds in a catalogue, as it is now, and its picture (PNG), if it has one.
 
     Raises:
         FftagError: see `fftag.report.run_report`.
     """
-    found: Answer = _answer(db, stamp_of(db), name, given, filters)
+    found: tuple[Answer, bytes | None] = _answer(db, stamp_of(db), name, given, filters)
     return found
 
 
-@st.cache_resource(max_entries=2, show_spinner="Looking through the dataset")
-def _dataset(path: Path, changed: int) -> tuple[Manifest, list[Section]]:
-    manifest = read_manifest(path)
-    return manifest, describe(manifest)[1]
+@st.cache_data(max_entries=PAGES_HELD, show_spinner="Looking through the dataset")
+def _dataset(path: Path, changed: int) -> str:
+    with DRAWING:
+        return written_pages.dataset_page(path)
 
 
-def dataset(path: Path) -> tuple[Manifest, list[Section]]:
-    """A manifest as it is now, and the parts of the page about it.
+def dataset(path: Path) -> str:
+    """The page of a manifest as it is now.
 
     Raises:
         FftagError: see `fftag.datasets.manifest.read_manifest`.
     """
-    changed = path.stat().st_mtime_ns if path.exists() else 0
-    found: tuple[Manifest, list[Section]] = _dataset(path, changed)
+    found: str = _dataset(path, _changed(path))
     return found
+
+
+@st.cache_data(max_entries=PAGES_HELD, show_spinner="Comparing the models")
+def _comparison(models: tuple[Path, ...], split: str, changed: tuple[int, ...]) -> str:
+    with DRAWING:
+        return written_pages.comparison_page(models, split)
+
+
+def comparison(models: Sequence[Path], split: str) -> str:
+    """The page that compares models as they are now, with the first.
+
+    Raises:
+        FftagError: see `fftag.training.runs.load_runs`.
+    """
+    changed = tuple(
+        _changed(file)
+        for model in models
+        for file in (model / DIGESTS, written_pages.predictions_of(model, split))
+    )
+    found: str = _comparison(tuple(models), split, changed)
+    return found
+
+
+def _changed(path: Path) -> int:
+    """What tells a file from what takes its place."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def photo_folder(source: str, location: str) -> Path:
@@ -148,10 +182,3 @@ def pictures(photos: Sequence[Photo], locations: dict[str, str], side: int = SMA
         wanted = [Wanted(photos[at].image, photos[at].facts["content_sha256"]) for at in places]
         shown |= dict(zip(places, _thumbnails(folder)(wanted, side), strict=True))
     return [shown[at] for at in range(len(photos))]
-
-
-def manifest_pictures(manifest: Path, photos: Sequence[Wanted]) -> list[Shown]:
-    """Photos that a manifest names, relative to its folder or by their whole path."""
-    there = [(manifest.parent / one.image).resolve() for one in photos]
-    wanted = [Wanted(path.relative_to(path.anchor).as_posix()) for path in there]
-    return _thumbnails(Path(there[0].anchor))(wanted) if there else []

@@ -101,10 +101,11 @@ def report(
     Example: fftag report trend --db catalog.duckdb --where brand=Acme --param months=3
     """
     from fftag.report import Filters, all_reports, run_report
+    from fftag.text_table import text_table
 
     if name is None:
-        for one in all_reports(sql_dir):
-            print(f"{one.name:12} {one.question}")
+        questions = [(one.name, one.question) for one in all_reports(sql_dir)]
+        print("\n".join(text_table(("report", "question"), questions, (False, False))))
         return
     if db is None:
         raise typer.BadParameter("--db FILE is needed: the catalogue to ask")
@@ -120,15 +121,14 @@ def report(
     if name == "all":
         if out is None or form not in (None, "html") or params:
             raise typer.BadParameter("all takes --out FOLDER, --format html, and no --param")
-        answers = [
-            run_report(db, one.name, None, filters, sql_dir, language)
-            for one in all_reports(sql_dir)
-        ]
-        print(write_site(answers, db, out))
+        reports = all_reports(sql_dir)
+        asked = [one.name for one in reports if one.by_label or not filters.of_labels]
+        answers = [run_report(db, one, None, filters, sql_dir, language) for one in asked]
+        print(write_site(answers, out, [one.name for one in reports if one.name not in asked]))
         return
     answer = run_report(db, name, pairs(params or [], "--param"), filters, sql_dir, language)
     ending = out.suffix.lstrip(".") if out is not None else ""
-    print(write_answer(answer, db, form or ending or "table", out))
+    print(write_answer(answer, form or ending or "table", out))
 
 
 @review_app.command("export")

@@ -1,15 +1,27 @@
--- title: What each brand is strong in
--- question: What is each brand strong in?
--- read: Share of a brand's items with the label (`share`), against all other brands (`others`). For
---   `strength`, their odds ratio, the catalogue's own share counts as `prior` more items of each side,
---   so that a small brand is not strong by chance (Monroe, Colaresi and Quinn 2008); with its 95 %
---   interval. `strong` and `weak` are told from chance at a false-discovery rate of 5 % over all rows.
--- parameter: prior = 20: how many items the catalogue's share counts as
--- parameter: min_items = 5: leave out labels on fewer of a brand's items, and brands of fewer items
--- show: share others as percent
--- show: strength low high as ratio
--- plot: bars brand+label strength low high
--- empty: No product has a brand: load a product feed with brand.
+-- title = "What each brand is strong in"
+-- question = "What is each brand strong in?"
+-- read = """
+-- Share of a brand's items with the label (`share`), against all other brands (`others`). For
+-- `strength`, their odds ratio, the catalogue's own share counts as `prior` more items of each
+-- side, so that a small brand is not strong by chance (Monroe, Colaresi and Quinn 2008); with its
+-- 95 % interval. `strong` and `weak` are told from chance at a false-discovery rate of 5 % over all
+-- rows.
+-- """
+-- empty = "No product has a brand: load a product feed with brand."
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["brand", "label"]
+-- value = "strength"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["share", "others"]
+-- ratio = ["strength", "low", "high"]
+--
+-- [parameters]
+-- prior = { default = 20, meaning = "how many items the catalogue's share counts as" }
+-- min_items = { default = 5, meaning = "leave out labels on fewer of a brand's items, and brands of fewer items" }
 
 with branded as (select item_id, brand from items where brand is not null),
 

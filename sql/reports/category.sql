@@ -1,14 +1,24 @@
--- title: Tags against the feed's own categories
--- question: Where do the photos disagree with the feed's categories?
--- read: The label that sets a category apart most is its main label. An item that lacks the main label
---   of its own category and has that of another one is counted under that other; one without a
---   category is `missing` its category, and the photos suggest one. Look at the example first: the
---   photo may show more than the product, or the model may be wrong.
--- parameter: typical = 0.5: share of a category's items that show its main label, at least
--- parameter: min_items = 10: leave out categories of fewer items
--- show: share as percent
--- plot: bars category+photos_say items
--- empty: No product has a category with a label of its own, or none disagrees.
+-- title = "Tags against the feed's own categories"
+-- question = "Where do the photos disagree with the feed's categories?"
+-- read = """
+-- The label that sets a category apart most is its main label. An item that lacks the main label of
+-- its own category and has that of another one is counted under that other; one without a category
+-- is `missing` its category, and the photos suggest one. Look at the example first: the photo may
+-- show more than the product, or the model may be wrong.
+-- """
+-- empty = "No product has a category with a label of its own, or none disagrees."
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["category", "photos_say"]
+-- value = "items"
+--
+-- [show]
+-- percent = ["share"]
+--
+-- [parameters]
+-- typical = { default = 0.5, meaning = "share of a category's items that show its main label, at least" }
+-- min_items = { default = 10, meaning = "leave out categories of fewer items" }
 
 with total as (select count(*) as n from items),
 
@@ -38,7 +48,7 @@ shares as (
 ),
 
 mains as (
-    select category, arg_max(label, inside - outside) as label
+    select category, arg_max(label, (inside - outside, label)) as label
     from shares
     where inside >= coalesce(getvariable('typical'), 0.5) and inside > 2 * coalesce(outside, 0)
     group by category

@@ -1,21 +1,33 @@
--- title: What changed between two periods
--- question: What changed from one period to another?
--- read: Share of the items listed from `first_from` to `first_to` against those listed from
---   `last_from` to `last_to`, dates included; `auto` takes the last three months with listings and
---   the three before them. The change is in percentage points, with Newcombe's 95 % interval; `more`
---   and `less` are told from chance at a false-discovery rate of 5 % over all labels shown.
---   `true_change` is the change divided by sensitivity + specificity - 1, which the model's errors
---   shrink it by.
--- parameter: first_from = auto: first day of the first period
--- parameter: first_to = auto: its last day
--- parameter: last_from = auto: first day of the last period
--- parameter: last_to = auto: its last day
--- parameter: min_items = 10: leave out labels on fewer items in the two periods together
--- show: share_first share_last as percent
--- show: change low high true_change as points
--- show: items_first items_last as detail
--- plot: bars label change low high
--- empty: No item was listed in one of the periods: load a product feed with listed_at, or give dates.
+-- title = "What changed between two periods"
+-- question = "What changed from one period to another?"
+-- read = """
+-- Share of the items listed from `first_from` to `first_to` against those listed from `last_from`
+-- to `last_to`, dates included; `auto` takes the last three months with listings and the three
+-- before them. The change is in percentage points, with Newcombe's 95 % interval; `more` and `less`
+-- are told from chance at a false-discovery rate of 5 % over all labels shown. `true_change` is the
+-- change divided by sensitivity + specificity - 1, which the model's errors shrink it by.
+-- """
+-- empty = """
+-- No item was listed in one of the periods: load a product feed with listed_at, or give dates.
+-- """
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label"]
+-- value = "change"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["share_first", "share_last"]
+-- points = ["change", "low", "high", "true_change"]
+-- detail = ["items_first", "items_last"]
+--
+-- [parameters]
+-- first_from = { default = "auto", meaning = "first day of the first period" }
+-- first_to = { default = "auto", meaning = "its last day" }
+-- last_from = { default = "auto", meaning = "first day of the last period" }
+-- last_to = { default = "auto", meaning = "its last day" }
+-- min_items = { default = 10, meaning = "leave out labels on fewer items in the two periods together" }
 
 with ends as (
     select date_trunc('month', max(listed_at))::date as last_month

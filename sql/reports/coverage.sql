@@ -1,24 +1,30 @@
--- title: What the numbers cover
--- question: How much of each source is covered?
--- read: From the files of each source to the photos that are counted: what could not be read, shows no
---   apparel, or belongs to no product of the feed; and how many of the feed's products have a photo.
--- show: share as percent
--- plot: bars source share
--- empty: The catalogue has no files.
+-- title = "What the numbers cover"
+-- question = "How much of each source is covered?"
+-- read = """
+-- From the files of each source to the photos that are counted: what could not be read, shows no
+-- apparel, or belongs to no product of the feed; and how many of the feed's products have a photo.
+-- """
+-- empty = "The catalogue has no files."
+-- by_label = false
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["source"]
+-- value = "share"
+--
+-- [show]
+-- percent = ["share"]
 
 with counted as (
     select
-        images.source,
+        source,
         count(*) as files,
-        count(*) filter (images.status <> 'ok') as failed,
-        count(*) filter (images.status = 'ok' and not images.is_apparel) as without_apparel,
-        count(*) filter (
-            images.status = 'ok' and images.is_apparel is distinct from false
-            and images.item_id is null) as without_product
-    from images
-    join runs on runs.run_id = images.run_id
-    where runs.counted
-    group by images.source
+        count(*) filter (status <> 'ok') as failed,
+        count(*) filter (status = 'ok' and not is_apparel) as without_apparel,
+        count(*) filter (status = 'ok' and is_apparel is distinct from false and item_id is null)
+            as without_product
+    from counted_files
+    group by source
 ),
 
 used as (

@@ -1,37 +1,65 @@
--- title: What differs between two runs
--- question: What would change with the other run, or the other model?
--- read: The same photos in two loaded runs: how many gain and lose each label, and the share before
---   and after. `moved` is told from chance by McNemar's test (1947) at a false-discovery rate of 5 %
---   over all labels: more gain it than lose it, or the reverse. `agreement` is Cohen's kappa (1960).
---   `auto` takes the two newest runs.
--- parameter: first = auto: run_id of the one
--- parameter: last = auto: run_id of the other
--- show: share_first share_last as percent
--- show: change as points
--- show: agreement as ratio
--- plot: bars label change
--- empty: There are no two runs with the same photos: load the tags files of both with `fftag load`.
+-- title = "What differs between two runs"
+-- question = "What would change with the other run, or the other model?"
+-- read = """
+-- The same photos in two loaded runs: how many gain and lose each label, and the share before and
+-- after. `moved` is told from chance by McNemar's test (1947) at a false-discovery rate of 5 % over
+-- all labels: more gain it than lose it, or the reverse. `agreement` is Cohen's kappa (1960).
+-- `auto` takes the two newest runs of the source tagged last.
+-- """
+-- empty = """
+-- There are no two runs with the same photos: load the tags files of both with `fftag load`.
+-- """
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label"]
+-- value = "change"
+--
+-- [show]
+-- percent = ["share_first", "share_last"]
+-- points = ["change"]
+-- ratio = ["agreement"]
+--
+-- [parameters]
+-- first = { default = "auto", meaning = "run_id of the one" }
+-- last = { default = "auto", meaning = "run_id of the other" }
 
-with newest as (
-    select run_id, row_number() over (order by last_tagged_at desc, run_id) as place
+with placed as (
+    select
+        run_id,
+        source,
+        last_tagged_at,
+        row_number() over (partition by source order by last_tagged_at desc, run_id) as place
     from runs
+    semi join chosen_files on chosen_files.run_id = runs.run_id
+),
+
+newest as (
+    select
+        max(run_id) filter (place = 1) as last_run,
+        max(run_id) filter (place = 2) as first_run
+    from placed
+    group by source
+    having max(place) > 1
+    order by max(last_tagged_at) desc, source
+    limit 1
 ),
 
 pair as (
     select
         case when coalesce(getvariable('first'), 'auto') = 'auto'
-            then (select run_id from newest where place = 2)
+            then (select first_run from newest)
             else coalesce(getvariable('first'), 'auto') end as first_run,
         case when coalesce(getvariable('last'), 'auto') = 'auto'
-            then (select run_id from newest where place = 1)
+            then (select last_run from newest)
             else coalesce(getvariable('last'), 'auto') end as last_run
 ),
 
 both_runs as (
     select before.image, before.run_id as first_run, after.run_id as last_run
     from pair
-    join images as before on before.run_id = pair.first_run and before.status = 'ok'
-    join images as after
+    join chosen_files as before on before.run_id = pair.first_run and before.status = 'ok'
+    join chosen_files as after
         on after.run_id = pair.last_run and after.status = 'ok' and after.image = before.image
 ),
 

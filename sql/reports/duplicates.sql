@@ -1,9 +1,14 @@
--- title: The same photo under several products
--- question: Which photos stand under several products?
--- read: Files of the same content, byte for byte, that belong to more than one product: one product
---   listed twice, or a photo that stands for another. Copies under one product are not listed.
--- show: sha256 as detail
--- empty: No photo stands under several products.
+-- title = "The same photo under several products"
+-- question = "Which photos stand under several products?"
+-- read = """
+-- Files of the same content, byte for byte, that belong to more than one product: one product
+-- listed twice, or a photo that stands for another. Copies under one product are not listed.
+-- """
+-- empty = "No photo stands under several products."
+-- by_label = false
+--
+-- [show]
+-- detail = ["sha256"]
 
 select
     count(distinct items.item_id) as products,

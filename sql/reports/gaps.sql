@@ -1,17 +1,28 @@
--- title: What others have and we have not
--- question: What do others have that we have not?
--- read: Share of our items with each label against the share of theirs, in percentage points with
---   Newcombe's 95 % interval; `gap` and `lead` are told from chance at a false-discovery rate of 5 %
---   over all labels. `across` says what `ours` and `theirs` name: a brand or a source (a retailer).
---   `ours = auto` is the one with the most items, `theirs = auto` all others.
--- parameter: across = brand: brand or source
--- parameter: ours = auto: name of ours
--- parameter: theirs = auto: name of theirs
--- parameter: min_items = 5: leave out labels on fewer items of both together
--- show: share_ours share_theirs as percent
--- show: difference low high as points
--- plot: bars label difference low high
--- empty: There are no two brands (or sources) to compare.
+-- title = "What others have and we have not"
+-- question = "What do others have that we have not?"
+-- read = """
+-- Share of our items with each label against the share of theirs, in percentage points with
+-- Newcombe's 95 % interval; `gap` and `lead` are told from chance at a false-discovery rate of 5 %
+-- over all labels. `across` says what `ours` and `theirs` name: a brand or a source (a retailer).
+-- `ours = auto` is the one with the most items, `theirs = auto` all others.
+-- """
+-- empty = "There are no two brands (or sources) to compare."
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label"]
+-- value = "difference"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["share_ours", "share_theirs"]
+-- points = ["difference", "low", "high"]
+--
+-- [parameters]
+-- across = { default = "brand", meaning = "brand or source" }
+-- ours = { default = "auto", meaning = "name of ours" }
+-- theirs = { default = "auto", meaning = "name of theirs" }
+-- min_items = { default = 5, meaning = "leave out labels on fewer items of both together" }
 
 with named as (
     select

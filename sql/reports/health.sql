@@ -1,10 +1,19 @@
--- title: Catalogue health on one page
--- question: Is the catalogue healthy?
--- read: One line per check, the worst first: how many of how many, and what to do. `look` means that
---   there is something to do; a report that shows it is named.
--- show: share as percent
--- plot: bars check share
--- empty: The catalogue has no files.
+-- title = "Catalogue health on one page"
+-- question = "Is the catalogue healthy?"
+-- read = """
+-- One line per check, the worst first: how many of how many, and what to do. `look` means that
+-- there is something to do; a report that shows it is named.
+-- """
+-- empty = "The catalogue has no files."
+-- by_label = false
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["check"]
+-- value = "share"
+--
+-- [show]
+-- percent = ["share"]
 
 with about as (select * from basis),
 
@@ -12,7 +21,7 @@ checks as (
     select
         'files that could not be read' as "check",
         failed as count,
-        (select coalesce(sum(files), 0)::bigint from runs where runs.counted) as of_all,
+        (select count(*) from counted_files) as of_all,
         'files' as what,
         'failures' as report,
         'restore them; the next `fftag tag` reads them again' as what_to_do
@@ -79,9 +88,9 @@ checks as (
     union all
     select 'labels that cannot be corrected',
         (
-            select count(*) from chosen_labels
+            select count(*) from labels
             where not coalesce(can_correct(tp, fp, fn, tn), false)),
-        (select count(*) from chosen_labels), 'labels', 'prevalence',
+        (select count(*) from labels), 'labels', 'prevalence',
         'validate the model on more photos of them'
 )
 
@@ -95,5 +104,5 @@ select
     report,
     case when count > 0 then what_to_do end as what_to_do
 from checks
-where (select count(*) from images) > 0
+where (select count(*) from chosen_files) > 0
 order by count = 0, share desc nulls last, "check";

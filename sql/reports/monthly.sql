@@ -1,13 +1,24 @@
--- title: Share of each label by month
--- question: How does the share of each label go, month by month?
--- read: Of the items listed in a month, the share that shows the label, corrected for the model's
---   errors where its validation split allows it (as in the report `share`); `seen` is the share that
---   the model gives the label. A month in which nothing was listed is not there: it is a gap, not a
---   zero.
--- parameter: min_items = 1: leave out months in which fewer items were listed
--- show: seen share low high as percent
--- plot: lines month share label low high
--- empty: No item has a listing date: load a product feed with listed_at.
+-- title = "Share of each label by month"
+-- question = "How does the share of each label go, month by month?"
+-- read = """
+-- Of the items listed in a month, the share that shows the label, corrected for the model's errors
+-- where its validation split allows it (as in the report `share`); `seen` is the share that the
+-- model gives the label. A month in which nothing was listed is not there: it is a gap, not a zero.
+-- """
+-- empty = "No item has a listing date: load a product feed with listed_at."
+--
+-- [plot]
+-- kind = "lines"
+-- x = "month"
+-- y = "share"
+-- series = "label"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["seen", "share", "low", "high"]
+--
+-- [parameters]
+-- min_items = { default = 1, meaning = "leave out months in which fewer items were listed" }
 
 with counted as (
     select

@@ -1,14 +1,25 @@
--- title: How new each label's items are
--- question: What is new in the catalogue?
--- read: Of the items with a label, the share that was listed in the last weeks before the newest
---   listing, with Wilson's 95 % interval, beside the same share of all items. `ratio` is the one over
---   the other. A label that is mostly new has just arrived.
--- parameter: weeks = 8: how far back is new
--- parameter: min_items = 10: leave out labels on fewer items
--- show: share_new low high of_all as percent
--- show: ratio as ratio
--- plot: bars label share_new low high
--- empty: No item has a listing date: load a product feed with listed_at.
+-- title = "How new each label's items are"
+-- question = "What is new in the catalogue?"
+-- read = """
+-- Of the items with a label, the share that was listed in the last weeks before the newest listing,
+-- with Wilson's 95 % interval, beside the same share of all items. `ratio` is the one over the
+-- other. A label that is mostly new has just arrived.
+-- """
+-- empty = "No item has a listing date: load a product feed with listed_at."
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label"]
+-- value = "share_new"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["share_new", "low", "high", "of_all"]
+-- ratio = ["ratio"]
+--
+-- [parameters]
+-- weeks = { default = 8, meaning = "how far back is new" }
+-- min_items = { default = 10, meaning = "leave out labels on fewer items" }
 
 with before as (
     select max(listed_at) - to_days((7 * coalesce(getvariable('weeks'), 8))::integer) as day

@@ -1,16 +1,27 @@
--- title: Labels that go together
--- question: What goes with what?
--- read: Lift is how many times more often two labels meet on one item than they would if they had
---   nothing to do with each other (`expected`); its 95 % interval is normal on the log scale, with
---   the variance by the delta method for a multinomial sample. An interval that holds 1 tells
---   nothing. Parts of garments (collar, sleeve, pocket, ...) are left out: a shirt has a collar.
--- parameter: min_items = 20: leave out pairs on fewer items
--- parameter: parts = false: true takes the parts of garments in
--- show: share as percent
--- show: expected lift low high as ratio
--- show: items_a items_b as detail
--- plot: bars label_a+label_b lift low high
--- empty: No two labels meet on enough items.
+-- title = "Labels that go together"
+-- question = "What goes with what?"
+-- read = """
+-- Lift is how many times more often two labels meet on one item than they would if they had nothing
+-- to do with each other (`expected`); its 95 % interval is normal on the log scale, with the
+-- variance by the delta method for a multinomial sample. An interval that holds 1 tells nothing.
+-- Parts of garments (collar, sleeve, pocket, ...) are left out: a shirt has a collar.
+-- """
+-- empty = "No two labels meet on enough items."
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label_a", "label_b"]
+-- value = "lift"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["share"]
+-- ratio = ["expected", "lift", "low", "high"]
+-- detail = ["items_a", "items_b"]
+--
+-- [parameters]
+-- min_items = { default = 20, meaning = "leave out pairs on fewer items" }
+-- parts = { default = false, meaning = "true takes the parts of garments in" }
 
 with total as (select count(*) as n from items),
 

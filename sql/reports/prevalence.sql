@@ -1,14 +1,23 @@
--- title: What the model's errors do to each share
--- question: How much of each share is the model's error?
--- read: `seen` is the mean over items of the part of their photos that the model gives the label;
---   `corrected` is the share that truly has it, given the model's sensitivity and specificity on its
---   validation split (Rogan and Gladen 1978), with the interval of Lang and Reiczigel 2014, which
---   also counts how few photos those two rest on. `why_not` says where no correction is possible. It
---   holds as far as the model errs on the catalogue as it did on the validation split.
--- show: seen corrected low high sensitivity specificity as percent
--- show: tp fp fn tn as detail
--- plot: bars label corrected low high
--- empty: No photo was tagged, or none belongs to a product of the feed.
+-- title = "What the model's errors do to each share"
+-- question = "How much of each share is the model's error?"
+-- read = """
+-- `seen` is the mean over items of the part of their photos that the model gives the label;
+-- `corrected` is the share that truly has it, given the model's sensitivity and specificity on its
+-- validation split (Rogan and Gladen 1978), with the interval of Lang and Reiczigel 2014, which
+-- also counts how few photos those two rest on. `why_not` says where no correction is possible. It
+-- holds as far as the model errs on the catalogue as it did on the validation split.
+-- """
+-- empty = "No photo was tagged, or none belongs to a product of the feed."
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label"]
+-- value = "corrected"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["seen", "corrected", "low", "high", "sensitivity", "specificity"]
+-- detail = ["tp", "fp", "fn", "tn"]
 
 with total as (select count(*) as n from items),
 

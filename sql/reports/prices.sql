@@ -1,14 +1,25 @@
--- title: What each label costs
--- question: What is dear and what is cheap, against the catalogue?
--- read: Median price of the items with a label, with the 95 % interval that order statistics give
---   it, beside the median of all items in that currency; `ratio` is the one over the other. `cheap`,
---   `middle` and `dear` say how many of the label's items lie in each third of the catalogue's prices.
---   Currencies are kept apart.
--- parameter: min_items = 10: leave out labels on fewer items
--- show: cheap middle dear as percent
--- show: ratio as ratio
--- plot: bars label+currency median low high
--- empty: No item has a price: load a product feed with price and currency.
+-- title = "What each label costs"
+-- question = "What is dear and what is cheap, against the catalogue?"
+-- read = """
+-- Median price of the items with a label, with the 95 % interval that order statistics give it,
+-- beside the median of all items in that currency; `ratio` is the one over the other. `cheap`,
+-- `middle` and `dear` say how many of the label's items lie in each third of the catalogue's
+-- prices. Currencies are kept apart.
+-- """
+-- empty = "No item has a price: load a product feed with price and currency."
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label", "currency"]
+-- value = "median"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["cheap", "middle", "dear"]
+-- ratio = ["ratio"]
+--
+-- [parameters]
+-- min_items = { default = 10, meaning = "leave out labels on fewer items" }
 
 with priced as (
     select item_id, price, coalesce(currency, 'no currency') as currency

@@ -1,14 +1,20 @@
--- title: Photos to look at first
--- question: Which photos should a person look at first?
--- read: For each label the photos whose score lies nearest to its threshold, on the log-odds scale:
---   there the model is least sure, and a person's word tells most. Rare labels come first, as they
---   have the fewest photos to learn from. What was reviewed before is left out. `fftag review export`
---   writes the queue with room for the answers, and a longer one.
--- parameter: per_label = 5: photos of each label
--- parameter: rows = 100: rows in all
--- show: score threshold as ratio
--- show: distance as detail
--- empty: There are no photos with scores, or all were reviewed.
+-- title = "Photos to look at first"
+-- question = "Which photos should a person look at first?"
+-- read = """
+-- For each label the photos whose score lies nearest to its threshold, on the log-odds scale: there
+-- the model is least sure, and a person's word tells most. Rare labels come first, as they have the
+-- fewest photos to learn from. What was reviewed before is left out. `fftag review export` writes
+-- the queue with room for the answers, and a longer one.
+-- """
+-- empty = "There are no photos with scores, or all were reviewed."
+--
+-- [show]
+-- ratio = ["score", "threshold"]
+-- detail = ["distance"]
+--
+-- [parameters]
+-- per_label = { default = 5, meaning = "photos of each label" }
+-- rows = { default = 100, meaning = "rows in all" }
 
 with scored as (
     select
@@ -19,10 +25,10 @@ with scored as (
         labels.label,
         labels.threshold,
         photos.scores[labels.position + 1] as score
-    from counted_photos as photos
+    from counted_files as photos
     join model_labels as labels on labels.model_id = photos.model_id
     semi join chosen_labels on chosen_labels.label = labels.label
-    where photos.scores is not null
+    where photos.scores is not null and photos.is_apparel is distinct from false
 ),
 
 near as (
@@ -50,12 +56,18 @@ nearest as (
                 'image': image, 'sku': sku, 'source': source,
                 'score': score, 'threshold': threshold, 'distance': distance
             },
-            distance, coalesce(getvariable('per_label'), 5))) as photo
+            (distance, image, source), coalesce(getvariable('per_label'), 5))) as photo
     from waiting
     group by label
 ),
 
-support as (select label, count(*) as photos from tags group by label)
+support as (
+    select tags.label, count(*) as photos
+    from tags
+    semi join counted_files
+        on counted_files.image = tags.image and counted_files.run_id = tags.run_id
+    group by tags.label
+)
 
 select
     nearest.label,

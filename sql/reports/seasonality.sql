@@ -1,16 +1,30 @@
--- title: Labels with a season
--- question: What has a season?
--- read: Share of the items listed in the three months of the year in which the label stands highest
---   (`peak`), against the other months, after the straight line through all months is taken out. It
---   needs two whole years: one alone cannot tell a season from a trend. `seasonal` where the peak is
---   above the rest in every year and told from chance at a false-discovery rate of 5 % over all labels,
---   each allowed for twelve places of the peak (Bonferroni). `profile` draws January to December.
--- parameter: min_items = 20: leave out labels on fewer items
--- show: peak_share rest_share as percent
--- show: difference low high as points
--- show: items as detail
--- plot: bars label difference low high
--- empty: There are not two years of items with a listing date, so no season can be told from a trend.
+-- title = "Labels with a season"
+-- question = "What has a season?"
+-- read = """
+-- Share of the items listed in the three months of the year in which the label stands highest
+-- (`peak`), against the other months, after the straight line through all months is taken out. It
+-- needs two whole years: one alone cannot tell a season from a trend. `seasonal` where the peak is
+-- above the rest in every year and told from chance at a false-discovery rate of 5 % over all
+-- labels, each allowed for twelve places of the peak (Bonferroni). `profile` draws January to
+-- December.
+-- """
+-- empty = """
+-- There are not two years of items with a listing date, so no season can be told from a trend.
+-- """
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label"]
+-- value = "difference"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["peak_share", "rest_share"]
+-- points = ["difference", "low", "high"]
+-- detail = ["items"]
+--
+-- [parameters]
+-- min_items = { default = 20, meaning = "leave out labels on fewer items" }
 
 with months as (
     select

@@ -1,14 +1,25 @@
--- title: Share of each label
--- question: What is in the catalogue?
--- read: `seen` is the share of all items (products, or photos without a feed) that the model gives
---   the label. `share` is corrected for the model's errors on its validation split (Rogan and Gladen
---   1978), with the 95 % interval of Lang and Reiczigel 2014; a product counts by the part of its
---   photos that show the label. Where the validation split does not allow it (`corrected` is
---   false), `share` is what is seen, with Wilson's interval.
--- parameter: min_items = 1: leave out labels on fewer items
--- show: seen share low high as percent
--- plot: bars label share low high
--- empty: No photo was tagged, or none belongs to a product of the feed.
+-- title = "Share of each label"
+-- question = "What is in the catalogue?"
+-- read = """
+-- `seen` is the share of all items (products, or photos without a feed) that the model gives the
+-- label. `share` is corrected for the model's errors on its validation split (Rogan and Gladen
+-- 1978), with the 95 % interval of Lang and Reiczigel 2014; a product counts by the part of its
+-- photos that show the label. Where the validation split does not allow it (`corrected` is false),
+-- `share` is what is seen, with Wilson's interval.
+-- """
+-- empty = "No photo was tagged, or none belongs to a product of the feed."
+--
+-- [plot]
+-- kind = "bars"
+-- names = ["label"]
+-- value = "share"
+-- interval = ["low", "high"]
+--
+-- [show]
+-- percent = ["seen", "share", "low", "high"]
+--
+-- [parameters]
+-- min_items = { default = 1, meaning = "leave out labels on fewer items" }
 
 with total as (select count(*) as n from items),
 

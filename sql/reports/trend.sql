@@ -1,23 +1,32 @@
--- title: Rising and falling labels
--- question: What is rising, and what is falling?
--- read: Share of the items listed in the last months against the first ones; the change in
---   percentage points with Newcombe's 95 % interval. A label is called rising or falling where the
---   two shares differ by a two-proportion test at a false-discovery rate of 5 % over all labels
---   shown (Benjamini and Hochberg 1995). `log_odds` is the change of the log-odds, half an item
---   added to each count (Haldane 1956; Anscombe 1956). `true_change` is the change without what the
---   model's errors take from it: divided by sensitivity + specificity - 1 on its validation split,
---   with an interval that counts how few photos these rest on. `steady` where the monthly shares also
---   go one way from the first month to the last, by Mann and Kendall's test (1945, 1975) at the same
---   false-discovery rate; `tau` is Kendall's. `course` draws the share of the last 36 months, scaled
---   to the label's highest; a gap is a month without listings.
--- parameter: months = 6: months in each of the two windows; at most half of the months there are
--- parameter: min_items = 10: leave out labels on fewer items in the two windows together
--- show: share_first share_last as percent
--- show: change low high true_change as points
--- show: true_low true_high tau as detail
--- show: log_odds items_first items_last as detail
--- plot: trend
--- empty: Fewer than two months have items with a listing date: load a product feed with listed_at.
+-- title = "Rising and falling labels"
+-- question = "What is rising, and what is falling?"
+-- read = """
+-- Share of the items listed in the last months against the first ones; the change in percentage
+-- points with Newcombe's 95 % interval. A label is called rising or falling where the two shares
+-- differ by a two-proportion test at a false-discovery rate of 5 % over all labels shown (Benjamini
+-- and Hochberg 1995). `log_odds` is the change of the log-odds, half an item added to each count
+-- (Haldane 1956; Anscombe 1956). `true_change` is the change without what the model's errors take
+-- from it: divided by sensitivity + specificity - 1 on its validation split, with an interval that
+-- counts how few photos these rest on. `steady` where the monthly shares also go one way from the
+-- first month to the last, by Mann and Kendall's test (1945, 1975) at the same false-discovery
+-- rate; `tau` is Kendall's. `course` draws the share of the last 36 months, scaled to the label's
+-- highest; a gap is a month without listings.
+-- """
+-- empty = """
+-- Fewer than two months have items with a listing date: load a product feed with listed_at.
+-- """
+--
+-- [plot]
+-- kind = "trend"
+--
+-- [show]
+-- percent = ["share_first", "share_last"]
+-- points = ["change", "low", "high", "true_change"]
+-- detail = ["true_low", "true_high", "tau", "log_odds", "items_first", "items_last"]
+--
+-- [parameters]
+-- months = { default = 6, meaning = "months in each of the two windows; at most half of the months there are" }
+-- min_items = { default = 10, meaning = "leave out labels on fewer items in the two windows together" }
 
 with listed as materialized (select * from items_by_month),
 

@@ -8,9 +8,8 @@ import numpy as np
 import streamlit as st
 
 from fftag.app import shared
-from fftag.app.charts import score_bars
 from fftag.app.model_choice import model_folders, names_of
-from fftag.app.parts import missing, page, plain
+from fftag.app.parts import missing, page, plain, show_scores
 from fftag.app.scoring import Scored, Tagger, as_csv, as_parquet, tags_of
 from fftag.app.uploads import Caps, File, Upload, laid_down, take
 
@@ -173,7 +172,7 @@ def choose(at: int) -> None:
 
 
 def show_one(tagger: Tagger, upload: Upload, one: Scored, thresholds: np.ndarray, at: int) -> None:
-    """One photo with its scores, group by group."""
+    """One photo with its scores."""
     labels = tagger.bundle.config.labels
     photo, beside = st.columns([2, 3], gap="large")
     with photo:
@@ -188,12 +187,15 @@ def show_one(tagger: Tagger, upload: Upload, one: Scored, thresholds: np.ndarray
             return
         if one.verdict in VERDICTS and one.apparel is not None:
             st.warning(f"{VERDICTS[one.verdict]}: score of the apparel screen {one.apparel:.2f}")
-        everything = st.toggle("All labels", key="tag_all", persist_state="session")
-        st.altair_chart(
-            score_bars(labels, one.scores, thresholds, everything),
-            alt="Scores by label, with the thresholds as ticks",
-        )
         tags = [label for label, _ in tags_of(one, labels.names, thresholds)]
+        best_first = np.argsort(-one.scores, kind="stable")
+        show_scores(
+            {labels.names[label]: float(one.scores[label]) for label in best_first},
+            dict(zip(labels.names, thresholds.tolist(), strict=True)),
+            dict(zip(labels.names, labels.groups, strict=True)),
+            one.name,
+            tag=[labels.names[label] in tags for label in best_first],
+        )
         show_heat(tagger, upload, tags, at)
 
 

@@ -1,21 +1,17 @@
-"""Trends: the reports as charts, with their intervals, their rows and their SQL."""
+"""Trends: the reports with their pictures, their rows and their SQL."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from fftag.app import shared
-from fftag.app.charts import MOST_LINES, report_chart, series_of
 from fftag.app.filters import choose_filters
 from fftag.app.parts import missing, page, plain
-from fftag.report import Answer, Filters, Report, all_reports
+from fftag.report import Answer, Report, all_reports
 from fftag.report_formats import as_csv, display
 
 FIRST = "trend"
-LINES_SHOWN = 5
-MONTHLY = "monthly"
 MOST_ROWS = 2000  # of a table on the page; the file has all
 
 
@@ -37,16 +33,17 @@ def show() -> None:
     report = reports[name]
     with st.sidebar:
         given = choose_parameters(report)
-        filters = choose_filters(choices)
-    answer = shared.answer(db, name, given, filters)
+        filters = choose_filters(choices, report.by_label)
+    answer, picture = shared.answer(db, name, given, filters)
     st.header(plain(report.title), anchor=False)
     st.caption(plain(answer.basis))
     if answer.table.empty:
         st.info(plain(f"No rows. {report.empty}"))
     else:
-        show_chart(answer)
-        if report.plot is not None and report.plot.kind == "trend":
-            show_months(db, answer, filters)
+        if picture is not None:
+            st.image(
+                picture, alt=f"{report.title}; the table below has the numbers", width="stretch"
+            )
         show_table(answer)
     with st.expander("How to read it"):
         st.markdown(plain(report.read))
@@ -59,8 +56,8 @@ def choose_parameters(report: Report) -> dict[str, str]:
     given: dict[str, str] = {}
     if report.parameters:
         st.header("Parameters", anchor=False)
-    for one in report.parameters:
-        label, key = one.name.replace("_", " "), f"parameter_{report.name}_{one.name}"
+    for name, one in report.parameters.items():
+        label, key = name.replace("_", " "), f"parameter_{report.name}_{name}"
         keep: Any = {"key": key, "help": plain(one.meaning), "persist_state": "session"}
         if isinstance(one.default, bool):
             value = str(st.toggle(label, one.default, **keep)).lower()
@@ -71,41 +68,8 @@ def choose_parameters(report: Report) -> dict[str, str]:
         else:
             value = st.text_input(label, one.default, **keep)
         if value != str(one.default) and value != str(one.default).lower():
-            given[one.name] = value
+            given[name] = value
     return given
-
-
-def show_chart(answer: Answer) -> None:
-    names = series_of(answer)
-    if names and answer.report.plot is not None:
-        series = answer.report.plot.columns[2]
-        chosen = st.multiselect(
-            "Lines",
-            names,
-            names[:LINES_SHOWN],
-            max_selections=MOST_LINES,
-            key=f"lines_{answer.report.name}",
-        )
-        rows = answer.table[answer.table[series].astype(str).isin(chosen)]
-        answer = replace(answer, table=rows)
-    chart = report_chart(answer)
-    if chart is not None:
-        st.altair_chart(chart, alt=f"{answer.report.title}, with 95 % intervals")
-
-
-def show_months(db: Path, answer: Answer, filters: Filters) -> None:
-    """The months of single labels, those with the clearest changes first."""
-    table = answer.table
-    labels = table["label"].tolist()
-    clear = table[table["verdict"].notna()]["label"].tolist()
-    first = [*clear[:2], *clear[-2:]] if len(clear) > 4 else clear or labels[:3]
-    st.header("Month by month", anchor=False)
-    chosen = st.multiselect("Labels", labels, list(dict.fromkeys(first)), max_selections=MOST_LINES)
-    if chosen:
-        months = shared.answer(db, MONTHLY, {}, replace(filters, labels=list(chosen)))
-        chart = report_chart(months)
-        if chart is not None:
-            st.altair_chart(chart, alt="Share of each label by month, with 95 % intervals")
 
 
 def show_table(answer: Answer) -> None:
