@@ -1,5 +1,6 @@
 """Decoding processes that stay: what kills one costs one photo, and the next request is served."""
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from conftest import SPEC
 from faults import BROKEN_SITE, SITE, afflict, install
 
 from fftag.decode import decode
-from fftag.decoders import Decoders
+from fftag.decoders import Decoders, decoded
 from fftag.errors import FftagError
 from fftag.reader import ReadOptions
 from fftag.sources import Folder
@@ -94,3 +95,42 @@ def test_where_no_process_starts_it_is_told_and_tried_again(
         assert [record["status"] for record, _ in decoders(rows(root))] == ["ok", "ok"]
     finally:
         decoders.close()
+
+
+def test_files_are_decoded_wherever_they_lie_and_in_order(
+    folder_of_photos: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder_of_photos(7)
+    paths = sorted(root.rglob("*.jpg"))[::-1]
+    afflict(paths[2], "segfault")
+    link, strange = tmp_path / "link.jpg", tmp_path / "back\\slash \udcff.jpg"
+    link.symlink_to(paths[0])
+    strange.write_bytes(paths[1].read_bytes())
+    (tmp_path / "notes.txt").write_text("no photo")
+    monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", SITE))
+    monkeypatch.chdir(tmp_path)
+    given = [*paths, link, strange, Path("notes.txt"), tmp_path / "gone.jpg", paths[0]]
+    found = list(decoded(given, SPEC, OPTIONS))
+    status = ["ok", "ok", "crashed", *["ok"] * 6, "unsupported", "vanished", "ok"]
+    assert [record["status"] for record, _ in found] == status
+    for path, (record, pixels) in zip(given, found, strict=True):
+        assert (pixels is not None) == (record["status"] == "ok")
+        if pixels is not None:
+            assert np.array_equal(pixels, decode(path.read_bytes(), SPEC).pixels)
+    assert list(decoded([], SPEC, OPTIONS)) == []
+
+
+def test_no_other_module_decodes_files() -> None:
+    """Whoever wants pixels asks processes that may die: a file can end the one that decodes it."""
+    package = Path(__file__).parents[1] / "fftag"
+    means = re.compile(
+        r"Image\.open\(|import simplejpeg|from fftag\.decode import .*\bdecode\b|"
+        r"imread|decode_image|fftag\.decode\.decode|default_loader|ImageFolder"
+    )
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if means.search(path.read_text())
+    }
+    # The doctor decodes what it has just encoded.
+    assert found == {"decode.py", "jpeg.py", "reader.py", "doctor.py"}
