@@ -457,10 +457,14 @@ def _directory(data: bytes) -> _Directory:
             numbers[tag] = struct.unpack_from(form, data, at + 8 if inside else place)
         elif tag == JPEG_TABLES:
             ends.append(place + length)
-    for places, lengths in ((STRIPS, STRIP_LENGTHS), (TILES, TILE_LENGTHS)):
-        pairs = zip(numbers.get(places, ()), numbers.get(lengths, ()), strict=False)
-        ends += [place + length for place, length in pairs]
+    ends += [place + length for place, length in _parts(numbers)]
     return _Directory(order, numbers, entries, max(ends))
+
+
+def _parts(numbers: dict[int, tuple[int, ...]]) -> Iterator[tuple[int, int]]:
+    """Where each strip or tile begins, and its length."""
+    for places, lengths in ((STRIPS, STRIP_LENGTHS), (TILES, TILE_LENGTHS)):
+        yield from zip(numbers.get(places, ()), numbers.get(lengths, ()), strict=False)
 
 
 def _tiff(data: bytes) -> Picture:
@@ -469,11 +473,15 @@ def _tiff(data: bytes) -> Picture:
     _check_tiff(numbers)
     if found.end > len(data):
         raise ValueError("a part of the picture lies behind the end of the file")
+    if numbers.get(COMPRESSION) == (JPEG_IN_TIFF,):
+        for place, length in _parts(numbers):
+            _jpeg(data[place : place + length])  # of a coding that is read, or it says so
     more = b"" if len(data) % 2 == 0 else b"\0"
     if COLOURS in numbers and max(numbers[COLOURS]) < 256:  # written in 8 bits, against the rule
         colours = [257 * number for number in numbers[COLOURS]]
-        place = struct.pack(f"{order}HHII", COLOURS, 3, len(colours), len(data) + len(more))
-        entries[COLOURS] = place
+        entries[COLOURS] = struct.pack(
+            f"{order}HHII", COLOURS, 3, len(colours), len(data) + len(more)
+        )
         more += struct.pack(f"{order}{len(colours)}H", *colours)
     is_cmyk = numbers.get(PHOTOMETRIC) == (CMYK,)  # of others the profile is not applied
     wanted = set(OF_A_TIFF) - (set() if is_cmyk else {PROFILE})

@@ -326,6 +326,8 @@ def _other_tiffs() -> Iterator[Variant]:
     yield Variant("TIFF, JPEG, grey", tiff([jpeg], [8], 1, compression=JPEG), GREY, 6)
     jpeg = imagecodecs.jpeg8_encode(RGB, level=95, colorspace="RGB", outcolorspace="RGB")
     yield Variant("TIFF, JPEG, rgb", tiff([jpeg], three, 2, compression=JPEG), RGB, 6)
+    jpeg = imagecodecs.jpeg8_encode(RGB, lossless=True)
+    yield Variant("TIFF, JPEG, lossless", tiff([jpeg], three, 2, compression=JPEG), RGB)
     for sampling, numbers in SAMPLINGS.items():
         jpeg = imagecodecs.jpeg8_encode(RGB, level=95, subsampling=sampling)
         tags = {530: (3, numbers)}

@@ -10,11 +10,23 @@ import pytest
 from conftest import SPEC
 from faults import BROKEN_SITE, SITE, afflict, install
 
+from fftag.bundle import Bundle
+from fftag.datasets.eda_plots import read_samples
+from fftag.datasets.manifest import make_manifest
+from fftag.datasets.near_embeddings import similar_embeddings
+from fftag.datasets.photo_hashes import hash_photos
+from fftag.datasets.review_sheet import Suspect
 from fftag.decode import decode
 from fftag.decoders import Decoders, decoded
 from fftag.errors import FftagError
+from fftag.labels import LabelSet
 from fftag.reader import ReadOptions
 from fftag.sources import Folder
+from fftag.training.mistake_plots import Thumbnails
+from fftag.training.mistakes import Mistake
+from fftag.training.photos import Photos
+from fftag.training.photos import batches as training_batches
+from fftag.training.review_page import write_review_page
 
 Make = Callable[[int], Path]
 OPTIONS = ReadOptions(batch_size=3, workers=2, timeout=20)
@@ -134,3 +146,35 @@ def test_no_other_module_decodes_files() -> None:
     }
     # The doctor decodes what it has just encoded.
     assert found == {"decode.py", "jpeg.py", "reader.py", "doctor.py"}
+
+
+def test_what_kills_a_decoder_ends_no_step_that_reads_photos(
+    folder_of_photos: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    session_bundle: Bundle,
+    label_set: LabelSet,
+) -> None:
+    root = folder_of_photos(6)
+    images = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    paths = [root / image for image in images]
+    afflict(paths[3], "segfault")
+    monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", SITE))
+    manifest = make_manifest(images, [["red"]] * 6, label_set, root)
+
+    photos = Photos(manifest, SPEC, None)
+    said = f"1 photos cannot be read, such as {re.escape(str(paths[3]))} is crashed"
+    with pytest.raises(FftagError, match=said):
+        photos.fill_cache(2, "photos")
+    with pytest.raises(FftagError, match=said):
+        list(training_batches(photos, 4, 2))
+
+    assert hash_photos(paths, show=False).known.tolist() == [True] * 3 + [False] + [True] * 2
+    assert 3 not in similar_embeddings(paths, session_bundle, -1, "cpu")
+    samples, unreadable = read_samples(manifest, 6, seed=0)
+    assert (len(samples), unreadable) == (5, 1)
+    sheet = Thumbnails([Mistake(at, 0, 0.5) for at in range(6)], paths, ["red"])
+    assert [bool(problem) for problem in sheet.problems] == [at == 3 for at in range(6)]
+    suspects = [Suspect(image, "red", True, 0.1, 0.2) for image in images]
+    write_review_page(tmp_path / "page.html", suspects, root, {"red": (1, 0)}, [])
+    assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 5

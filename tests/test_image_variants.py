@@ -32,6 +32,7 @@ REFUSED = {
     "TIFF, ycbcr 420, raw",
     "TIFF, four inks of another kind",
     *(f"TIFF, compression {number}" for number in (6, 34712, 34925, 50001)),
+    "TIFF, JPEG, lossless",
     "TIFF, a preview",
     "TIFF, a mask",
     "PNG, rgb, 16 bits, tRNS",
