@@ -75,6 +75,11 @@ def test_a_damaged_checksum_of_the_picture_is_a_failure() -> None:
         assert isinstance(found, Failure) and found.status == "unreadable", name
 
 
+def test_a_png_that_cannot_be_understood_without_a_chunk_of_nobody_s_is_unsupported() -> None:
+    found = decode(png(RGB, 8, 2, chunk(b"CgBI", bytes(4))), SPEC)
+    assert isinstance(found, Failure) and found.status == "unsupported"
+
+
 @pytest.mark.parametrize(
     ("data", "first_row"),
     [
