@@ -132,6 +132,11 @@ def test_files_are_decoded_wherever_they_lie_and_in_order(
     assert list(decoded([], SPEC, OPTIONS)) == []
 
 
+def test_no_process_at_all_is_refused() -> None:
+    with pytest.raises(FftagError, match="at least 1 of --workers"):
+        ReadOptions(workers=0)
+
+
 def test_no_other_module_decodes_files() -> None:
     """Whoever wants pixels asks processes that may die: a file can end the one that decodes it."""
     package = Path(__file__).parents[1] / "fftag"
