@@ -254,18 +254,19 @@ class _About:
             exif: the block in a file; nothing where there is none.
             xmp: likewise.
         """
-        self.turn: Image.Transpose | None = None
         self.taken_at: datetime | None = None
+        orientation: int | None = None
         if exif:
             # What is damaged raises anything at all.
             with suppress(Exception):
                 found = Image.Exif()
                 found.load(exif)
-                self.turn = TURNS.get(found.get(ORIENTATION, 1))
+                orientation = found.get(ORIENTATION)
                 text = str(found.get_ifd(EXIF).get(TAKEN)).strip("\0 ")
                 self.taken_at = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
-        if self.turn is None and (match := ORIENTATION_IN_XMP.search(xmp)):
-            self.turn = TURNS.get(int(match[1]))
+        if orientation is None and (match := ORIENTATION_IN_XMP.search(xmp)):
+            orientation = int(match[1])
+        self.turn = TURNS.get(orientation) if isinstance(orientation, int) else None
 
     def turned(self, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height as stored -> as they are to be seen, or back."""

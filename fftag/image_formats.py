@@ -211,8 +211,8 @@ def _jpeg(data: bytes) -> Picture:
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-XMP_TEXT, EXIF_TEXT = b"XML:com.adobe.xmp\0", b"Raw profile type exif\0"
-MOST_TEXT = 2**20  # bytes of metadata
+XMP_TEXT = b"XML:com.adobe.xmp\0"
+GREY, TRUE_COLOUR, PALETTE = 0, 2, 3
 
 
 def _png(data: bytes) -> Picture:
@@ -231,13 +231,11 @@ def _png(data: bytes) -> Picture:
                 raise ValueError(f"the checksum of a {name.decode()} chunk is wrong")
             kept.append(whole)
             about[name] = content
-        elif name[:1].isupper():
+        elif is_sound and name[:1].isupper():
             raise UnsupportedError(f"a PNG with chunks of a kind that is not known ({name!r})")
         elif is_sound:
             if name == b"iTXt" and content.startswith(XMP_TEXT):
                 name = XMP_TEXT
-            elif name == b"zTXt" and content.startswith(EXIF_TEXT):
-                name = EXIF_TEXT
             about.setdefault(name, content)
             if name == b"tRNS" and about[b"IHDR"][9] == PALETTE:
                 kept.append(whole)
@@ -250,13 +248,10 @@ def _png(data: bytes) -> Picture:
     return Picture(
         "PNG",
         b"".join(kept),
-        about.get(b"eXIf") or _exif_of_text(about.get(EXIF_TEXT, b"")),
+        about.get(b"eXIf", b""),
         about.get(XMP_TEXT, b""),
         transparent=_key(key, depth, colour),
     )
-
-
-GREY, TRUE_COLOUR, PALETTE = 0, 2, 3
 
 
 def _key(content: bytes, depth: int, colour: int) -> tuple[int, ...]:
@@ -266,17 +261,6 @@ def _key(content: bytes, depth: int, colour: int) -> tuple[int, ...]:
     most = 2**depth - 1
     samples = struct.unpack(f">{len(content) // 2}H", content)
     return tuple((sample & most) * (255 // most if depth < 8 else 1) for sample in samples)
-
-
-def _exif_of_text(content: bytes) -> bytes:
-    """The EXIF block of a text chunk as ImageMagick writes it: deflated, in hex, with a head."""
-    if not content:
-        return b""
-    try:
-        text = zlib.decompressobj().decompress(content[len(EXIF_TEXT) + 1 :], MOST_TEXT)
-        return bytes.fromhex("".join(text.decode("ascii").split("\n")[3:]))
-    except (zlib.error, ValueError):
-        return b""
 
 
 # WebP (RFC 9649)
@@ -457,10 +441,14 @@ def _directory(data: bytes) -> _Directory:
             numbers[tag] = struct.unpack_from(form, data, at + 8 if inside else place)
         elif tag == JPEG_TABLES:
             ends.append(place + length)
-    for places, lengths in ((STRIPS, STRIP_LENGTHS), (TILES, TILE_LENGTHS)):
-        pairs = zip(numbers.get(places, ()), numbers.get(lengths, ()), strict=False)
-        ends += [place + length for place, length in pairs]
+    ends += [place + length for place, length in _parts(numbers)]
     return _Directory(order, numbers, entries, max(ends))
+
+
+def _parts(numbers: dict[int, tuple[int, ...]]) -> Iterator[tuple[int, int]]:
+    """Where each strip or tile begins, and its length."""
+    for places, lengths in ((STRIPS, STRIP_LENGTHS), (TILES, TILE_LENGTHS)):
+        yield from zip(numbers.get(places, ()), numbers.get(lengths, ()), strict=False)
 
 
 def _tiff(data: bytes) -> Picture:
@@ -469,11 +457,15 @@ def _tiff(data: bytes) -> Picture:
     _check_tiff(numbers)
     if found.end > len(data):
         raise ValueError("a part of the picture lies behind the end of the file")
+    if numbers.get(COMPRESSION) == (JPEG_IN_TIFF,):
+        for place, length in _parts(numbers):
+            _jpeg(data[place : place + length])  # of a coding that is read, or it says so
     more = b"" if len(data) % 2 == 0 else b"\0"
     if COLOURS in numbers and max(numbers[COLOURS]) < 256:  # written in 8 bits, against the rule
         colours = [257 * number for number in numbers[COLOURS]]
-        place = struct.pack(f"{order}HHII", COLOURS, 3, len(colours), len(data) + len(more))
-        entries[COLOURS] = place
+        entries[COLOURS] = struct.pack(
+            f"{order}HHII", COLOURS, 3, len(colours), len(data) + len(more)
+        )
         more += struct.pack(f"{order}{len(colours)}H", *colours)
     is_cmyk = numbers.get(PHOTOMETRIC) == (CMYK,)  # of others the profile is not applied
     wanted = set(OF_A_TIFF) - (set() if is_cmyk else {PROFILE})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fftag.decode import Failure, InputSpec, Limits, decode
+from fftag.errors import FftagError
 from fftag.sources.base import Reader
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,6 +33,10 @@ class ReadOptions:
     timeout: float = 60.0
     worker_memory: int = 4 * 2**30
     exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise FftagError(f"{self.workers} workers decode nothing: take at least 1 of --workers")
 
 
 def read_photo(

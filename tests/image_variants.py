@@ -326,6 +326,8 @@ def _other_tiffs() -> Iterator[Variant]:
     yield Variant("TIFF, JPEG, grey", tiff([jpeg], [8], 1, compression=JPEG), GREY, 6)
     jpeg = imagecodecs.jpeg8_encode(RGB, level=95, colorspace="RGB", outcolorspace="RGB")
     yield Variant("TIFF, JPEG, rgb", tiff([jpeg], three, 2, compression=JPEG), RGB, 6)
+    jpeg = imagecodecs.jpeg8_encode(RGB, lossless=True)
+    yield Variant("TIFF, JPEG, lossless", tiff([jpeg], three, 2, compression=JPEG), RGB)
     for sampling, numbers in SAMPLINGS.items():
         jpeg = imagecodecs.jpeg8_encode(RGB, level=95, subsampling=sampling)
         tags = {530: (3, numbers)}
@@ -342,6 +344,11 @@ def _other_tiffs() -> Iterator[Variant]:
         yield Variant(
             f"TIFF, rgb and two samples of kinds {extra[0]} and {extra[1]}", data, shown, 3
         )
+    for compression in (6, 34712, 34925, 50001):  # JPEG of old, JPEG 2000, LZMA, WebP
+        data = tiff([rgb], three, 2, compression=compression)
+        yield Variant(f"TIFF, compression {compression}", data, RGB)
+    for kind, name in ((1, "a preview"), (4, "a mask")):
+        yield Variant(f"TIFF, {name}", tiff([rgb], three, 2, tags={254: (3, [kind])}), RGB)
     data = tiff([packed(_cmyk_of(RGB), 8)], [8] * 4, 5, tags={332: (3, [2])})
     yield Variant("TIFF, four inks of another kind", data, RGB)
 
@@ -685,6 +692,14 @@ def jpeg_variants() -> Iterator[Variant]:
         yield Variant(f"JPEG, ycbcr {sampling}", data, RGB, 8)
     data = imagecodecs.jpeg8_encode(RGB, level=95, colorspace="RGB", outcolorspace="RGB")
     yield Variant("JPEG, rgb", data, RGB, 6)
+    extended = imagecodecs.jpeg8_encode(RGB, level=95, subsampling="444")
+    yield Variant("JPEG, extended", extended.replace(b"\xff\xc0", b"\xff\xc1", 1), RGB, 8)
+    inks = 255 - _cmyk_of(RGB).astype(np.uint8)
+    data = imagecodecs.jpeg8_encode(inks, level=95, colorspace="CMYK", outcolorspace="YCCK")
+    yield Variant("JPEG, ycck of Adobe", data, RGB, 8)
+    at = data.index(b"\xff\xee")
+    unsaid = data[:at] + data[at + 16 :]
+    yield Variant("JPEG, cmyk of nobody", unsaid, RGB)
     for name, options in (
         ("progressive", {"progressive": True}),
         ("optimized", {"optimize": True}),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from fftag import decode as decoder
 from fftag import image_formats
@@ -337,3 +338,19 @@ def test_when_a_photo_was_taken_is_what_its_exif_says(kind: str) -> None:
         image.save(buffer, kind, exif=exif)
         photo = decode(buffer.getvalue(), InputSpec(8, 8))
         assert isinstance(photo, Photo) and photo.taken_at == expected
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_xmp_says_how_to_turn_a_photo_where_exif_does_not(kind: str) -> None:
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    if kind == "PNG":
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp)
+        options: dict[str, object] = {"pnginfo": text}
+    else:
+        options = {"xmp": xmp}
+    image = Image.new("RGB", (60, 80))
+    assert photo(encoded(image, kind, **options)).width == 80
+    upright = Image.Exif()
+    upright[0x0112] = 1
+    assert photo(encoded(image, kind, exif=upright, **options)).width == 60

@@ -169,7 +169,9 @@ def test_a_rotated_photo_is_shown_upright(tmp_path: Path) -> None:
     manifest = make_manifest(["a.jpg"], [["hat"]], LabelSet.of(["hat"]), tmp_path)
     samples, unreadable = read_samples(manifest, 3, seed=0)
     assert unreadable == 0
-    assert samples[0].picture.shape == (80, 40, 3)
+    height, width, _ = samples[0].picture.shape
+    across, down = samples[0].picture[height // 2], samples[0].picture[:, width // 2]
+    assert across[0].min() == 255 and (down[:, 1] < 10).all()  # high and narrow
     assert samples[0].labels == ["hat"]
 
 

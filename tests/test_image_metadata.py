@@ -75,6 +75,11 @@ def test_a_damaged_checksum_of_the_picture_is_a_failure() -> None:
         assert isinstance(found, Failure) and found.status == "unreadable", name
 
 
+def test_a_png_that_cannot_be_understood_without_a_chunk_of_nobody_s_is_unsupported() -> None:
+    found = decode(png(RGB, 8, 2, chunk(b"CgBI", bytes(4))), SPEC)
+    assert isinstance(found, Failure) and found.status == "unsupported"
+
+
 @pytest.mark.parametrize(
     ("data", "first_row"),
     [
@@ -246,12 +251,13 @@ def test_a_file_cut_anywhere_is_truncated_or_shows_its_whole_picture(number: int
 
 
 @pytest.mark.parametrize(
-    "number", range(len(VARIANTS)), ids=lambda n: "-".join(map(str, VARIANTS[n][:2]))
+    "number",
+    # Any bytes are pixels of a BMP, and a JPEG's do not say where they end.
+    [n for n, (kind, *_) in enumerate(VARIANTS) if kind not in ("BMP", "JPEG")],
+    ids=lambda n: "-".join(map(str, VARIANTS[n][:2])),
 )
 def test_a_whole_file_whose_picture_is_damaged_is_not_called_truncated(number: int) -> None:
     kind = VARIANTS[number][0]
-    if kind in ("BMP", "JPEG"):
-        pytest.skip("any bytes are pixels of a BMP, and a JPEG's do not say where they end")
     whole = whole_images(1)[number]
     middle = {"AVIF": len(whole) - 60, "PNG": 200}.get(kind, len(whole) // 2)
     broken = whole[:middle] + b"\x2a" * 30 + whole[middle + 30 :]

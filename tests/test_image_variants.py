@@ -31,11 +31,16 @@ REFUSED = {
     "TIFF, bits in reverse",
     "TIFF, ycbcr 420, raw",
     "TIFF, four inks of another kind",
+    *(f"TIFF, compression {number}" for number in (6, 34712, 34925, 50001)),
+    "TIFF, JPEG, lossless",
+    "TIFF, a preview",
+    "TIFF, a mask",
     "PNG, rgb, 16 bits, tRNS",
     "PNG, rgb, 16 bits, tRNS, interlaced",
     "JPEG, lossless, rgb",
     "JPEG, lossless, grey",
     "JPEG, 12 bits",
+    "JPEG, cmyk of nobody",
     "JPEG, JPEG-LS",
 }
 

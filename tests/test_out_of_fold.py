@@ -73,7 +73,7 @@ def manifest(tmp_path: Path) -> Manifest:
 def test_no_photo_is_scored_by_a_model_that_saw_it(
     manifest: Manifest, training: FakeTraining, tmp_path: Path
 ) -> None:
-    options = TrainOptions("cpu", 0)
+    options = TrainOptions("cpu", 1)
     for _ in ("trained", "used again"):
         scores = scores_by_folds(manifest, FOLD_OF, RECIPE, tmp_path / "folds", options)
         assert not training.leaked
@@ -86,7 +86,7 @@ def test_no_photo_is_scored_by_a_model_that_saw_it(
 def test_an_interrupted_review_trains_only_the_folds_that_are_missing(
     manifest: Manifest, training: FakeTraining, tmp_path: Path
 ) -> None:
-    options = TrainOptions("cpu", 0)
+    options = TrainOptions("cpu", 1)
     training.broken = "1"
     with pytest.raises(KeyboardInterrupt):
         scores_by_folds(manifest, FOLD_OF, RECIPE, tmp_path / "folds", options)

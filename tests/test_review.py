@@ -36,7 +36,7 @@ from fftag.training.review import (
 )
 from fftag.training.review_page import write_review_page
 
-OPTIONS = TrainOptions("cpu", 0)
+OPTIONS = TrainOptions("cpu", 1)
 RECIPE = load_recipe(
     "cnn",
     {

@@ -363,7 +363,7 @@ def test_a_general_backbone_is_measured_on_the_same_photos(
     spec = models.input_spec("mobilenet_v3_small", str(file))
     network = Predictor(models.build("mobilenet_v3_small", 1, spec, str(file)), spec, CPU)
     known = {
-        split: score_photos(network, Photos(photos.of_split(split), spec, None), 64, 0)
+        split: score_photos(network, Photos(photos.of_split(split), spec, None), 64, 1)
         for split in ("train", "val", "test")
     }
     others = score_folder(network, without_apparel, 0)
@@ -415,7 +415,7 @@ def test_what_is_measured_does_not_choose_the_clusters(
     )
     spec = screened.config.input
     deciding = Photos(photos.of_split("val"), spec, None)
-    wanted = score_photos(Predictor(screened.build(), spec, CPU), deciding, 16, 0)
+    wanted = score_photos(Predictor(screened.build(), spec, CPU), deciding, 16, 1)
     np.testing.assert_allclose(given[0].held_out.embeddings, wanted.embeddings, atol=1e-5)
 
 

@@ -111,7 +111,7 @@ def test_a_resume_with_another_recipe_or_other_data_is_refused(
     other = load_recipe("cnn", SMALL | {"optimizer.lr": "0.5"})
     with pytest.raises(FftagError, match="another recipe"):
         train(other, manifest, tmp_path / "run", QUICK)
-    anew = train(other, manifest, tmp_path / "run", TrainOptions("cpu", 0, restart=True))
+    anew = train(other, manifest, tmp_path / "run", TrainOptions("cpu", 1, restart=True))
     assert anew.config.recipe["optimizer"]["lr"] == 0.5
 
 

@@ -30,7 +30,7 @@ def manifest(bands_manifest: Path) -> Manifest:
 @pytest.fixture(scope="module")
 def trained(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("tune") / "run"
-    return train(load_recipe("cnn", RECIPE), manifest, out, TrainOptions("cpu", 0))
+    return train(load_recipe("cnn", RECIPE), manifest, out, TrainOptions("cpu", 1))
 
 
 def test_the_network_stays_and_the_thresholds_change(

@@ -41,7 +41,7 @@ def data_import(
     ] = True,
     near_distance: Annotated[
         int, typer.Option(min=0, max=192, help="Bits in which hashes of one scene may differ.")
-    ] = 30,
+    ] = 34,
     near_model: Annotated[
         Path | None, typer.Option(help="Model folder: compare its embeddings too.")
     ] = None,

@@ -21,7 +21,7 @@ THUMBNAIL = InputSpec(360, 270, resize="pad")
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo made small, with its path and labels."""
+    """A photo made small, on white, with its path and labels."""
 
     picture: np.ndarray
     image: str

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fftag.datasets.photo_hashes import PhotoHashes, hash_photos
 
-DISTANCE = 30
+DISTANCE = 34
 LEAST_CORRELATION = 0.95
 """Of two photos as 8 x 8 colours: the same cut in another colour is another product."""
 ROWS, COLUMNS = 256, 4096

@@ -56,7 +56,7 @@ class ImportOptions:
     separator: str = "|"
     stratify: str = "source"
     near_duplicates: bool = True
-    near_distance: int = 30
+    near_distance: int = 34
     near_model: Path | None = None
     near_similarity: float = 0.98
 
