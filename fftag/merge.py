@@ -46,7 +46,8 @@ def merged(
             tables = [rows.take(pa.array(rest)), recognised]
             rows = _in_place(tables, np.concatenate([rest, others]))
         images = listing.files["image"].slice(start, len(rows))
-        if not pc.all(pc.equal(rows["image"], images)).as_py():
+        whole = pc.equal(pc.equal(rows["status"], "ok"), pc.is_valid(rows["scores"]))
+        if not pc.all(pc.and_(whole, pc.equal(rows["image"], images))).as_py():
             raise FftagError(
                 f"rows {start:,} to {block.stop:,} are not those of the files listed: nothing was "
                 "published; add --restart to do the run anew"

@@ -25,7 +25,6 @@ from fftag.store import (
     where_of,
 )
 
-SHARE = "share of the source"
 SAME_SETTINGS = ("precision", "limits", "decoder")
 
 
@@ -117,7 +116,7 @@ def differences(there: RunInfo | None, run: RunInfo) -> list[str]:
         found.append("apparel screen")
     found += [name for name in SAME_SETTINGS if there.settings.get(name) != run.settings.get(name)]
     if share_of(there) != share_of(run):
-        found.append(SHARE)
+        found.append("share of the source")
     return found
 
 

@@ -79,6 +79,11 @@ class _Screen(BaseModel):
         return self
 
 
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    shard: Annotated[str, Field(pattern=r"^[1-9]\d*/[1-9]\d*$")] | None = None
+
+
 def _fits(model: type[BaseModel]) -> AfterValidator:
     """A dictionary that stays one, and is what a model asks for."""
 
@@ -121,7 +126,7 @@ class RunInfo:
     groups: Sequence[Text | None]
     thresholds: Sequence[FiniteFloat]
     validation: Sequence[Annotated[dict[str, int], _fits(_Counts)]] | None
-    settings: dict[str, Any]
+    settings: Annotated[dict[str, Any], _fits(_Settings)]
     screen: Annotated[dict[str, Any], _fits(_Screen)] | None = None
     format_version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
 

@@ -250,6 +250,7 @@ ODD: dict[str, Any] = {
     "no run": {"run_id": None},
     "no settings": {"settings": None},
     "a list of settings": {"settings": []},
+    "a number for a shard": {"settings": {"shard": 3}},
     "a number for labels": {"labels": 3},
     "no source": {"source": {}},
     "no thresholds": {"thresholds": None},
