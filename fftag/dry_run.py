@@ -1,7 +1,6 @@
 """What a run would do, and about how long it would take."""
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from fftag.bundle import Bundle
+from fftag.errors import TOO_MANY_FAILED, FftagError
 from fftag.parts import PartStore
 from fftag.plan import make_plan
 from fftag.replicas import batches_held, replica_count, scored
 from fftag.sources import Source
 from fftag.tag import counts, entries_of, listed_and_published, what_is_there
 from fftag.tag_options import TagOptions, run_info, scorer_for
+from fftag.work import Reach
 from fftag.workers import batches
 
 SAMPLE = 256  # files read to estimate the rate
@@ -72,7 +73,7 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
     """Lists and plans as a run would, tags a sample spread over what is to be read, writes nothing.
 
     Raises:
-        FftagError: what a run would refuse before it reads.
+        FftagError: what a run would refuse before it reads, or the source went away.
     """
     listing, published = listed_and_published(source, out, options)
     run = run_info(source.name, bundle, options)
@@ -89,10 +90,15 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
             (start, entries_of(listing, plan.contents, rows[start : start + size]))
             for start in range(0, len(rows), size)
         )
-        started = time.monotonic()
+        reach, started = Reach(), time.monotonic()
         held = batches_held(replica_count(scorer))
         decoded = batches(source, planned, scorer.spec, options, held)
-        deque(scored(decoded, scorer, len(run.labels)), maxlen=0)
+        for batch, _ in scored(decoded, scorer, len(run.labels)):
+            reach.note_records(batch.photos)
+            if reach.lost:
+                raise FftagError(
+                    f"{source.name} cannot be reached ({reach.error})", TOO_MANY_FAILED
+                )
         rate = len(rows) / (time.monotonic() - started)
     bytes_needed = (len(listing) + len(plan.pending)) * (BYTES_PER_ROW + 4 * len(run.labels))
     return Ahead(len(listing), counts(plan), len(plan.pending), rate, bytes_needed)

@@ -46,7 +46,8 @@ def merged(
             tables = [rows.take(pa.array(rest)), recognised]
             rows = _in_place(tables, np.concatenate([rest, others]))
         images = listing.files["image"].slice(start, len(rows))
-        if not pc.all(pc.equal(rows["image"], images)).as_py():
+        whole = pc.equal(pc.equal(rows["status"], "ok"), pc.is_valid(rows["scores"]))
+        if not pc.all(pc.and_(whole, pc.equal(rows["image"], images))).as_py():
             raise FftagError(
                 f"rows {start:,} to {block.stop:,} are not those of the files listed: nothing was "
                 "published; add --restart to do the run anew"
@@ -56,22 +57,21 @@ def merged(
 
 def _alike(plan: Plan, store: PartStore) -> np.ndarray:
     """int64 [pending files]: of photos that were recognised, the known row with their scores."""
-    found: list[int] = []
+    found: list[np.ndarray] = []
     for part in sorted(store.finished):
         rows = store.read(part)
         known = pc.and_(pc.equal(rows["status"].cast(pa.string()), "ok"), rows["width"].is_null())
-        for size, digest, like in zip(
-            rows["file_size"].to_pylist(),
-            rows["content_sha256"].to_pylist(),
-            known.to_pylist(),
-            strict=True,
-        ):
-            found.append(plan.contents.row(size, digest) if like else NONE)
-    if len(found) != len(plan.pending):
+        like = np.full(len(rows), NONE, np.int64)
+        for place in np.flatnonzero(known.to_numpy()):
+            size, digest = (rows[name][place].as_py() for name in ("file_size", "content_sha256"))
+            like[place] = plan.contents.row(size, digest)
+        found.append(like)
+    alike = np.concatenate([np.empty(0, np.int64), *found])
+    if len(alike) != len(plan.pending):
         raise FftagError(
-            f"{len(found):,} rows for {len(plan.pending):,} files: nothing was published"
+            f"{len(alike):,} rows for {len(plan.pending):,} files: nothing was published"
         )
-    return np.array(found, np.int64)
+    return alike
 
 
 def _in_place(tables: list[pa.Table], positions: np.ndarray) -> pa.Table:

@@ -189,8 +189,8 @@ class PartStore:
     def forget_failed(self) -> None:
         """Leaves photos that failed out of the parts, so that the next run reads them again."""
         for path in self._files():
-            part = Part.of(path)
-            assert part is not None  # it was read to be published
+            if (part := Part.of(path)) is None:
+                continue  # damaged since: the next run says so
             rows = self.read(part)
             ok = rows.filter(pc.equal(rows["status"].cast(pa.string()), "ok"))
             if len(ok) < len(rows):

@@ -26,7 +26,6 @@ from fftag.store import (
     where_of,
 )
 
-SHARE = "share of the source"
 SAME_SETTINGS = ("precision", "limits", "decoder")
 
 
@@ -118,7 +117,7 @@ def differences(there: RunInfo | None, run: RunInfo) -> list[str]:
         found.append("apparel screen")
     found += [name for name in SAME_SETTINGS if there.settings.get(name) != run.settings.get(name)]
     if share_of(there) != share_of(run):
-        found.append(SHARE)
+        found.append("share of the source")
     return found
 
 

@@ -80,6 +80,11 @@ class _Screen(BaseModel):
         return self
 
 
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    shard: Annotated[str, Field(pattern=r"^[1-9]\d*/[1-9]\d*$")] | None = None
+
+
 def _fits(model: type[BaseModel]) -> AfterValidator:
     """A dictionary that stays one, and is what a model asks for."""
 
@@ -122,7 +127,7 @@ class RunInfo:
     groups: Sequence[Text | None]
     thresholds: Sequence[FiniteFloat]
     validation: Sequence[Annotated[dict[str, int], _fits(_Counts)]] | None
-    settings: dict[str, Any]
+    settings: Annotated[dict[str, Any], _fits(_Settings)]
     screen: Annotated[dict[str, Any], _fits(_Screen)] | None = None
     format_version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
 
@@ -226,9 +231,9 @@ def read_run(path: Path, schema: pa.Schema) -> RunInfo:
             f"{path} is damaged in its metadata ({wrong[0]}): copy it again, or write it anew with "
             "`fftag tag --force`"
         )
-    if wrong := wrong_columns(schema, tags_schema(run)):
+    if first := next(wrong_columns(schema, tags_schema(run)), None):
         raise FftagError(
-            f"{path} is damaged in its columns ({wrong[0]}): copy it again, or write it anew with "
+            f"{path} is damaged in its columns ({first}): copy it again, or write it anew with "
             "`fftag tag --force`"
         )
     return run
@@ -275,12 +280,8 @@ def documented_columns(schema: pa.Schema, run: RunInfo | None) -> pa.Schema:
     return tags_schema(RunInfo("", "", "", "", "", [""] * size, [], [], None, {}))
 
 
-def wrong_columns(schema: pa.Schema, documented: pa.Schema) -> list[str]:
+def wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
     """What is wrong with a file's columns, a line each."""
-    return list(_wrong_columns(schema, documented))
-
-
-def _wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
     for name, count in Counter(schema.names).items():
         if count > 1:
             yield f"{name} stands {count} times"
@@ -330,16 +331,22 @@ def open_tags_file(path: Path) -> pq.ParquetFile:
             pre_buffer=False,
             page_checksum_verification=True,
         )
-        about = file.metadata
-        groups = sum(about.row_group(group).num_rows for group in range(about.num_row_groups))
-        if groups != about.num_rows:
-            file.close()
-            raise ValueError(f"{groups:,} of {about.num_rows:,} rows")
-        return file
+        if _foot_is_sound(file):
+            return file
+        file.close()
+        raise ValueError("its foot contradicts itself")
     except UNREADABLE as error:
         raise FftagError(
             f"{path} is cut off or damaged: copy it again, or write it anew with `fftag tag`"
         ) from error
+
+
+def _foot_is_sound(file: pq.ParquetFile) -> bool:
+    """Whether what Parquet says twice, and without a checksum, is the same both times."""
+    about = file.metadata
+    rows = sum(about.row_group(group).num_rows for group in range(about.num_row_groups))
+    stored, used = about.metadata or {}, file.schema_arrow.metadata or {}
+    return rows == about.num_rows and stored.get(METADATA_KEY) == used.get(METADATA_KEY)
 
 
 def group_batches(

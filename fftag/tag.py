@@ -24,7 +24,6 @@ from fftag.merge import ROWS_PER_GROUP, merged, retagged
 from fftag.parts import PartStore, locked
 from fftag.plan import Contents, Plan, make_plan
 from fftag.previous import (
-    SHARE,
     KnownRows,
     TagsRows,
     check_removals,
@@ -154,27 +153,27 @@ def what_is_there(
             or too many files are gone.
     """
     out = store.out
-    parts = store.left(published.run.run_id if published and published.run else None)
-    there = [published, *parts] if published is not None else parts
-    check_removals(listing.files["image"], "the source", out, there, options.max_removal_rate)
-    if options.restart:
-        parts = []
-    for part in parts:
+    last = published.run if published is not None else None
+    parts = store.left(last.run_id if last is not None else None)
+    for part in () if options.restart else parts:
         if differing := differences(part.run, run):
             raise FftagError(
                 f"an interrupted run into {out} had another {' and '.join(differing)}: run it "
                 "again as it was, or add --restart to throw away the "
                 f"{sum(one.rows for one in parts):,} files that it did"
             )
+    if last is not None and share_of(last) != share_of(run) and not options.force:
+        raise FftagError(
+            f"{out} has the rows of {share_of(last)}, not of {share_of(run)}: give each shard an "
+            "--out of its own, or write this one anew with --force"
+        )
+    there = [published, *parts] if published is not None else parts
+    check_removals(listing.files["image"], "the source", out, there, options.max_removal_rate)
+    if options.restart:
+        parts = []
     if published is None or options.force:
         return Before(None, parts)
-    differing = differences(published.run, run)
-    if published.run is not None and SHARE in differing:
-        raise FftagError(
-            f"{out} has the rows of {share_of(published.run)}, not of {share_of(run)}: give each "
-            "shard an --out of its own, or write this one anew with --force"
-        )
-    if differing:
+    if differing := differences(last, run):
         say(f"{out} is of another {' and '.join(differing)}: every file is tagged anew")
         return Before(None, parts)
     for where in published.damaged.values():

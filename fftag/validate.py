@@ -151,7 +151,7 @@ def _check_header(schema: pa.Schema, findings: Findings) -> Header:
     """Checks columns and metadata."""
     run, metadata = run_of(schema)
     documented = documented_columns(schema, run)
-    columns = wrong_columns(schema, documented)
+    columns = list(wrong_columns(schema, documented))
     findings.add("columns", len(columns), columns)
     findings.add("metadata", len(metadata), metadata)
     sound = (

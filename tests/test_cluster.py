@@ -29,7 +29,7 @@ from fftag.cluster import absolute, on_ray
 from fftag.cluster_decode import crews, decode_part
 from fftag.cluster_parts import DECODED, batches_of, files_of, ranges
 from fftag.cluster_predict import PartWriter
-from fftag.decode import InputSpec
+from fftag.decode import Failure, InputSpec
 from fftag.errors import FftagError
 from fftag.interrupt import deferred
 from fftag.parts import NAME, Part, PartStore, locked
@@ -38,6 +38,8 @@ from fftag.previous import KnownRows
 from fftag.reader import ReadOptions
 from fftag.shards import Shard
 from fftag.sources import Folder, Selection, choose_source, list_source
+from fftag.sources.base import Content
+from fftag.sources.local import LocalReader
 from fftag.tag import tag
 from fftag.tag_options import TagOptions, run_info
 from fftag.tag_summary import TagSummary
@@ -228,6 +230,31 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
         assert again["photos"] == 4 and asked == [0]
         assert other(decoded[1])["first"].to_pylist() == [1] and asked == [0, 1]
         work.store.clear()
+
+
+def test_a_part_tells_how_many_of_its_files_could_not_be_reached(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, model, spec = tmp_path / "t.parquet", session_bundle.path, session_bundle.config.input
+    work = work_of(folder_of_photos(8), session_bundle, out)
+    read = LocalReader.read
+
+    def reached(reader: LocalReader, entry: dict[str, Any], limit: int) -> Content | Failure:
+        if "season-2" in entry["image"]:
+            return Failure("unreadable", "network: no route")
+        return read(reader, entry, limit)
+
+    monkeypatch.setattr(LocalReader, "read", reached)
+    table = decode_part(files_of(work, 0, 2), work.source, spec, ReadOptions(4, workers=0))
+    with locked(out):
+        work.store.begin()
+        (row,) = PartWriter(model, out, work.run, OPTIONS, 8)(table).to_pylist()
+        work.store.clear()
+    assert (row["photos"], row["recognised"], row["unreached"]) == (8, 0, 2)
+    assert row["error"] == "network: no route"
 
 
 def test_a_part_that_two_machines_wrote_counts_once(

@@ -20,6 +20,7 @@ from faults import BROKEN_SITE, FAULTS, SITE, afflict, aged, install, stopped_af
 
 import fftag.workers
 from fftag.bundle import Bundle
+from fftag.dry_run import look_ahead
 from fftag.errors import FftagError
 from fftag.parts import PartStore
 from fftag.sources import Folder
@@ -289,6 +290,16 @@ def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(
     assert summary.resumed == 50 and summary.statuses == {"ok": 200}
     tag(Folder(root), fresh, session_bundle, WORKERS)
     assert_same(out, fresh)
+
+
+def test_a_dry_run_ends_where_the_store_went_away(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fftag.work.SECONDS_WITHOUT_A_FILE", 0.0)
+    store = Store(tmp_path / "site", monkeypatch, 10)
+    with pytest.raises(FftagError, match=r"cannot be reached \(network: .*no route\)") as ended:
+        look_ahead(Folder(folder_of_photos(120)), tmp_path / "t.parquet", session_bundle, WORKERS)
+    assert ended.value.exit_code == 4 and store.asked < 120
 
 
 @pytest.mark.parametrize(("files", "seconds"), [(101, 0.0), (32, 3600.0)])

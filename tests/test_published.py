@@ -119,6 +119,56 @@ def test_rows_that_are_lost_may_be_of_files_that_are_gone(
     assert tag(Folder(root), out, session_bundle, OPTIONS).files == 18
 
 
+def hidden_page(content: bytes, out: Path) -> bytes:
+    """A page's header says that it is of a kind that Arrow passes over."""
+    at = pq.read_metadata(out).row_group(0).column(0).dictionary_page_offset + 1
+    assert content[at] == 4  # thrift's zigzag for 2, a dictionary
+    return content[:at] + bytes([6]) + content[at + 1 :]
+
+
+def another_threshold(content: bytes, out: Path) -> bytes:
+    return content.replace(b'"thresholds": [0.5', b'"thresholds": [0.4')
+
+
+def a_row_group_less(content: bytes, out: Path) -> bytes:
+    """Of the list of three in the file's foot."""
+    foot = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    at = content.index(b"\x19\x3c", foot) + 1
+    return content[:at] + b"\x2c" + content[at + 1 :]
+
+
+def another_column(content: bytes, out: Path) -> bytes:
+    return content.replace(b"is_apparel", b"is_opparel")
+
+
+@pytest.mark.parametrize(
+    "damaged", [hidden_page, another_threshold, a_row_group_less, another_column]
+)
+def test_damage_beside_the_pages_is_noticed_too(
+    root: Path,
+    out: Path,
+    fresh: Path,
+    session_bundle: Bundle,
+    damaged: Callable[[bytes, Path], bytes],
+) -> None:
+    content = damaged(out.read_bytes(), out)
+    assert content != out.read_bytes()
+    out.write_bytes(content)
+    for command in (
+        lambda: retag(out, session_bundle),
+        lambda: merge([out], out.with_name("all.parquet")),
+    ):
+        with pytest.raises(FftagError):
+            command()
+    try:
+        tag(Folder(root), out, session_bundle, OPTIONS)
+    except FftagError:
+        assert out.read_bytes() == content and damaged is not hidden_page
+    else:
+        assert_same(out, fresh)
+        assert damaged is hidden_page
+
+
 def test_whatever_is_damaged_nothing_wrong_is_published(
     root: Path, out: Path, fresh: Path, session_bundle: Bundle
 ) -> None:
@@ -250,6 +300,7 @@ ODD: dict[str, Any] = {
     "no run": {"run_id": None},
     "no settings": {"settings": None},
     "a list of settings": {"settings": []},
+    "a number for a shard": {"settings": {"shard": 3}},
     "a number for labels": {"labels": 3},
     "no source": {"source": {}},
     "no thresholds": {"thresholds": None},
