@@ -83,8 +83,7 @@ def measure(
     """Seconds of the start, and photos per second after it."""
     own = sorted(os.sched_getaffinity(0))[:count]
     os.sched_setaffinity(0, own)
-    # Not compiled: a short run would wait for it longer than a long one gains.
-    options = TagOptions(workers=count, shard_size=shard_size, force=True, compiled=False)
+    options = TagOptions(workers=count, shard_size=shard_size, force=True)
     bundle = load_bundle(model)
 
     def seconds(number: int, machines: object = None) -> float:

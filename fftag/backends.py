@@ -130,8 +130,7 @@ def _open_scorer(
 
         model = rounded(fused(bundle.build()), arithmetic.precision)
         return Predictor(model, spec, device, arithmetic.precision, compile_for)
-    from fftag.openvino_backend import OpenVinoPredictor, read_graph
-    from fftag.openvino_cache import graph_of
+    from fftag.openvino_backend import OpenVinoPredictor, graph_of, read_graph
 
     if arithmetic.precision == "int8":
         graph = read_graph(load_quantized(bundle).graph)

@@ -155,7 +155,7 @@ def bench(
     listing = list_source(source, options.selection)
     chosen = np.unique(np.linspace(0, len(listing) - 1, sample).astype(int))
     run = run_info(source.name, bundle, options)
-    scorer = scorer_for(bundle, options, len(listing))
+    scorer = scorer_for(bundle, options)
     device = scorer.device
     work = _Work(source, listing, chosen, scorer, options, run)
     read, size = work.read_once()

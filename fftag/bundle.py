@@ -250,8 +250,19 @@ def load_bundle(path: Path) -> Bundle:
     """Opens a model folder.
 
     Raises:
-        FftagError: a file is missing or not the one that was saved, or the format is newer.
+        FftagError: a file is missing, cannot be read or is not the one that was saved, or the
+            format is newer.
     """
+    try:
+        return _loaded(path)
+    except OSError as error:
+        raise FftagError(
+            f"cannot read {error.filename or path} ({error.strerror}): let this user read the "
+            "model folder"
+        ) from error
+
+
+def _loaded(path: Path) -> Bundle:
     for name in (DIGESTS, CONFIG, WEIGHTS):
         if not (path / name).is_file():
             what = "a model folder" if path.is_dir() else "there"

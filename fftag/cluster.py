@@ -181,7 +181,6 @@ class Cluster:
                     "out": work.store.out.absolute(),
                     "run": work.run,
                     "options": options,
-                    "photos": len(work.plan.pending) // predictors,
                 },
                 compute=data.ActorPoolStrategy(
                     size=predictors, max_tasks_in_flight_per_actor=PARTS_WAITING

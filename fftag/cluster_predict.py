@@ -29,9 +29,7 @@ def describe(source: str, model: Path, options: TagOptions) -> RunInfo:
 class PartWriter:
     """Scores parts and writes them; see `fftag.parts`."""
 
-    def __init__(
-        self, model: Path, out: Path, run: RunInfo, options: TagOptions, photos: int
-    ) -> None:
+    def __init__(self, model: Path, out: Path, run: RunInfo, options: TagOptions) -> None:
         """Loads the model.
 
         Args:
@@ -39,14 +37,13 @@ class PartWriter:
             out: where the finished tags file goes; parts lie beside it.
             run: what the rows say of the run.
             options: how; on a CPU, one core is this actor's.
-            photos: about how many it will score.
 
         Raises:
             FftagError: the model here, or what computes it, is not the run's.
         """
         bundle = load_bundle(model)
         _check_alike(bundle, run, options)
-        scorer = scorer_for(bundle, options, photos)
+        scorer = scorer_for(bundle, options)
         self.scorer = Fleet([scorer], 1) if scorer.device.type == "cpu" else scorer
         self.store = PartStore(out, run.run_id)
         self.run = run

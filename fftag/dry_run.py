@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
     if len(plan.pending):
         size = options.batch_size
         # Not compiled: the sample would wait for it longer than it takes.
-        scorer = scorer_for(bundle, options, len(chosen))
+        scorer = scorer_for(bundle, replace(options, compiled=False))
         rows = plan.pending[chosen]
         planned = (
             (start, entries_of(listing, plan.contents, rows[start : start + size]))

@@ -1,6 +1,6 @@
 """Batches of pixels -> scores and embeddings, with torch on the device at hand."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, LifoQueue
 from typing import Any
@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fftag.compiled import Forward, compiled
 from fftag.decode import InputSpec
 from fftag.devices import Device
 from fftag.errors import FftagError
 from fftag.models import Classifier
 from fftag.predictions import Predictions, checked, photos_per_pass
+from fftag.progress import say
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -82,6 +82,30 @@ def rounded(model: Classifier, precision: str) -> Classifier:
     return model
 
 
+def _compiled(
+    forward: torch.nn.Module, shape: tuple[int, ...], device: torch.device
+) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """A module compiled for uint8 inputs of one shape that are made in inference mode.
+
+    Raises:
+        FftagError: it cannot be compiled here.
+    """
+    from torch._inductor import config as inductor  # slow to import
+
+    say("compiling the model, which takes up to a minute")
+    try:
+        made: Callable[[Tensor], tuple[Tensor, ...]] = torch.compile(forward, dynamic=False)
+        # Weights become constants: as an option of torch.compile it comes too late for half of it.
+        with torch.inference_mode(), inductor.patch(freezing=True):
+            made(torch.zeros(shape, dtype=torch.uint8, device=device))
+    except Exception as error:  # the compiler and the tools that it calls raise many kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FftagError(
+            f"the model cannot be compiled here ({reason}): leave out --compile"
+        ) from error
+    return made
+
+
 class Predictor:
     """A model on a device, ready to score photos with torch."""
 
@@ -100,8 +124,7 @@ class Predictor:
             spec: its input.
             device: where it computes.
             precision: in what it computes.
-            compile_for: photos per pass to compile the network for; on a CPU
-                `photos_per_pass(spec)`.
+            compile_for: photos per pass to compile the network for, on CUDA.
 
         Raises:
             FftagError: it cannot be compiled.
@@ -111,11 +134,12 @@ class Predictor:
         self.precision = precision
         self._on = device.torch
         self.model = model.to(self._on).to(memory_format=torch.channels_last).eval()
-        self._forward: Forward = Deployed(self.model, spec, precision).to(self._on).eval()
+        deployed = Deployed(self.model, spec, precision).to(self._on).eval()
+        self._forward: Callable[[Tensor], tuple[Tensor, ...]] = deployed
         self._fixed = compile_for
         if compile_for:
             shape = (compile_for, spec.height, spec.width, 3)
-            self._forward = compiled(self._forward, shape, self._on)
+            self._forward = _compiled(deployed, shape, self._on)
         self._streams: LifoQueue[Any] = LifoQueue()
 
     @torch.inference_mode()

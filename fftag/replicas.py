@@ -11,8 +11,7 @@ import numpy as np
 from fftag.backends import Scorer
 from fftag.devices import Device
 from fftag.fleet import Fleet
-from fftag.heap import keep_freed_memory
-from fftag.machine import cores
+from fftag.machine import cores, keep_freed_memory
 from fftag.predictions import Predictions
 from fftag.workers import Batch
 

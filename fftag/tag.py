@@ -241,7 +241,7 @@ def _read(work: Work) -> None:
         ) as decoded,
     ):
         # The model is opened while the processes start and decode their first photos.
-        opened = opening.submit(scorer_for, work.bundle, options, len(plan.pending))
+        opened = opening.submit(scorer_for, work.bundle, options)
         first = next(decoded)
         scorer = opened.result()
         for batch, scores in scored(chain([first], decoded), scorer, len(run.labels)):

@@ -10,8 +10,6 @@ from fftag.bundle import Bundle
 from fftag.devices import Device, choose_devices
 from fftag.errors import FftagError
 from fftag.fleet import Fleet
-from fftag.predictions import photos_per_pass
-from fftag.progress import say
 from fftag.reader import ReadOptions
 from fftag.replicas import replicas_on
 from fftag.shards import SETTING
@@ -27,7 +25,7 @@ class TagOptions(ReadOptions):
         device: see `fftag.devices.choose_devices`.
         tier: see `fftag.backends.choose_arithmetic`.
         backend: see there.
-        compiled: whether torch's network is compiled first; None where it pays.
+        compiled: whether the network is compiled first, on CUDA.
         shard_size: photos per part file; what an interruption can cost.
         selection: which files of the source.
         restart: throw away what an interrupted run left.
@@ -40,7 +38,7 @@ class TagOptions(ReadOptions):
     device: str = "auto"
     tier: str = "fast"
     backend: str = "auto"
-    compiled: bool | None = None
+    compiled: bool = False
     shard_size: int = 1024
     selection: Selection = field(default_factory=Selection)
     restart: bool = False
@@ -55,16 +53,16 @@ def arithmetic(options: TagOptions) -> Arithmetic:
     return choose_arithmetic(options.tier, options.backend, choose_devices(options.device)[0])
 
 
-def scorer_for(bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
-    """A model ready to score so many photos with these options, on each of the devices.
+def scorer_for(bundle: Bundle, options: TagOptions) -> Scorer:
+    """A model ready to score photos with these options, on each of the devices.
 
     Raises:
         FftagError: the model cannot be used as asked.
     """
     devices = choose_devices(options.device)
     if len(devices) == 1:
-        return _scorer_on(devices[0], bundle, options, photos)
-    scorers = [_scorer_on(device, bundle, options, photos) for device in devices]
+        return _scorer_on(devices[0], bundle, options)
+    scorers = [_scorer_on(device, bundle, options) for device in devices]
     return Fleet(scorers, replicas_on(devices[0]))
 
 
@@ -74,22 +72,11 @@ def batches_at_once(options: TagOptions) -> int:
     return len(devices) * replicas_on(devices[0])
 
 
-def _scorer_on(device: Device, bundle: Bundle, options: TagOptions, photos: int) -> Scorer:
-    chosen = arithmetic(options)
-    if chosen.backend != "torch":
-        return open_scorer(bundle, chosen, device)
-    from fftag.compiled import pays
-
-    spec = bundle.config.input
-    size = photos_per_pass(spec) if device.type == "cpu" else options.batch_size
-    if options.compiled:
-        return open_scorer(bundle, chosen, device, compile_for=size)
-    if options.compiled is None and pays(photos, device):
-        try:
-            return open_scorer(bundle, chosen, device, compile_for=size)
-        except FftagError as error:
-            say(f"{error}; going on without")
-    return open_scorer(bundle, chosen, device)
+def _scorer_on(device: Device, bundle: Bundle, options: TagOptions) -> Scorer:
+    if options.compiled and device.type != "cuda":
+        raise FftagError("--compile is for CUDA devices: leave it out, or add --device cuda")
+    size = options.batch_size if options.compiled else None
+    return open_scorer(bundle, arithmetic(options), device, compile_for=size)
 
 
 def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fftag.decode import InputSpec, Limits
-from fftag.heap import keep_freed_memory
+from fftag.machine import keep_freed_memory
 from fftag.reader import read_photo
 from fftag.sources.base import Source
 

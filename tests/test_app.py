@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from catalogues import HOSTILE, LABELS, PHOTOS, SCRIPT, Shop, make_shop, save_bands
+from catalogues import HOSTILE, SCRIPT, SHOP_LABELS, SHOP_PHOTOS, Shop, make_shop, save_bands
 from PIL import Image
 
 from fftag.app import catalogue
@@ -191,10 +191,10 @@ def test_what_shows_no_apparel_is_said_to(
 
 def test_the_catalogue_is_filtered_and_paged(opened: Callable[..., AppTest], shop: Shop) -> None:
     test = opened("catalogue", db=shop.db)
-    assert test.metric[0].value == f"{PHOTOS - 1}"
+    assert test.metric[0].value == f"{SHOP_PHOTOS - 1}"
     assert len([one for one in test.button if "find_open" in str(one.key)]) == 24
     well(test.button(key="find_next").click().run())
-    assert len([one for one in test.button if "find_open" in str(one.key)]) == PHOTOS - 1 - 24
+    assert len([one for one in test.button if "find_open" in str(one.key)]) == SHOP_PHOTOS - 1 - 24
     test.multiselect(key="find_all").set_value([SCRIPT])
     well(test.run())
     expected = catalogue.find(shop.db, Search(labels=[SCRIPT]))
@@ -244,7 +244,7 @@ def test_a_photo_is_said_to_show_no_other_label(
     well(test.button[[b.label for b in test.button].index("Save")].click().run())
     found = catalogue.photo(shop.db, one.source, one.image)
     assert found is not None
-    assert found.said == {name: name in (*one.labels, new) for name in LABELS}
+    assert found.said == {name: name in (*one.labels, new) for name in SHOP_LABELS}
 
 
 def test_a_correction_is_withdrawn_and_the_models_word_stands_again(
@@ -345,7 +345,7 @@ def test_a_filter_of_labels_is_offered_where_the_report_tells_them_apart(
     test.multiselect(key="only_brand").set_value(["Acme"])
     well(test.run())
     table = test.dataframe[0].value
-    assert "brand Acme" in texts(test) and table["files"].tolist() == [f"{PHOTOS // 2}"]
+    assert "brand Acme" in texts(test) and table["files"].tolist() == [f"{SHOP_PHOTOS // 2}"]
 
 
 def framed_pages(test: AppTest) -> list[str]:

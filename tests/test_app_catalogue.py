@@ -13,7 +13,16 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from catalogues import BRANDS, FAILED, HOSTILE, LABELS, NO_APPAREL, PHOTOS, Shop, make_shop
+from catalogues import (
+    FAILED,
+    HOSTILE,
+    NO_APPAREL,
+    SHOP_BRANDS,
+    SHOP_LABELS,
+    SHOP_PHOTOS,
+    Shop,
+    make_shop,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -76,18 +85,18 @@ def matches(one: Photo, search: Search) -> bool:
     return all(checks)
 
 
-labels_drawn = st.lists(st.sampled_from(LABELS), max_size=2, unique=True)
+labels_drawn = st.lists(st.sampled_from(SHOP_LABELS), max_size=2, unique=True)
 searches = st.builds(
     Search,
     labels=labels_drawn,
     any_of=labels_drawn,
     none_of=labels_drawn,
-    scored=st.none() | st.sampled_from(LABELS),
+    scored=st.none() | st.sampled_from(SHOP_LABELS),
     least=st.sampled_from([0.0, 0.2, 0.5]),
     most=st.sampled_from([0.6, 1.0]),
     where=st.dictionaries(
         st.sampled_from(["brand", "colour = x"]),
-        st.lists(st.sampled_from([*BRANDS, "deep"]), min_size=1, max_size=2, unique=True),
+        st.lists(st.sampled_from([*SHOP_BRANDS, "deep"]), min_size=1, max_size=2, unique=True),
         max_size=2,
     ),
     price_from=st.none() | st.integers(0, 60),
@@ -114,7 +123,7 @@ def test_a_search_finds_what_matches_and_nothing_else(
 
 def test_pages_hold_every_photo_once(shop: Shop, everything: list[Photo]) -> None:
     pages = [catalogue.find(shop.db, Search(state="any"), page, 7) for page in range(6)]
-    assert [len(page.photos) for page in pages] == [7, 7, 7, 7, 7, PHOTOS + 1 - 35]
+    assert [len(page.photos) for page in pages] == [7, 7, 7, 7, 7, SHOP_PHOTOS + 1 - 35]
     assert [one.image for page in pages for one in page.photos] == [one.image for one in everything]
     assert catalogue.find(shop.db, Search(state="any"), 6, 7).photos == []
 
@@ -145,7 +154,7 @@ def test_photos_are_sorted_by_date_and_price(shop: Shop) -> None:
     ):
         found = catalogue.find(shop.db, Search(sort=sort), 0, 1000).photos
         values = [one.facts["product"][fact] for one in found]
-        assert values == sorted(values, reverse=falls) and len(values) == PHOTOS - 1
+        assert values == sorted(values, reverse=falls) and len(values) == SHOP_PHOTOS - 1
     assert set(SORTS) >= {"listed", "score", "unsure"}
 
 
@@ -158,9 +167,9 @@ def test_a_sort_by_score_needs_a_label(shop: Shop) -> None:
 
 def test_what_there_is_to_choose_from(shop: Shop) -> None:
     found = choices(shop.db)
-    assert list(found.labels) == LABELS and found.labels["red"] == "warm"
-    assert found.columns["brand"] == sorted(BRANDS) and found.columns["colour = x"] == ["deep"]
-    assert found.prices == (10.0, 10.0 + PHOTOS - 1) and found.photos == PHOTOS + 1
+    assert list(found.labels) == SHOP_LABELS and found.labels["red"] == "warm"
+    assert found.columns["brand"] == sorted(SHOP_BRANDS) and found.columns["colour = x"] == ["deep"]
+    assert found.prices == (10.0, 10.0 + SHOP_PHOTOS - 1) and found.photos == SHOP_PHOTOS + 1
     assert found.days == (date(2025, 1, 15), date(2025, 6, 15))
     assert list(found.sources.values()) == [str(shop.photos)]
 

@@ -15,7 +15,6 @@ import fftag.backends
 from fftag import models
 from fftag.backends import Arithmetic, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle
-from fftag.compiled import pays
 from fftag.decode import InputSpec
 from fftag.devices import CPU, Device
 from fftag.errors import FftagError
@@ -43,8 +42,7 @@ def settled(architecture: str, spec: InputSpec) -> models.Classifier:
 
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_openvino_gives_the_scores_of_torch(architecture: str) -> None:
-    from fftag.openvino_backend import OpenVinoPredictor
-    from fftag.openvino_convert import convert
+    from fftag.openvino_backend import OpenVinoPredictor, convert
 
     spec = InputSpec(64, 64)
     model, pixels = settled(architecture, spec), photos(spec)
@@ -98,49 +96,34 @@ def test_a_compiled_network_gives_the_same_scores_and_is_compiled_once(
 ) -> None:
     from torch._dynamo import config
 
-    from fftag.predictions import photos_per_pass
-    from fftag.replicas import replicas
-
-    spec = InputSpec(160, 160)
+    device = Device("cuda" if torch.cuda.is_available() else "cpu")
+    spec = InputSpec(64, 64)
     model, pixels = settled("resnet18", spec), photos(spec, 11)
-    wanted = Predictor(models.fused(model), spec, CPU)(pixels)
-    predictor = Predictor(model, spec, CPU, "fp32", photos_per_pass(spec))
+    wanted = Predictor(models.fused(model), spec, device)(pixels)
+    predictor = Predictor(model, spec, device, "fp32", compile_for=4)
     assert "compiling the model" in capsys.readouterr().err
-    with config.patch(error_on_recompile=True), replicas(predictor) as pool:
-        for found in pool.map(predictor, [pixels, pixels, pixels[:1]]):
-            count = len(found.scores)
+    with config.patch(error_on_recompile=True):
+        for some in (pixels, pixels[:1]):
+            found = predictor(some)
+            count = len(some)
             np.testing.assert_allclose(found.scores, wanted.scores[:count], atol=1e-5)
             np.testing.assert_allclose(found.embeddings, wanted.embeddings[:count], atol=1e-3)
 
 
-def test_a_network_is_compiled_where_it_pays_or_is_asked_for(
-    session_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_only_on_cuda_a_network_is_compiled(session_bundle: Bundle) -> None:
+    with pytest.raises(FftagError, match="--compile is for CUDA"):
+        scorer_for(session_bundle, TagOptions(device="cpu", compiled=True))
+
+
+def test_what_cannot_be_compiled_says_what_to_do(
+    session_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*anything: object) -> None:
-        raise FftagError("no compiler")
+    def fails(*given: object, **options: object) -> None:
+        raise RuntimeError("no compiler\nand many more lines")
 
-    monkeypatch.setattr("fftag.predict.compiled", fails)
-    for asked, photos_ahead, compiles in (
-        (None, 9_999, False), (None, 10_000, True), (False, 10_000, False)
-    ):  # fmt: skip
-        options = TagOptions(backend="torch", device="cpu", compiled=asked)
-        assert isinstance(scorer_for(session_bundle, options, photos_ahead), Predictor)
-        assert ("no compiler; going on without" in capsys.readouterr().err) == compiles
-    with pytest.raises(FftagError, match="no compiler"):
-        scorer_for(session_bundle, TagOptions(backend="torch", device="cpu", compiled=True), 1)
-    assert not pays(10**9, Device("cuda"))
-
-
-@pytest.mark.slow
-def test_what_cannot_be_compiled_says_what_to_do() -> None:
-    from fftag.compiled import compiled
-
-    class Odd(torch.nn.Module):
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            raise RuntimeError("no such operation")
-
-    with pytest.raises(FftagError, match="--no-compile"):
-        compiled(Odd(), (1, 8, 8, 3), CPU)
+    monkeypatch.setattr(torch, "compile", fails)
+    with pytest.raises(FftagError, match=r"\(no compiler\): leave out --compile"):
+        Predictor(session_bundle.build(), session_bundle.config.input, CPU, "fp32", 2)
 
 
 def test_a_tier_means_what_the_device_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +194,7 @@ def test_without_openvino_its_tiers_say_how_to_get_it(monkeypatch: pytest.Monkey
 
 
 def test_a_network_that_openvino_cannot_convert_is_named() -> None:
-    from fftag.openvino_convert import convert
+    from fftag.openvino_backend import convert
 
     class Odd(torch.nn.Module):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -222,8 +205,7 @@ def test_a_network_that_openvino_cannot_convert_is_named() -> None:
 
 
 def test_scores_that_are_no_numbers_end_the_run(session_bundle: Bundle) -> None:
-    from fftag.openvino_backend import OpenVinoPredictor
-    from fftag.openvino_convert import convert
+    from fftag.openvino_backend import OpenVinoPredictor, convert
 
     model, spec = session_bundle.build(), session_bundle.config.input
     with torch.no_grad():
@@ -270,8 +252,7 @@ def write_report(model: Path, of: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", [*models.OWN, *zoo.list_models(module=zoo)])
 def test_every_architecture_can_be_converted_and_folded(architecture: str) -> None:
-    from fftag.openvino_backend import OpenVinoPredictor
-    from fftag.openvino_convert import convert
+    from fftag.openvino_backend import OpenVinoPredictor, convert
 
     published = models.input_spec(architecture, "none")
     side = published.height if architecture.startswith(("inception", "maxvit")) else 128

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -235,3 +236,20 @@ def test_a_model_takes_the_place_of_nothing_else(
         save_bundle(tmp_path, session_bundle.config, session_bundle.build().state_dict())
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() == content
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_folder_that_this_user_may_not_read_is_one_line(
+    session_bundle: Bundle,
+) -> None:
+    above = Path(tempfile.mkdtemp())  # pytest's own folders are for this user alone
+    above.chmod(0o755)
+    folder = Path(shutil.copytree(session_bundle.path, above / "model"))
+    (folder / "model.safetensors").chmod(0o600)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(FftagError, match=r"cannot read .*model\.safetensors \(Permission"):
+            load_bundle(folder)
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(above)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -146,6 +147,51 @@ def test_no_output_takes_the_place_of_a_file_of_another_kind(
         assert isinstance(done.exception, FftagError), command
         assert "move it away" in str(done.exception)
         assert there.read_bytes() == before and not out.exists()
+
+
+def test_where_nothing_can_be_written_each_command_says_so_in_one_line(
+    folder_of_photos: Make, session_bundle: Bundle, bands_manifest: Path, tmp_path: Path
+) -> None:
+    root, out, nowhere = (
+        folder_of_photos(2),
+        tmp_path / "tags.parquet",
+        "/proc/nowhere/file.parquet",
+    )
+    tag(Folder(root), out, session_bundle, TagOptions(workers=0))
+    model, photo = session_bundle.path, root / "season-0/FF-0000_1.jpg"
+    for command in (
+        ["tag", root, "--model", model, "--workers", "0", "--out", nowhere],
+        ["tag", root, "--model", model, "--workers", "0", "--out", out, "--metrics", nowhere],
+        ["merge", out, "--out", nowhere],
+        ["data", "import", "folders", root, "--out", nowhere, "--splits", "1,0,0"],
+        ["data", "eda", bands_manifest, "--out", nowhere],
+        ["explain", model, photo, "--label", "red", "--out", nowhere],
+        ["explain", model, photo, "--label", "red", "--html", nowhere],
+        ["train", "cnn", "--data", bands_manifest, "--out", nowhere],
+        ["evaluate", model, "--data", bands_manifest, "--out", nowhere, "--resamples", "1"],
+    ):
+        done = CliRunner().invoke(app, [*map(str, command)])
+        assert isinstance(done.exception, FftagError), (command, done.exception)
+        assert str(done.exception).startswith("cannot ") and "/proc/nowhere" in str(done.exception)
+
+
+def test_what_is_printed_during_a_run_is_no_result(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def noisy(*given: Any) -> Any:
+        print("a message of Ray")
+        return tag(*given)
+
+    monkeypatch.setattr("fftag.tag.tag", noisy)
+    command = ["tag", folder_of_photos(2), "--out", tmp_path / "t.parquet", "--json"]
+    command += ["--model", session_bundle.path, "--workers", "0"]
+    done = CliRunner().invoke(app, [*map(str, command)])
+    assert json.loads(done.stdout)["files"] == 2
+    assert "a message of Ray" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["feed.csv", "feed.parquet", "look.jpg", "c.duckdb"])

@@ -214,7 +214,7 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
     ]
     with locked(out):
         work.store.begin()
-        lost = PartWriter(model, out, work.run, OPTIONS, 12)(decoded[0])
+        lost = PartWriter(model, out, work.run, OPTIONS)(decoded[0])
         asked: list[int] = []
         score = PartWriter._scored
         monkeypatch.setattr(
@@ -222,7 +222,7 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
             "_scored",
             lambda writer, table: asked.append(table["first"][0].as_py()) or score(writer, table),
         )
-        other = PartWriter(model, out, work.run, OPTIONS, 12)
+        other = PartWriter(model, out, work.run, OPTIONS)
         assert other(decoded[0]) == lost and asked == []
         (part,) = parts_of(out)
         part.write_bytes(part.read_bytes()[:-1])

@@ -14,7 +14,7 @@ from catalogues import save_bands
 from typer.testing import CliRunner
 
 import fftag.training.quantize as module
-from fftag import models, openvino_convert
+from fftag import models, openvino_backend
 from fftag.backends import Arithmetic, open_scorer
 from fftag.bundle import Bundle, load_bundle
 from fftag.cli import app
@@ -96,7 +96,7 @@ def test_all_but_the_head_is_int8(architecture: str) -> None:
     network = models.build(architecture, 5, spec).eval()
     photos = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64, 3), np.uint8)
     graph = module._quantized(
-        openvino_convert.convert(network, spec), list(photos), module._has_attention(network)
+        openvino_backend.convert(network, spec), list(photos), module._has_attention(network)
     )
 
     def kind_of_weights(operation: Any) -> str:

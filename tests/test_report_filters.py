@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from catalogues import GROUPS, LABELS, Catalog, truth, write_feed
+from catalogues import FACT_GROUPS, FACT_LABELS, Catalog, truth, write_feed
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
@@ -41,7 +41,7 @@ def shops(
     folder: Path,
     keeps: Keeps = lambda product: True,
     sources: tuple[str, ...] = SOURCES,
-    labels: list[str] = LABELS,
+    labels: list[str] = FACT_LABELS,
     strays: bool = True,
 ) -> Path:
     """Two shops with photos, failures, photos without apparel, strays, corrections, an older run.
@@ -59,7 +59,7 @@ def shops(
         "\n".join(
             f'[[label]]\nname = "{label}"\ngroup = "{group}"\n'
             + (f'translations = {{ de = "{GERMAN[label]}" }}\n' if label in GERMAN else "")
-            for label, group in zip(LABELS, GROUPS, strict=True)
+            for label, group in zip(FACT_LABELS, FACT_GROUPS, strict=True)
         )
     )
     products = truth().iloc[::8].reset_index(drop=True)
@@ -93,7 +93,7 @@ def shops(
         if strays:
             photos |= {f"stray/{n}.jpg": sorted({"dress"} & set(labels)) for n in range(5)}
             photos["x.txt"] = "unsupported"
-        groups = [GROUPS[LABELS.index(label)] for label in labels]
+        groups = [FACT_GROUPS[FACT_LABELS.index(label)] for label in labels]
         made = Catalog(
             labels, photos, groups, no_apparel, [COUNTS] * len(labels), source=source,
             run_id=f"new-{source}", contents=contents,
@@ -204,7 +204,7 @@ def test_a_filter_leaves_what_a_catalogue_of_nothing_else_has(
 def test_labels_are_given_in_the_language_and_stay_apart(whole: Path) -> None:
     table = run_report(whole, "share", language="de").table
     named = {"Kleid", "Hose", "Umhang", "Schal (scarf)", "Schal (tie)", "hat"}
-    assert named <= set(table["label"]) and len(set(table["label"])) == len(LABELS)
+    assert named <= set(table["label"]) and len(set(table["label"])) == len(FACT_LABELS)
     figure = picture(run_report(whole, "trend", {"months": "12"}, language="de"))
     assert figure is not None
     assert figure.get_suptitle().startswith("Schal (scarf) rose by ")

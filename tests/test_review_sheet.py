@@ -166,3 +166,26 @@ def test_a_sheet_of_another_form_is_refused(tmp_path: Path) -> None:
         correct_manifest(manifest, tmp_path / "review.html", tmp_path / "new.parquet")
     with pytest.raises(FftagError, match=r"end in \.parquet"):
         correct_manifest(manifest, tmp_path / "semicolons.csv", tmp_path / "new.csv")
+
+
+def test_answers_are_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "review.csv"
+    write_sheet(path, suspects())
+    write_sheet(path, suspects())  # nobody has answered
+    filled(path, ["", "yes", ""]).rename(path)
+    answered = path.read_bytes()
+    with pytest.raises(FftagError, match="without answers: move it away"):
+        write_sheet(path, suspects())
+    assert path.read_bytes() == answered
+
+
+@pytest.mark.parametrize("there", ["sku,name\nA1,Dress\n", "", "a;b", '"', "\xff\xfe"])
+def test_what_is_no_such_sheet_is_not_written_over(tmp_path: Path, there: str) -> None:
+    path = tmp_path / "review.csv"
+    path.write_bytes(there.encode("latin-1"))
+    if not there:
+        write_sheet(path, suspects())
+        return
+    with pytest.raises(FftagError, match="is not such a sheet"):
+        write_sheet(path, suspects())
+    assert path.read_bytes() == there.encode("latin-1")

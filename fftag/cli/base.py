@@ -66,12 +66,7 @@ Backend = Annotated[
     ),
 ]
 Compiled = Annotated[
-    bool | None,
-    typer.Option(
-        "--compile/--no-compile",
-        help="Compile the network first, with torch; by default from 10,000 photos on a CPU.",
-        show_default=False,
-    ),
+    bool, typer.Option("--compile", help="Compile the network first, on CUDA; takes a minute.")
 ]
 BatchSize = Annotated[
     int | None,

@@ -59,8 +59,7 @@ def quantize(
     for package in ("openvino", "nncf"):
         if find_spec(package) is None:
             raise FftagError(f"{package} is not installed: pip install 'fftag[openvino]'")
-    from fftag.openvino_backend import OpenVinoPredictor, computes_in_bf16
-    from fftag.openvino_convert import convert
+    from fftag.openvino_backend import OpenVinoPredictor, computes_in_bf16, convert
 
     config = bundle.config
     if config.labels.unknown(manifest.labels.names):
@@ -245,7 +244,7 @@ def _quantized(
 
 
 def _save(folder: Path, graph: Any, report: dict[str, Any]) -> None:
-    from fftag.openvino_core import openvino as ov
+    from fftag.openvino_backend import ov
 
     folder.mkdir(exist_ok=True)
     (folder / DIGESTS).unlink(missing_ok=True)

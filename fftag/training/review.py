@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from fftag.atomic import make_folder
+from fftag.atomic import make_folder, refuse_other
 from fftag.bundle import Bundle
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.datasets.near_duplicates import join_groups, near_duplicates
-from fftag.datasets.review_sheet import Suspect, write_sheet
+from fftag.datasets.review_sheet import UNANSWERED, Suspect, write_sheet
 from fftag.datasets.splits import duplicate_groups
 from fftag.datasets.tables import examples
 from fftag.errors import FftagError
@@ -123,9 +123,11 @@ def review_by_folds(
         options: see `fftag.training.loop.TrainOptions`.
 
     Raises:
-        FftagError: photos are missing or unreadable, or there are too few of them.
+        FftagError: photos are missing or unreadable, there are too few of them, or the sheet of a
+            review before has answers.
     """
     need_cleanlab()
+    refuse_other(out / SHEET, UNANSWERED)
     check_files(manifest)
     paths = manifest.files()
     groups = join_groups(duplicate_groups(paths), [near_duplicates(paths)])
@@ -151,6 +153,7 @@ def review_by_model(
             missing or unreadable.
     """
     need_cleanlab()
+    refuse_other(out / SHEET, UNANSWERED)
     part = held_out(manifest, bundle)
     check_files(part)
     return write_review(part, model_scores(bundle, part, options), out, top)
