@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fftag.companions import COMPANIONS, is_companion, is_companion_folder
+from fftag.companions import COMPANIONS, is_companion
 
 if TYPE_CHECKING:
     from fftag.shards import Shard
@@ -58,14 +58,17 @@ class Selection:
 
     def why_not(self, path: str) -> str | None:
         """Why a file is not listed, by its path alone; None where it is."""
-        if not path or "\0" in path or any(part in (".", "..") for part in path.split("/")):
-            return NO_PLAIN_PATH
-        if is_companion(path):
-            return COMPANIONS
         name = posixpath.basename(path)
         if self.include and not any(fnmatchcase(name, pattern) for pattern in self.include):
-            return NOT_INCLUDED
-        return None
+            return never_listed(path) or NOT_INCLUDED
+        return never_listed(path)
+
+
+def never_listed(path: str) -> str | None:
+    """Why a file is not listed, whatever is asked for; None where it may be."""
+    if not path or "\0" in path or any(part in (".", "..") for part in path.split("/")):
+        return NO_PLAIN_PATH
+    return COMPANIONS if is_companion(path) else None
 
 
 @dataclass(frozen=True)
@@ -186,10 +189,10 @@ class ListingMaker:
 
     def enters(self, folder: str) -> bool:
         """Whether a folder is to be looked into; counts it where it is not."""
-        companion = is_companion_folder(folder)
-        if companion:
-            self.leave_out(COMPANIONS)
-        return not companion
+        reason = never_listed(f"{folder}/any")
+        if reason is not None:
+            self.leave_out(reason)
+        return reason is None
 
     def leave_out(self, reason: str) -> None:
         """Counts what is seen and not listed; `reason` is a plural noun."""
