@@ -83,7 +83,8 @@ class Listing:
         left_out: how much was seen and not listed, by reason, such as symbolic links.
         unread: folders and archives that could not be listed, or not to their end, spelled like
             images, each with the reason.
-        unseen: string: images that are listed because they were before, in what is unread.
+        unseen: string: images that are listed although they could not be looked at, or because
+            they were before, in what is unread. What is published of them stays.
     """
 
     files: pa.Table
@@ -133,7 +134,8 @@ class Listing:
         both = pa.concat_tables([self.files, added])
         keys = [keys_of(chunk).cast(pa.large_binary()) for chunk in both["image"].chunks]
         keyed = both.set_column(0, _KEYED.field("key"), pa.chunked_array(keys, pa.large_binary()))
-        return replace(self, files=_with_images(_sorted(keyed)), unseen=rows["image"])
+        unseen_images = pa.chunked_array(self.unseen.chunks + rows["image"].chunks, pa.string())
+        return replace(self, files=_with_images(_sorted(keyed)), unseen=unseen_images)
 
     def digest(self) -> str:
         """SHA-256 over paths, sizes, modification times and offsets."""
@@ -158,6 +160,7 @@ class ListingMaker:
     selection: Selection = Selection()
     left_out: Counter[str] = field(default_factory=Counter)
     unread: dict[str, str] = field(default_factory=dict)
+    _unseen: list[str] = field(default_factory=list)
     _rows: list[tuple[bytes, int | None, int | None, int | None]] = field(default_factory=list)
     _chunks: list[pa.Table] = field(default_factory=list)
 
@@ -179,6 +182,11 @@ class ListingMaker:
         self._rows.append((os.fsencode(path), size, modified_ns, offset))
         if len(self._rows) >= ROWS_AT_ONCE:
             self._flush()
+
+    def add_unseen(self, path: str) -> None:
+        """Lists one file that is there, or may be, and cannot be looked at."""
+        self.add(path, None, None)
+        self._unseen.append(escape(path))
 
     def wants(self, path: str) -> bool:
         """Whether a file with this path is to be added; counts it where it is not."""
@@ -215,7 +223,8 @@ class ListingMaker:
             if twice:
                 self.left_out["paths listed twice"] += twice
                 table = table.filter(last)
-        return Listing(_with_images(table), dict(self.left_out), self.unread)
+        unseen = pa.chunked_array([self._unseen], pa.string())
+        return Listing(_with_images(table), dict(self.left_out), self.unread, unseen)
 
     def _flush(self) -> None:
         if self._rows:
