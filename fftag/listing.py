@@ -66,7 +66,8 @@ class Selection:
 
 def never_listed(path: str) -> str | None:
     """Why a file is not listed, whatever is asked for; None where it may be."""
-    if not path or "\0" in path or any(part in (".", "..") for part in path.split("/")):
+    between = f"/{path}/"
+    if not path or "\0" in path or "/./" in between or "/../" in between:
         return NO_PLAIN_PATH
     return COMPANIONS if is_companion(path) else None
 
