@@ -1,7 +1,5 @@
 """Files that other programs lay beside photos: none is a photo, though some are named like one."""
 
-import re
-
 COMPANIONS = "companion files of other programs (._*, .DS_Store, Thumbs.db, __MACOSX, @eaDir, ...)"
 
 # All in lower case: Windows and macOS do not tell a name's case.
@@ -26,10 +24,9 @@ FILES = frozenset(
     )
 )  # fmt: skip
 # What macOS keeps of a file on a volume that has no room for it in the file; what NFS and FUSE keep
-# of a file that was deleted while somebody had it open; what linux calls a user's bin on a volume.
+# of a file that was deleted while somebody had it open.
 BEGINNINGS = ("._", ".nfs0", ".fuse_hidden")
-BIN_OF_A_USER = ".trash-"
-SEPARATOR = re.compile(r"[/\\]")  # zip files made on Windows may have the other one
+BIN_OF_A_USER = "/.trash-"  # and the user's number
 
 
 def is_companion(path: str) -> bool:
@@ -38,11 +35,13 @@ def is_companion(path: str) -> bool:
     Args:
         path: relative to the source, so that where the source itself lies does not matter.
     """
-    *folders, name = SEPARATOR.split(path.lower())
+    path = "/" + path.lower().replace("\\", "/")  # zip files made on Windows may have either
+    *folders, name = path.split("/")
     return (
         name in FILES
         or name.startswith(BEGINNINGS)
-        or any(folder in FOLDERS or folder.startswith(BIN_OF_A_USER) for folder in folders)
+        or BIN_OF_A_USER in path
+        or not FOLDERS.isdisjoint(folders)
     )
 
 

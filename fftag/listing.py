@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fftag.companions import COMPANIONS, is_companion, is_companion_folder
+from fftag.companions import COMPANIONS, is_companion
 
 if TYPE_CHECKING:
     from fftag.shards import Shard
@@ -58,14 +58,18 @@ class Selection:
 
     def why_not(self, path: str) -> str | None:
         """Why a file is not listed, by its path alone; None where it is."""
-        if not path or "\0" in path or any(part in (".", "..") for part in path.split("/")):
-            return NO_PLAIN_PATH
-        if is_companion(path):
-            return COMPANIONS
         name = posixpath.basename(path)
         if self.include and not any(fnmatchcase(name, pattern) for pattern in self.include):
-            return NOT_INCLUDED
-        return None
+            return never_listed(path) or NOT_INCLUDED
+        return never_listed(path)
+
+
+def never_listed(path: str) -> str | None:
+    """Why a file is not listed, whatever is asked for; None where it may be."""
+    between = f"/{path}/"
+    if not path or "\0" in path or "/./" in between or "/../" in between:
+        return NO_PLAIN_PATH
+    return COMPANIONS if is_companion(path) else None
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Listing:
         left_out: how much was seen and not listed, by reason, such as symbolic links.
         unread: folders and archives that could not be listed, or not to their end, spelled like
             images, each with the reason.
-        unseen: string: images that are listed because they were before, in what is unread.
+        unseen: string: images that are listed although they could not be looked at, or because
+            they were before, in what is unread. What is published of them stays.
     """
 
     files: pa.Table
@@ -130,7 +135,8 @@ class Listing:
         both = pa.concat_tables([self.files, added])
         keys = [keys_of(chunk).cast(pa.large_binary()) for chunk in both["image"].chunks]
         keyed = both.set_column(0, _KEYED.field("key"), pa.chunked_array(keys, pa.large_binary()))
-        return replace(self, files=_with_images(_sorted(keyed)), unseen=rows["image"])
+        unseen_images = pa.chunked_array(self.unseen.chunks + rows["image"].chunks, pa.string())
+        return replace(self, files=_with_images(_sorted(keyed)), unseen=unseen_images)
 
     def digest(self) -> str:
         """SHA-256 over paths, sizes, modification times and offsets."""
@@ -155,6 +161,7 @@ class ListingMaker:
     selection: Selection = Selection()
     left_out: Counter[str] = field(default_factory=Counter)
     unread: dict[str, str] = field(default_factory=dict)
+    _unseen: list[str] = field(default_factory=list)
     _rows: list[tuple[bytes, int | None, int | None, int | None]] = field(default_factory=list)
     _chunks: list[pa.Table] = field(default_factory=list)
 
@@ -177,6 +184,11 @@ class ListingMaker:
         if len(self._rows) >= ROWS_AT_ONCE:
             self._flush()
 
+    def add_unseen(self, path: str) -> None:
+        """Lists one file that is there, or may be, and cannot be looked at."""
+        self.add(path, None, None)
+        self._unseen.append(escape(path))
+
     def wants(self, path: str) -> bool:
         """Whether a file with this path is to be added; counts it where it is not."""
         reason = self.selection.why_not(path)
@@ -186,10 +198,10 @@ class ListingMaker:
 
     def enters(self, folder: str) -> bool:
         """Whether a folder is to be looked into; counts it where it is not."""
-        companion = is_companion_folder(folder)
-        if companion:
-            self.leave_out(COMPANIONS)
-        return not companion
+        reason = never_listed(f"{folder}/any")
+        if reason is not None:
+            self.leave_out(reason)
+        return reason is None
 
     def leave_out(self, reason: str) -> None:
         """Counts what is seen and not listed; `reason` is a plural noun."""
@@ -212,7 +224,8 @@ class ListingMaker:
             if twice:
                 self.left_out["paths listed twice"] += twice
                 table = table.filter(last)
-        return Listing(_with_images(table), dict(self.left_out), self.unread)
+        unseen = pa.chunked_array([self._unseen], pa.string())
+        return Listing(_with_images(table), dict(self.left_out), self.unread, unseen)
 
     def _flush(self) -> None:
         if self._rows:

@@ -35,7 +35,7 @@ from fftag.plan import make_plan
 from fftag.predict import Predictor
 from fftag.previous import KnownRows, open_published
 from fftag.shards import Shard
-from fftag.sources import Folder, Selection, list_source
+from fftag.sources import Folder, Selection, choose_source, list_source
 from fftag.tag import retag, tag
 from fftag.tag_options import TagOptions
 from fftag.validate import validate
@@ -426,6 +426,33 @@ def test_rows_of_a_folder_that_cannot_be_read_stay_and_are_not_taken_for_gone(
         again = tag(Folder(root), out, session_bundle, replace(guarded, force=True))
     assert again.statuses == {"ok": 3, "unreadable": 5}
     assert tag(Folder(root), out, session_bundle, OPTIONS).statuses == {"ok": 6, "unsupported": 1}
+
+
+def test_a_listed_file_that_cannot_be_looked_at_keeps_its_row(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root, out = aged(folder_of_photos(3)), tmp_path / "tags.parquet"
+    images = sorted(str(path.relative_to(root)) for path in root.rglob("*.jpg"))
+    (tmp_path / "list.txt").write_text("\n".join([*images, "new.jpg"]))
+    source = choose_source(f"@{tmp_path / 'list.txt'}", root)
+    tag(source, out, session_bundle, OPTIONS)
+    before, whole = rows_of(out), os.stat
+
+    def stat(path: Any, **options: Any) -> Any:
+        if isinstance(path, str) and path.endswith((images[1], "new.jpg")):
+            raise PermissionError(13, "Permission denied", path)
+        return whole(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert tag(source, out, session_bundle, OPTIONS).plan["unchanged"] == 4
+    assert rows_of(out) == before
+    assert validate(out, source).valid
+    monkeypatch.undo()
+    again = tag(source, out, session_bundle, OPTIONS)
+    assert again.plan["unchanged"] == 3 and again.plan["retried"] == 1
 
 
 def test_another_model_reads_everything_again_and_says_so(

@@ -11,7 +11,8 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -1027,6 +1028,28 @@ def test_a_service_that_does_not_answer_is_said_to_be_awaited_and_then_refused(
         refused("s3://catalog/p", "cannot list s3://catalog/p", "AWS_ENDPOINT_URL", seconds=6)
     assert time.monotonic() - started < 6
     assert capsys.readouterr().err.startswith(f"listing s3://catalog/p at {address}\n")
+
+
+def test_pages_of_links_are_listed_below_the_url_and_not_in_circles(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    links = "".join(
+        f'<a href="{link}">x</a>'
+        for link in ("/root/", "/root/paged/", "../paged/", "/other/x.jpg", "own.jpg")
+    )
+    files = {"root/b.jpg": b"bee", "root/sub/c.jpg": b"sea", "root/Thumbs.db": b"t"}
+    put(tmp_path, {**files, "other/x.jpg": b"out"})
+    put(tmp_path, {"root/paged/index.html": links.encode(), "root/paged/own.jpg": b"own"})
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = choose_source(f"http://127.0.0.1:{server.server_port}/root", seconds=30)
+        assert contents(source) == {"b.jpg": b"bee", "sub/c.jpg": b"sea", "paged/own.jpg": b"own"}
+        assert source.list().left_out == {COMPANIONS: 1, NO_PLAIN_PATH: 1}
+        server.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,21 @@ class FileList:
             for number, path in enumerate(self._paths(), 1):
                 relative = self._below_root(path, number)
                 if maker.wants(relative):
-                    maker.add(relative, *_status(os.path.join(base, relative), self.follow))  # noqa: PTH118
+                    self._add(relative, os.path.join(base, relative), maker)  # noqa: PTH118
         except (OSError, pa.ArrowException, csv.Error, UnicodeError) as error:
             said = " ".join(str(error).split())[:200]
             raise FftagError(f"cannot read the list {self.path}: {said}") from error
         return maker.finish()
+
+    def _add(self, relative: str, path: str, maker: ListingMaker) -> None:
+        try:
+            status = os.stat(path, follow_symlinks=self.follow)  # noqa: PTH116 (a million of them)
+        except (FileNotFoundError, NotADirectoryError):
+            maker.add(relative, None, None)  # its row says so when its turn comes
+        except OSError:
+            maker.add_unseen(relative)
+        else:
+            maker.add(relative, status.st_size, status.st_mtime_ns)
 
     def reader(self) -> LocalReader:
         """See `fftag.sources.base.Source.reader`."""
@@ -122,11 +132,3 @@ def _names(entries: list[bytes], nul: bool) -> Iterator[str]:
         name = entry if nul else entry.removesuffix(b"\r")
         if name:
             yield os.fsdecode(name)
-
-
-def _status(path: str, follow: bool) -> tuple[int | None, int | None]:
-    try:
-        status = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 (a million of them)
-    except OSError:
-        return None, None  # its row says why when its turn comes
-    return status.st_size, status.st_mtime_ns

@@ -115,7 +115,7 @@ class _Walk:
                     raise  # no entry of this folder may be looked at
                 except OSError:
                     if self.maker.wants(path := entry.path[self.prefix :]):
-                        self.maker.add(path, None, None)  # its row says why when its turn comes
+                        self.maker.add_unseen(path)
 
     def _take(self, entry: "os.DirEntry[str]", chain: tuple[str, ...]) -> None:
         if entry.is_symlink():

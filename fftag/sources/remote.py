@@ -115,7 +115,7 @@ class Remote:
                     said_at = time.monotonic()
                     say(f"listing {self.name}: {seen:,} so far")
                 # Some stores mark a folder by an empty file.
-                is_mark = not path or (path.endswith("/") and not info.get("size"))
+                is_mark = (not path or path.endswith("/")) and not info.get("size")
                 if not is_mark and maker.wants(path):
                     maker.add(path, info.get("size"), _modified_ns(info))
             if not seen and storage.info()["type"] == "file":
@@ -148,7 +148,7 @@ class Remote:
                 else ""
             )
             return f"{said}: can it be reached from here{where}?"
-        return f"{said}: log in with {service.login}" if service else said
+        return f"{said}: log in as somebody who may, with {service.login}" if service else said
 
     @property
     def _protocol(self) -> str:
@@ -175,6 +175,7 @@ class Remote:
                 "connect_timeout": self.seconds * TO_CONNECT,
                 "read_timeout": self.seconds * SILENCE,
                 "retries": {"total_max_attempts": 1},
+                **fsspec.config.conf.get(self._protocol, {}).get("config_kwargs", {}),
             }
         try:
             files, root = fsspec.core.url_to_fs(self.url, **options)
