@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ class LastLoad:
     """What people gave to a load, then or before.
 
     Attributes:
+        loaded_at: when it was; None for none.
         sources: what was loaded.
         feeds: source -> its feed; None where an older fftag kept its products alone.
         given: the rules (see `fftag.load_options.LoadOptions.given`).
         names: of the labels, by the taxonomy as it was then.
     """
 
+    loaded_at: datetime | None = None
     sources: Sequence[str] = ()
     feeds: Mapping[str, Feed | None] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -65,6 +68,12 @@ class LastLoad:
         return found
 
 
+def loaded_at(old: duckdb.DuckDBPyConnection) -> datetime | None:
+    """When a catalogue was loaded."""
+    ((moment,),) = old.execute("select max(loaded_at) from runs").fetchall()
+    return moment
+
+
 def read_last_load(old: duckdb.DuckDBPyConnection, db: Path) -> LastLoad:
     """What the load was given that made a catalogue."""
     sources = [name for (name,) in old.execute("select distinct source from runs").fetchall()]
@@ -74,6 +83,7 @@ def read_last_load(old: duckdb.DuckDBPyConnection, db: Path) -> LastLoad:
     names = old.execute('select label, "group", name, language from label_names').fetchall()
     feeds = old.execute("select source, location, sku_pattern from feeds").fetchall()
     return LastLoad(
+        loaded_at(old),
         sources,
         {source: _feed(old, source, location, pattern) for source, location, pattern in feeds},
         json.loads(given),
@@ -105,6 +115,7 @@ def _of_version_1(old: duckdb.DuckDBPyConnection, sources: list[str]) -> LastLoa
     }
     feeds = old.execute("select distinct source from products").fetchall()
     return LastLoad(
+        loaded_at(old),
         sources,
         {source: None for (source,) in feeds},
         {name: value for name, value in given.items() if value is not None},

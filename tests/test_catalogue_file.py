@@ -38,17 +38,17 @@ def db(tmp_path: Path, tags: Path) -> Path:
 
 HOLD = """
 import sys, duckdb
-connection = duckdb.connect(sys.argv[1])
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2:] == ["to read"])
 print("held", flush=True)
 sys.stdin.readline()
 """
 
 
 @contextmanager
-def held_elsewhere(db: Path) -> Iterator[None]:
-    """Another program has the file open to write."""
+def held_elsewhere(db: Path, how: str = "to write") -> Iterator[None]:
+    """Another program has the file open."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(db)],
+        [sys.executable, "-c", HOLD, str(db), how],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as other:  # fmt: skip
         assert other.stdout is not None and other.stdout.readline() == "held\n"
@@ -78,7 +78,7 @@ def test_a_catalogue_that_another_program_writes_is_left_alone(
     db: Path, tags: Path, way: str
 ) -> None:
     before = db.read_bytes()
-    says = r"is open in another program .*close it there"
+    says = "is open in another program: close it there"
     with held_elsewhere(db), pytest.raises(FftagError, match=says):
         every_way(db, tags)[way]()
     assert db.read_bytes() == before
@@ -214,6 +214,17 @@ def test_what_stands_in_a_leftover_log_is_taken_over(db: Path, tags: Path, way: 
     assert not log.exists()
     reviewers = ask(db, "select reviewer, count(*) from corrections group by all order by all")
     assert reviewers == ([("bea", 8)] if way == "load" else [("bea", 7), (None, 1)])
+
+
+def test_a_log_cannot_be_taken_over_while_another_program_reads(db: Path, tags: Path) -> None:
+    log = leave_a_log(db)
+    with held_elsewhere(db, "to read"):
+        assert "8 corrections" in run_report(db, "share").basis
+        with pytest.raises(FftagError, match=r"is open in another program: close it there"):
+            load(tags, db)
+    assert log.exists()
+    load(tags, db)
+    assert ask(db, "select distinct reviewer from corrections") == [("bea",)]
 
 
 def test_a_damaged_log_is_not_thrown_away(db: Path, tags: Path) -> None:
