@@ -189,7 +189,9 @@ def _opened(db: Path, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         yield connection
     except duckdb.Error as error:
-        raise FftagError(f"{db} cannot be asked: {_line(error)}") from error
+        broken = "Corrupt" in str(error)
+        says = damaged(db, error) if broken else f"{db} cannot be asked: {_line(error)}"
+        raise FftagError(says) from error
     finally:
         connection.close()
 
@@ -208,9 +210,14 @@ def _why_closed(db: Path, error: duckdb.Error, read_only: bool) -> str:
         return f"{db} is open in another program: close it there ({reason})"
     if "version number" in reason:
         return f"{db} was written by a newer DuckDB: upgrade the package duckdb ({reason})"
+    return damaged(db, error)
+
+
+def damaged(db: Path, error: duckdb.Error) -> str:
+    """What to do about a catalogue that cannot be read."""
     return (
         f"{db} is damaged, or its log {_log_of(db).name} is: restore it from a copy, or move it "
-        f"away and load anew, without its corrections ({reason})"
+        f"away and load anew, without its corrections ({_line(error)})"
     )
 
 

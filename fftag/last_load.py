@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from fftag.catalogue_file import version_of
+from fftag.catalogue_file import damaged, version_of
 from fftag.errors import FftagError
 from fftag.feed import Feed
-from fftag.shown_labels import Name, read_taxonomy
+from fftag.shown_labels import Name
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class LastLoad:
         sources: what was loaded.
         feeds: source -> its feed; None where an older fftag kept its products alone.
         given: the rules (see `fftag.load_options.LoadOptions.given`).
-        names: of the labels, by the taxonomy as it was then.
+        names: of the labels, by the taxonomy as it was then; None where they were not kept.
     """
 
     loaded_at: datetime | None = None
     sources: Sequence[str] = ()
     feeds: Mapping[str, Feed | None] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
-    names: Sequence[Name] = ()
+    names: Sequence[Name] | None = None
 
     def feeds_of(self, sources: Sequence[str], given: Collection[str]) -> dict[str, Feed]:
         """The feeds of sources that are loaded without one.
@@ -119,7 +119,6 @@ def _of_version_1(old: duckdb.DuckDBPyConnection, sources: list[str]) -> LastLoa
         sources,
         {source: None for (source,) in feeds},
         {name: value for name, value in given.items() if value is not None},
-        read_taxonomy(taxonomy),
     )
 
 
@@ -152,7 +151,4 @@ def read_corrections(old: duckdb.DuckDBPyConnection, db: Path) -> pa.Table:
             """
         ).to_arrow_table()
     except duckdb.Error as error:
-        raise FftagError(
-            f"the corrections in {db} cannot be read ({str(error).splitlines()[0]}): restore it "
-            "from a copy, or move it away and load anew, without them"
-        ) from error
+        raise FftagError(damaged(db, error)) from error

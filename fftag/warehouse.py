@@ -113,7 +113,9 @@ def load(
         raise FftagError("--column says what a feed calls its columns: give the feed, --products")
     last = _last_load(db, options)
     given = LoadOptions(**{**last.given, **options.given})
-    names = read_taxonomy(options.taxonomy) if options.taxonomy else last.names
+    names = last.names
+    if options.taxonomy or names is None:
+        names = read_taxonomy(given.taxonomy)
     with ExitStack() as stack:
         files = [stack.enter_context(open_tags(one.path, one.source)) for one in named]
         opened = _feeds(files, feeds, given)

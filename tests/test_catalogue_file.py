@@ -1,6 +1,7 @@
 """The file of a catalogue: what may be replaced, what is refused, what is never lost."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -150,6 +151,22 @@ def test_an_older_newer_or_damaged_file_is_told_apart(
         load(tags, db)
     monkeypatch.undo()
     assert load(tags, db).corrections == 8
+
+
+def test_damage_anywhere_loses_no_correction(db: Path, tags: Path) -> None:
+    whole = db.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), len(whole) // 24):
+        content = bytearray(whole)
+        content[place : place + 64] = bytes(byte ^ 0xFF for byte in content[place : place + 64])
+        db.write_bytes(content)
+        try:
+            assert load(tags, db).corrections == 8
+        except FftagError as error:
+            assert re.search("is damaged|not a DuckDB database", str(error))
+            assert db.read_bytes() == content
+            refused += 1
+    assert refused
 
 
 def test_a_connection_of_this_process_is_named(db: Path, tags: Path) -> None:
