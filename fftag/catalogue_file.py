@@ -183,7 +183,8 @@ def _is_there(db: Path) -> bool:
 @contextmanager
 def _opened(db: Path, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
-        connection = duckdb.connect(str(target_of(db)), read_only, NO_OTHER_FILE)
+        # Absolute, so that no name (`:memory:`, `md:x`) says anything but a file.
+        connection = duckdb.connect(str(target_of(db).absolute()), read_only, NO_OTHER_FILE)
     except duckdb.Error as error:
         raise FftagError(_why_closed(db, error, read_only)) from error
     try:

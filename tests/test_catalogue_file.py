@@ -194,6 +194,17 @@ def test_a_missing_catalogue_is_made_and_an_empty_file_is_none(tmp_path: Path, t
     assert load(tags, db).images == 8
 
 
+@pytest.mark.parametrize("name", [":memory:", "md:x", "a[1]=%b .duckdb"])
+def test_a_name_is_a_file_whatever_it_means_to_duckdb(
+    tmp_path: Path, tags: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    load(tags, Path(name))
+    take_answers(Path(name), ANSWERS, None, "it", "")
+    assert load(tags, Path(name)).corrections == 8
+    assert (tmp_path / name).is_file()
+
+
 def test_the_file_that_a_link_leads_to_is_written_with_its_mode(
     db: Path, tags: Path, tmp_path: Path
 ) -> None:

@@ -1,12 +1,13 @@
 """The sheet of labels to look at: written for a spreadsheet, corrected there, and read back."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from fftag.atomic import replacing
+from fftag.atomic import Kind, replacing
 from fftag.datasets.tables import FIRST_ROW, need_columns, read_table
 from fftag.errors import FftagError
 
@@ -14,6 +15,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 QUOTE = "'"
 YES = frozenset(("yes", "y", "true", "1"))
 NO = frozenset(("no", "n", "false", "0"))
+COLUMNS = ("rank", "image", "label", "given", "suggested", "score", "quality", "correct")
 KEYS = ["image", "label", "given", "correct"]
 """The columns that are read back; the others are for whoever looks."""
 
@@ -69,13 +71,32 @@ def fused(text: str) -> str:
     return text[1:] if text.startswith(QUOTE) else text
 
 
+def unanswered(columns: Sequence[str]) -> Kind:
+    """A CSV of these columns in whose column `correct` nobody has written anything yet."""
+
+    def knows(path: Path) -> bool:
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                rows = csv.DictReader(file)
+                if list(rows.fieldnames or ()) != list(columns):
+                    return False
+                return not any((row["correct"] or "").strip() for row in rows)
+        except (UnicodeDecodeError, csv.Error):
+            return False
+
+    return Kind("such a sheet without answers", knows)
+
+
+UNANSWERED = unanswered(COLUMNS)
+
+
 def write_sheet(path: Path, suspects: Sequence[Suspect]) -> None:
     """Writes a CSV that spreadsheets open as it is meant, one row per suspect, atomically.
 
     Its column `correct` is empty: it is for the person who looks.
 
     Raises:
-        FftagError: it cannot be written.
+        FftagError: it cannot be written, or there is another file, or a sheet with answers.
     """
     frame = pd.DataFrame(
         {
@@ -89,7 +110,7 @@ def write_sheet(path: Path, suspects: Sequence[Suspect]) -> None:
             "correct": "",
         }
     )
-    with replacing(path) as temporary:
+    with replacing(path, UNANSWERED) as temporary:
         # With a byte order mark, spreadsheets read UTF-8 as such.
         frame.to_csv(temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n")
 
