@@ -21,7 +21,6 @@ from fftag.app import catalogue
 from fftag.app.asking import stamp
 from fftag.app.choices import choices
 from fftag.app.search import Search
-from fftag.catalogue_file import SCHEMA_VERSION
 from fftag.items import make_items, run_script
 from fftag.labels import load_taxonomy
 from fftag.report import Filters, all_reports, run_report
@@ -38,10 +37,7 @@ def make_catalogue(path: Path, images: int) -> None:
     connection = duckdb.connect(str(path), config={"storage_compatibility_version": "v1.2.0"})
     for name in ("schema.sql", "macros.sql", "photos.sql"):
         run_script(connection, name)
-    connection.execute(
-        "insert into settings values ($version, 'union', 'feed', false, null, '{}')",
-        {"version": SCHEMA_VERSION},
-    )
+    connection.execute("insert into settings values ('union', 'feed', false, null)")
     connection.execute(
         """
         insert into runs values (
