@@ -183,45 +183,52 @@ def _is_there(db: Path) -> bool:
 @contextmanager
 def _opened(db: Path, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
-        connection = duckdb.connect(str(target_of(db)), read_only, NO_OTHER_FILE)
+        # Absolute, so that no name (`:memory:`, `md:x`) says anything but a file.
+        connection = duckdb.connect(str(target_of(db).absolute()), read_only, NO_OTHER_FILE)
     except duckdb.Error as error:
-        raise FftagError(_why_closed(db, error)) from error
+        raise FftagError(_why_closed(db, error, read_only)) from error
     try:
         yield connection
     except duckdb.Error as error:
-        raise FftagError(f"{db} cannot be asked: {_line(error)}") from error
+        broken = "Corrupt" in str(error)
+        says = damaged(db, error) if broken else f"{db} cannot be asked: {_line(error)}"
+        raise FftagError(says) from error
     finally:
         connection.close()
 
 
-def _why_closed(db: Path, error: duckdb.Error) -> str:
+def _why_closed(db: Path, error: duckdb.Error, read_only: bool) -> str:
     """Why a DuckDB file does not open, and what to do."""
     if isinstance(error, duckdb.ConnectionException):
         return f"{db} is open in this program in another way: close that connection, and try again"
+    reason = _line(error)
     try:
         refuse_other(db, DATABASE)
-        with target_of(db).open("rb") as file:
-            locked = _is_locked(file.fileno())
+        locked = _is_locked(target_of(db), read_only)
     except OSError as closed:
-        return f"cannot read {db}: {closed.strerror}"
+        return f"cannot open {db}: {closed.strerror}"
     if locked:
-        return (
-            f"{db} is open in another program that may write to it: close it there ({_line(error)})"
-        )
-    if "version number" in str(error):
-        return f"{db} was written by a newer DuckDB: upgrade the package duckdb ({_line(error)})"
+        return f"{db} is open in another program: close it there ({reason})"
+    if "version number" in reason:
+        return f"{db} was written by a newer DuckDB: upgrade the package duckdb ({reason})"
+    return damaged(db, error)
+
+
+def damaged(db: Path, error: duckdb.Error) -> str:
+    """What to do about a catalogue that cannot be read."""
     return (
         f"{db} is damaged, or its log {_log_of(db).name} is: restore it from a copy, or move it "
         f"away and load anew, without its corrections ({_line(error)})"
     )
 
 
-def _is_locked(descriptor: int) -> bool:
-    """Whether another process has locked a file against reading."""
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+def _is_locked(path: Path, read_only: bool) -> bool:
+    """Whether another process has locked a file against reading, or against writing."""
+    with path.open("rb" if read_only else "r+b") as file:
+        try:
+            fcntl.lockf(file, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 

@@ -170,7 +170,11 @@ def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], path: Path) -> pd.
         if ours not in known:
             raise FftagError(f"--column {ours}={theirs}: name one of {', '.join(known)} first")
         if theirs not in there:
-            raise FftagError(f"{path} has no column {theirs!r} (it has {examples(list(there), 8)})")
+            raise FftagError(
+                f"{path} has no column {theirs!r} (it has {examples(list(there), 8)}), which "
+                f"--column {ours}={theirs} asks for, now or in an earlier load: say what it is "
+                "called now, or leave all of that load's rules out with `fftag load --fresh`"
+            )
     way = {
         name: f"{name} (feed)"
         for text, name in there.items()

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from fftag.catalogue_file import version_of
+from fftag.catalogue_file import damaged, version_of
 from fftag.errors import FftagError
 from fftag.feed import Feed
-from fftag.shown_labels import Name, read_taxonomy
+from fftag.shown_labels import Name
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,18 @@ class LastLoad:
     """What people gave to a load, then or before.
 
     Attributes:
+        loaded_at: when it was; None for none.
         sources: what was loaded.
         feeds: source -> its feed; None where an older fftag kept its products alone.
         given: the rules (see `fftag.load_options.LoadOptions.given`).
-        names: of the labels, by the taxonomy as it was then.
+        names: of the labels, by the taxonomy as it was then; None where they were not kept.
     """
 
+    loaded_at: datetime | None = None
     sources: Sequence[str] = ()
     feeds: Mapping[str, Feed | None] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
-    names: Sequence[Name] = ()
+    names: Sequence[Name] | None = None
 
     def feeds_of(self, sources: Sequence[str], given: Collection[str]) -> dict[str, Feed]:
         """The feeds of sources that are loaded without one.
@@ -65,6 +68,12 @@ class LastLoad:
         return found
 
 
+def loaded_at(old: duckdb.DuckDBPyConnection) -> datetime | None:
+    """When a catalogue was loaded."""
+    ((moment,),) = old.execute("select max(loaded_at) from runs").fetchall()
+    return moment
+
+
 def read_last_load(old: duckdb.DuckDBPyConnection, db: Path) -> LastLoad:
     """What the load was given that made a catalogue."""
     sources = [name for (name,) in old.execute("select distinct source from runs").fetchall()]
@@ -74,6 +83,7 @@ def read_last_load(old: duckdb.DuckDBPyConnection, db: Path) -> LastLoad:
     names = old.execute('select label, "group", name, language from label_names').fetchall()
     feeds = old.execute("select source, location, sku_pattern from feeds").fetchall()
     return LastLoad(
+        loaded_at(old),
         sources,
         {source: _feed(old, source, location, pattern) for source, location, pattern in feeds},
         json.loads(given),
@@ -105,10 +115,10 @@ def _of_version_1(old: duckdb.DuckDBPyConnection, sources: list[str]) -> LastLoa
     }
     feeds = old.execute("select distinct source from products").fetchall()
     return LastLoad(
+        loaded_at(old),
         sources,
         {source: None for (source,) in feeds},
         {name: value for name, value in given.items() if value is not None},
-        read_taxonomy(taxonomy),
     )
 
 
@@ -141,7 +151,4 @@ def read_corrections(old: duckdb.DuckDBPyConnection, db: Path) -> pa.Table:
             """
         ).to_arrow_table()
     except duckdb.Error as error:
-        raise FftagError(
-            f"the corrections in {db} cannot be read ({str(error).splitlines()[0]}): restore it "
-            "from a copy, or move it away and load anew, without them"
-        ) from error
+        raise FftagError(damaged(db, error)) from error

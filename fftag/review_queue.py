@@ -9,16 +9,18 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from fftag.atomic import TEXT, replacing
+from fftag.atomic import refuse_other, replacing
 from fftag.catalogue_file import altering, asking
-from fftag.datasets.review_sheet import defused, fused, yes_or_no
+from fftag.datasets.review_sheet import defused, fused, unanswered, yes_or_no
 from fftag.datasets.tables import FIRST_ROW, examples, need_columns, read_table
 from fftag.errors import FftagError
 from fftag.items import correct_items
 from fftag.report import Filters, run_report
 
 KEYS = ["image", "source", "label", "tagged", "correct"]
+ASKED = ("image", "source", "sku", "label", "tagged", "score", "threshold")
 CONTENT = "content_sha256"
+UNANSWERED = unanswered((*ASKED, "correct", CONTENT))
 NAMED = 3  # of what is left out, so many are named
 
 
@@ -106,10 +108,12 @@ def export_queue(
         filters: which labels, and which products' photos.
 
     Raises:
-        FftagError: nothing is left to review, or the file cannot be written.
+        FftagError: nothing is left to review; or the file cannot be written, or is there and is
+            another, or has answers.
     """
     if out.suffix.lower() != ".csv":
         raise FftagError(f"{out}: name it .csv, which spreadsheets open")
+    refuse_other(out, UNANSWERED)
     asked = {"per_label": str(per_label), "rows": str(rows)}
     queue = run_report(db, "review", asked, filters).table
     if queue.empty:
@@ -121,7 +125,7 @@ def export_queue(
             "using (image, source)"
         ).df()
     queue = queue.merge(contents, how="left", on=["image", "source"])
-    sheet = queue[["image", "source", "sku", "label", "tagged", "score", "threshold"]].copy()
+    sheet = queue[list(ASKED)].copy()
     for column in ("image", "source", "sku", "label"):
         sheet[column] = [
             defused(value) if isinstance(value, str) else "" for value in sheet[column]
@@ -129,7 +133,7 @@ def export_queue(
     sheet["tagged"] = sheet["tagged"].map({True: "yes", False: "no"})
     sheet["correct"] = ""
     sheet[CONTENT] = queue[CONTENT]
-    with replacing(out, TEXT) as temporary:
+    with replacing(out, UNANSWERED) as temporary:
         sheet.to_csv(
             temporary, index=False, encoding="utf-8-sig", lineterminator="\r\n",
             float_format="%.4f",

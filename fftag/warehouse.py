@@ -15,7 +15,7 @@ from fftag.errors import FftagError
 from fftag.feed import Feed, by_pattern, open_feed
 from fftag.fill import fill
 from fftag.items import correct_items, make_items, run_script
-from fftag.last_load import LastLoad, read_corrections, read_last_load
+from fftag.last_load import LastLoad, loaded_at, read_corrections, read_last_load
 from fftag.load_options import LoadOptions, Named, flag
 from fftag.progress import say
 from fftag.shown_labels import read_taxonomy
@@ -113,7 +113,9 @@ def load(
         raise FftagError("--column says what a feed calls its columns: give the feed, --products")
     last = _last_load(db, options)
     given = LoadOptions(**{**last.given, **options.given})
-    names = read_taxonomy(options.taxonomy) if options.taxonomy else last.names
+    names = last.names
+    if options.taxonomy or names is None:
+        names = read_taxonomy(given.taxonomy)
     with ExitStack() as stack:
         files = [stack.enter_context(open_tags(one.path, one.source)) for one in named]
         opened = _feeds(files, feeds, given)
@@ -131,6 +133,7 @@ def load(
                     until_swapped.enter_context(changing(db))
                     old = until_swapped.enter_context(held(db))
                     if old is not None:
+                        _refuse_newer(old, last, db, options)
                         _carry_over(connection, read_corrections(old, db))
                     summary = _summary(connection, db)
                     if opened and summary.images and not summary.joined:
@@ -149,6 +152,14 @@ def _last_load(db: Path, options: LoadOptions) -> LastLoad:
     """What was given to the load before; what cannot be replaced is refused before all work."""
     with replaceable(db) as old:
         return LastLoad() if old is None or options.fresh else read_last_load(old, db)
+
+
+def _refuse_newer(
+    old: duckdb.DuckDBPyConnection, last: LastLoad, db: Path, options: LoadOptions
+) -> None:
+    """Sees that no other load has taken the place of the one whose feeds and rules are kept."""
+    if not options.fresh and loaded_at(old) != last.loaded_at:
+        raise FftagError(f"another load has replaced {db} meanwhile: load once more")
 
 
 def _say_kept(last: LastLoad, options: LoadOptions, feeds: Mapping[str, Feed]) -> None:

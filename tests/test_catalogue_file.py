@@ -1,6 +1,7 @@
 """The file of a catalogue: what may be replaced, what is refused, what is never lost."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,17 +39,17 @@ def db(tmp_path: Path, tags: Path) -> Path:
 
 HOLD = """
 import sys, duckdb
-connection = duckdb.connect(sys.argv[1])
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2:] == ["to read"])
 print("held", flush=True)
 sys.stdin.readline()
 """
 
 
 @contextmanager
-def held_elsewhere(db: Path) -> Iterator[None]:
-    """Another program has the file open to write."""
+def held_elsewhere(db: Path, how: str = "to write") -> Iterator[None]:
+    """Another program has the file open."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(db)],
+        [sys.executable, "-c", HOLD, str(db), how],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as other:  # fmt: skip
         assert other.stdout is not None and other.stdout.readline() == "held\n"
@@ -78,7 +79,7 @@ def test_a_catalogue_that_another_program_writes_is_left_alone(
     db: Path, tags: Path, way: str
 ) -> None:
     before = db.read_bytes()
-    says = r"is open in another program .*close it there"
+    says = "is open in another program: close it there"
     with held_elsewhere(db), pytest.raises(FftagError, match=says):
         every_way(db, tags)[way]()
     assert db.read_bytes() == before
@@ -152,6 +153,22 @@ def test_an_older_newer_or_damaged_file_is_told_apart(
     assert load(tags, db).corrections == 8
 
 
+def test_damage_anywhere_loses_no_correction(db: Path, tags: Path) -> None:
+    whole = db.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), len(whole) // 24):
+        content = bytearray(whole)
+        content[place : place + 64] = bytes(byte ^ 0xFF for byte in content[place : place + 64])
+        db.write_bytes(content)
+        try:
+            assert load(tags, db).corrections == 8
+        except FftagError as error:
+            assert re.search("is damaged|not a DuckDB database", str(error))
+            assert db.read_bytes() == content
+            refused += 1
+    assert refused
+
+
 def test_a_connection_of_this_process_is_named(db: Path, tags: Path) -> None:
     connection = duckdb.connect(str(db))
     try:
@@ -175,6 +192,17 @@ def test_a_missing_catalogue_is_made_and_an_empty_file_is_none(tmp_path: Path, t
     with pytest.raises(FftagError, match=r"no database .*: make one with"):
         run_report(db, "share")
     assert load(tags, db).images == 8
+
+
+@pytest.mark.parametrize("name", [":memory:", "md:x", "a[1]=%b .duckdb"])
+def test_a_name_is_a_file_whatever_it_means_to_duckdb(
+    tmp_path: Path, tags: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    load(tags, Path(name))
+    take_answers(Path(name), ANSWERS, None, "it", "")
+    assert load(tags, Path(name)).corrections == 8
+    assert (tmp_path / name).is_file()
 
 
 def test_the_file_that_a_link_leads_to_is_written_with_its_mode(
@@ -214,6 +242,17 @@ def test_what_stands_in_a_leftover_log_is_taken_over(db: Path, tags: Path, way: 
     assert not log.exists()
     reviewers = ask(db, "select reviewer, count(*) from corrections group by all order by all")
     assert reviewers == ([("bea", 8)] if way == "load" else [("bea", 7), (None, 1)])
+
+
+def test_a_log_cannot_be_taken_over_while_another_program_reads(db: Path, tags: Path) -> None:
+    log = leave_a_log(db)
+    with held_elsewhere(db, "to read"):
+        assert "8 corrections" in run_report(db, "share").basis
+        with pytest.raises(FftagError, match=r"is open in another program: close it there"):
+            load(tags, db)
+    assert log.exists()
+    load(tags, db)
+    assert ask(db, "select distinct reviewer from corrections") == [("bea",)]
 
 
 def test_a_damaged_log_is_not_thrown_away(db: Path, tags: Path) -> None:

@@ -1,12 +1,16 @@
 """A load goes on with what the last one was given, and says so."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from catalogues import Catalog, as_version_1, ask, write_feed
 
+from fftag import warehouse
 from fftag.errors import FftagError
 from fftag.load_options import LoadOptions, Named
 from fftag.report import Filters, run_report
@@ -158,3 +162,25 @@ def test_a_feed_of_an_older_fftag_is_asked_for_once(tmp_path: Path, tags: Path, 
     assert ask(db, "select labels_by, dates_from from settings") == [("vote", "exif")]
     assert load(tags, db).products == 1
     assert json.loads(ask(db, "select given from settings")[0][0])["dates"] == "exif"
+
+
+def test_a_load_that_was_overtaken_does_not_bring_the_old_feed_back(
+    tmp_path: Path, tags: Path, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(tags, db, write_feed(tmp_path / "old.csv", [{"sku": "A"}]))
+    new = write_feed(tmp_path / "new.csv", [{"sku": "B"}])
+    whole: Callable[..., None] = warehouse.fill
+
+    command = ["load", str(tags), "--db", str(db), "--products", str(new)]
+
+    def overtaken(*given: Any) -> None:
+        whole(*given)
+        subprocess.run([sys.executable, "-m", "fftag", *command], check=True)
+
+    monkeypatch.setattr(warehouse, "fill", overtaken)
+    with pytest.raises(FftagError, match=r"another load has replaced .* load once more"):
+        load(tags, db)
+    monkeypatch.undo()
+    assert ask(db, "select sku from products") == [("B",)]
+    load(tags, db)
+    assert ask(db, "select sku from products") == [("B",)]

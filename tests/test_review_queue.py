@@ -78,6 +78,18 @@ def test_answers_stand_above_the_tags_and_outlive_a_load(
     assert ("0.jpg", "cape") not in asked and ("1.jpg", "cape") in asked
 
 
+def test_a_sheet_with_answers_is_not_written_over(tmp_path: Path, db: Path) -> None:
+    sheet = tmp_path / "queue.csv"
+    for _ in range(2):
+        export_queue(db, sheet, 4, 100)
+    content = answered(sheet, {("0.jpg", "cape"): "no"}).read_bytes()
+    with pytest.raises(FftagError, match="not such a sheet without answers"):
+        export_queue(db, sheet, 4, 100)
+    assert sheet.read_bytes() == content
+    with pytest.raises(FftagError, match="not such a sheet without answers"):
+        export_queue(db, tmp_path / "feed.csv", 4, 100)
+
+
 def test_a_later_answer_replaces_an_earlier_one(tmp_path: Path, db: Path) -> None:
     sheet = tmp_path / "queue.csv"
     export_queue(db, sheet, 4, 100)
