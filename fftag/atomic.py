@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fftag.errors import FftagError
 
+GENERATOR = b'<meta name="generator" content="fftag">'  # in the head of every page
 HEAD = 4096  # bytes by which a kind of file is known
 
 
@@ -38,11 +39,7 @@ def _is_text(path: Path) -> bool:
     except UnicodeDecodeError as error:
         if len(head) < HEAD or error.start < len(head) - 4:  # not merely cut within a character
             return False
-    return b"\0" not in head
-
-
-def _is_html(path: Path) -> bool:
-    return _head(path)[:15].lower() == b"<!doctype html>"
+    return b"\0" not in head and head[:15].lower() != b"<!doctype html>"
 
 
 def _is_json(path: Path) -> bool:
@@ -52,8 +49,8 @@ def _is_json(path: Path) -> bool:
 PARQUET = Kind("a Parquet file", begins(b"PAR1"))
 DATABASE = Kind("a DuckDB database", begins(b"DUCK", at=8))
 PNG = Kind("a PNG picture", begins(b"\x89PNG\r\n\x1a\n"))
-TEXT = Kind("a text", lambda path: _is_text(path) and not _is_html(path))
-HTML = Kind("an HTML page", _is_html)
+TEXT = Kind("a text", _is_text)
+PAGE = Kind("a page that fftag wrote", lambda path: GENERATOR in _head(path))
 JSON = Kind("a JSON file", _is_json)
 
 
@@ -64,7 +61,7 @@ def target_of(path: Path) -> Path:
         FftagError: the link leads in a circle.
     """
     try:
-        return path.resolve()
+        return path.resolve() if path.is_symlink() else path
     except (OSError, RuntimeError) as error:
         raise FftagError(f"cannot write {path}: its symbolic link leads in a circle") from error
 
@@ -157,10 +154,27 @@ def changing(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def write_bytes(path: Path, content: bytes, kind: Kind | None = None) -> None:
+    """Writes a file atomically; see `replacing`."""
+    with replacing(path, kind) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: Path, text: str, kind: Kind | None = None) -> None:
     """Writes UTF-8 text atomically; see `replacing`."""
-    with replacing(path, kind) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode(), kind)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it, where it is not there.
+
+    Raises:
+        FftagError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FftagError(f"cannot make the folder {path}: {error.strerror}") from error
 
 
 def _head(path: Path) -> bytes:

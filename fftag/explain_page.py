@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fftag.atomic import replacing
+from fftag.atomic import PNG, write_bytes
 from fftag.errors import FftagError
 from fftag.explain import Explainer, draw
 from fftag.page import Section, write_page
@@ -16,9 +16,7 @@ def write_picture(explainer: Explainer, image: str, labels: Sequence[str], out: 
     Raises:
         FftagError: see `fftag.explain.Explainer`.
     """
-    picture = draw(explainer(image, labels))
-    with replacing(out) as temporary:
-        temporary.write_bytes(picture)
+    write_bytes(out, draw(explainer(image, labels)), PNG)
 
 
 def write_page_of(
@@ -49,7 +47,6 @@ def write_page_of(
     lead = f"{len(images) - failed:,} photos by {explainer.bundle.path.name}."
     if failed:
         lead += f" {failed:,} could not be explained."
-    folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
     write_page(page, "Why these labels", sections, lead)
     return page

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fftag.atomic import replacing
+from fftag.atomic import replacing, target_of
 from fftag.common_run import common_run
 from fftag.errors import FftagError
 from fftag.merge import ROWS_PER_GROUP
 from fftag.parts import locked
 from fftag.progress import progress, say
 from fftag.sources import Source
-from fftag.store import RunInfo, tags_schema
+from fftag.store import TAGS, RunInfo, tags_schema
 from fftag.tags_header import open_tags, read_header
 from fftag.tags_in_order import in_order, in_row_groups
 from fftag.validate import validate
@@ -89,7 +89,8 @@ def merge(
         raise FftagError(f"{twice[0]} is given twice: name each file once")
     run = common_run({path: _valid(path) for path in parts}, source)
     merged = Merged(str(out), len(parts), run.model_id)
-    with locked(out), replacing(out) as temporary:
+    out = target_of(out)
+    with locked(out), replacing(out, TAGS) as temporary:
         with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.merge-") as folder:
             _join(_narrowed(parts, run, Path(folder)), temporary, run, merged.statuses)
         if source is not None:

@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from fftag.atomic import Kind, begins, refuse_other, write_bytes
 from fftag.errors import FAILED, INTERRUPTED, FftagError
 
 if TYPE_CHECKING:
     from fftag.tag_summary import TagSummary
+
+METRICS = Kind("figures of an fftag run", begins(b"# HELP fftag_tag_"))
 
 
 @contextmanager
@@ -25,8 +28,10 @@ def measured(path: Path | None) -> Iterator[Callable[["TagSummary", int], None]]
         What takes the summary, and the exit code unless an error is raised after it.
 
     Raises:
-        FftagError: the file cannot be written.
+        FftagError: the file cannot be written, or what is there are no figures of a run.
     """
+    if path is not None:
+        refuse_other(path, METRICS)
     registry = CollectorRegistry()
     code = Gauge("fftag_tag_exit_code", "How the last run ended; 0 is done", registry=registry)
     ended = Gauge("fftag_tag_end_timestamp_seconds", "When it ended", registry=registry)
@@ -46,10 +51,7 @@ def measured(path: Path | None) -> Iterator[Callable[["TagSummary", int], None]]
     finally:
         ended.set(time.time())
         if path is not None:
-            try:
-                write_to_textfile(str(path), registry)
-            except OSError as error:
-                raise FftagError(f"cannot write {path}: {error.strerror}") from error
+            write_bytes(path, generate_latest(registry), METRICS)
 
 
 def _set(registry: CollectorRegistry, summary: "TagSummary") -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from fftag.atomic import write_text
+from fftag.atomic import PAGE, write_text
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,9 @@ def write_page(path: Path, title: str, sections: list[Section], lead: str = "") 
         title: title and first heading.
         sections: the parts, in order; a table of contents is made of their headings.
         lead: one paragraph under the title.
+
+    Raises:
+        FftagError: it cannot be written, or what is there is no page of fftag.
     """
     environment = Environment(
         loader=PackageLoader("fftag"), autoescape=select_autoescape(default=True)
@@ -64,4 +67,4 @@ def write_page(path: Path, title: str, sections: list[Section], lead: str = "") 
         isinstance(value, (int, float)) and not isinstance(value, bool)
     )
     template = environment.get_template("page.html")
-    write_text(path, template.render(title=title, lead=lead, sections=sections))
+    write_text(path, template.render(title=title, lead=lead, sections=sections), PAGE)

@@ -17,9 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fftag.atomic import replacing, write_text
+from fftag.atomic import refuse_other, replacing, write_text
 from fftag.errors import FftagError
 from fftag.progress import say
+from fftag.store import TAGS
 
 RECORD = "run.json"
 # A process that was killed may hold it until the processes that it was starting are there.
@@ -190,10 +191,10 @@ def locked(out: Path) -> Iterator[None]:
     Left empty, the folder is removed.
 
     Raises:
-        FftagError: the folder cannot be written, or another process has the lock.
+        FftagError: what is there is no tags file, the folder cannot be written, or another process
+            has the lock.
     """
-    if out.is_dir():
-        raise FftagError(f"{out} is a folder: --out takes the name of a Parquet file")
+    refuse_other(out, TAGS)
     folder = out.with_name(out.name + ".parts")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -88,8 +88,6 @@ def open_previous(path: Path) -> Previous | None:
     Raises:
         FftagError: what is there is no tags file.
     """
-    if path.is_dir():
-        raise FftagError(f"{path} is a folder: --out takes the name of a Parquet file")
     if not path.exists():
         return None
     try:

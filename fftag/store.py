@@ -192,7 +192,7 @@ def _is_tags(path: Path) -> bool:
     try:
         metadata = pq.read_schema(path).metadata or {}
         return "run_id" in json.loads(metadata.get(METADATA_KEY, b"{}"))
-    except (pa.ArrowException, OSError, ValueError):
+    except (pa.ArrowException, OSError, ValueError, TypeError):
         return True
 
 

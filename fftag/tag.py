@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fftag.atomic import replacing
+from fftag.atomic import replacing, target_of
 from fftag.backends import scores_id
 from fftag.bundle import Bundle
 from fftag.copies import Copies
@@ -31,7 +31,7 @@ from fftag.progress import progress, say
 from fftag.replicas import scored
 from fftag.scored_rows import ScoredRows
 from fftag.sources import Source, list_source
-from fftag.store import SAME_AS, RunInfo, tags_schema
+from fftag.store import SAME_AS, TAGS, RunInfo, tags_schema
 from fftag.tag_options import TagOptions, batches_at_once, info_of, run_info, scorer_for
 from fftag.tag_summary import TagSummary
 from fftag.work import Engine, Work
@@ -63,7 +63,7 @@ def tag(
         FftagError: nothing to tag, an output that cannot be written, an interrupted run of another
             kind, an interruption, or more failures or removals than the options allow.
     """
-    engine = engine or Here()
+    engine, out = engine or Here(), target_of(out)
     with locked(out):
         listing = list_source(source, options.selection)
         run = engine.describe(source.name, bundle, options)
@@ -231,7 +231,7 @@ def _publish(
     summary: TagSummary,
 ) -> None:
     """Joins what stays and what was made into the output, atomically."""
-    with replacing(store.out) as temporary:
+    with replacing(store.out, TAGS) as temporary:
         with pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer:
             for table in merged(listing, plan, previous, store, run):
                 summary.add(table)
@@ -261,6 +261,7 @@ def retag(tags: Path, bundle: Bundle) -> int:
     """
     if not tags.exists():
         raise FftagError(f"{tags} does not exist: give a file that `fftag tag` wrote")
+    tags = target_of(tags)
     with locked(tags):
         previous = open_previous(tags)
         assert previous is not None
@@ -274,7 +275,7 @@ def retag(tags: Path, bundle: Bundle) -> int:
                 f"{' and '.join(differing)}): run `fftag tag` with it, which reads the photos"
             )
         with (
-            replacing(tags) as temporary,
+            replacing(tags, TAGS) as temporary,
             pq.ParquetWriter(temporary, tags_schema(run), compression="zstd") as writer,
         ):
             for table in previous.blocks(ROWS_PER_GROUP):

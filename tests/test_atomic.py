@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from fftag.atomic import (
     DATABASE,
-    HTML,
     JSON,
+    PAGE,
     PARQUET,
     PNG,
     TEXT,
@@ -35,7 +35,7 @@ KINDS = {
     "duckdb": DATABASE,
     "png": PNG,
     "txt": TEXT,
-    "html": HTML,
+    "html": PAGE,
     "json": JSON,
 }
 
@@ -181,3 +181,11 @@ def test_nothing_is_left_and_the_old_stands_after_an_error(tmp_path: Path) -> No
 def test_a_folder_that_cannot_be_written_is_one_line(path: str) -> None:
     with pytest.raises(FftagError, match=f"cannot write {path}: "):
         write_text(Path(path), "text", TEXT)
+
+
+def test_a_page_of_another_program_is_no_page_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html><title>Our shop</title>")
+    with pytest.raises(FftagError, match="not a page that fftag wrote"):
+        write_page(tmp_path / "index.html", "A page", [Section("Part")])
+    with pytest.raises(FftagError, match="not a text"):
+        write_text(tmp_path / "index.html", "text", TEXT)

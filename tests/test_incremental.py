@@ -443,7 +443,7 @@ def test_figures_for_prometheus_tell_how_a_run_ended(
     assert figures(file)["fftag_tag_exit_code", ""] == 4
     assert CliRunner().invoke(app, [*command, "--strict"]).exit_code == 3
     assert figures(file)["fftag_tag_exit_code", ""] == 3
-    not_loaded = CliRunner().invoke(app, [*command, "--db", str(tmp_path)])
+    not_loaded = CliRunner().invoke(app, [*command, "--db", "/proc/c.duckdb"])
     assert isinstance(not_loaded.exception, FftagError)
     found = figures(file)
     assert found["fftag_tag_exit_code", ""] == 1 and found["fftag_tag_files", "ok"] == 8

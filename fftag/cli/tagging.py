@@ -120,6 +120,7 @@ def tag(
         raise typer.BadParameter("a cluster decodes on its CPUs: leave out --decoder or --engine")
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
+    from fftag.atomic import DATABASE, refuse_other
     from fftag.decode import Limits
     from fftag.devices import default_batch_size
     from fftag.metrics_file import measured
@@ -163,6 +164,8 @@ def tag(
         emit(ahead.to_json(), list(ahead.lines()), json_)
         return
     with measured(metrics) as report:
+        if db is not None:
+            refuse_other(db, DATABASE)
         summary = run(chosen, out, model_of(model), options, machines)
         report(summary, summary.exit_code(strict))
         content, lines = summary.to_json(), list(summary.lines())

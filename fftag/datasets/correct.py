@@ -78,10 +78,6 @@ def correct_manifest(manifest: Manifest, sheet: Path, out: Path) -> CorrectRepor
             labels[one.image].append(one.label)
         else:
             labels[one.image].remove(one.label)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot make the folder {out.parent}: {error.strerror}") from error
     order = manifest.labels.index
     corrected = make_manifest(
         _moved(manifest, out.parent),

@@ -7,10 +7,9 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from fftag.atomic import replacing
+from fftag.atomic import PNG, make_folder, write_bytes
 from fftag.datasets import eda_plots
 from fftag.datasets.manifest import SPLITS, Manifest
-from fftag.errors import FftagError
 from fftag.page import Section, write_page
 
 Z_95 = 1.959964
@@ -37,10 +36,7 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
     Raises:
         FftagError: the folder cannot be made or written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot make the folder {out}: {error.strerror}") from error
+    make_folder(out)
     sample, unreadable = eda_plots.read_samples(manifest, SAMPLES_SHOWN, seed)
     pictures, sections = describe(manifest)
     pictures["samples"] = eda_plots.samples(sample)
@@ -55,8 +51,7 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
     files = []
     for name, png in pictures.items():
         files.append(out / f"{name}.png")
-        with replacing(files[-1]) as temporary:
-            temporary.write_bytes(png)
+        write_bytes(files[-1], png, PNG)
     page = out / "index.html"
     write_page(page, "The dataset", sections, _lead(manifest))
     return [page, *files]

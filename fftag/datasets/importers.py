@@ -161,10 +161,6 @@ def import_dataset(format: str, source: Path, out: Path, options: ImportOptions)
         ],
         fixed=[photo.split for photo in photos],
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot make the folder {out.parent}: {error.strerror}") from error
     manifest = make_manifest(
         _paths_for(photos, out.parent),
         [photo.labels for photo in photos],

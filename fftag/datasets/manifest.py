@@ -174,10 +174,9 @@ def _is_manifest(path: Path) -> bool:
         return False
     try:
         metadata = pq.read_schema(path).metadata or {}
-        content = json.loads(metadata.get(METADATA_KEY, b"{}"))
-    except (pa.ArrowException, OSError, ValueError):
+        return set(json.loads(metadata[METADATA_KEY])) == {"format_version", "labels"}
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
         return False
-    return set(content) == {"format_version", "labels"}
 
 
 MANIFEST = Kind("a manifest", _is_manifest)

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fftag.atomic import write_text
-from fftag.errors import FftagError
+from fftag.atomic import JSON, make_folder, write_text
 from fftag.page import Section, write_page
 from fftag.plots import to_png
 from fftag.training import compare_plots
@@ -37,13 +36,10 @@ def write_comparison(out: Path, comparison: Comparison) -> list[Path]:
     Raises:
         FftagError: the folder cannot be made or written to.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot make the folder {out}: {error.strerror}") from error
+    make_folder(out)
     content = comparison.to_json()
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(out / FIGURES, text + "\n")
+    write_text(out / FIGURES, text + "\n", JSON)
     lead = (
         f"{len(comparison.runs)} models on the same {content['photos']:,} photos of split "
         f"{content['split']}. Intervals are 95 %, from {comparison.resamples:,} random redraws of "

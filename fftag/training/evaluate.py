@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fftag.atomic import write_text
+from fftag.atomic import JSON, make_folder, write_text
 from fftag.backends import Scorer, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle, ModelConfig
 from fftag.datasets.manifest import Manifest, check_files
@@ -152,9 +152,9 @@ def write_evaluation(
     """
     results = judge(config, targets, scores, of.files if of else (), resamples)
     content = {"split": split, **results.to_json()}
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(out / "metrics.json", text + "\n")
+    write_text(out / "metrics.json", text + "\n", JSON)
     title = f"{config.architecture}: evaluation on split {split}"
     evaluation_page.write(out, title, results, further)
     if of is not None:

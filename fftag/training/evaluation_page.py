@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fftag.atomic import replacing
-from fftag.errors import FftagError
+from fftag.atomic import PNG, make_folder, write_bytes
 from fftag.page import Section, write_page
 from fftag.plots import to_png
 from fftag.training import breakdown, evaluation_plots, mistake_plots
@@ -65,14 +64,10 @@ def write(out: Path, title: str, results: Results, further: Sequence[Section] = 
     Raises:
         FftagError: the folder cannot be made or written to.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot make the folder {out}: {error.strerror}") from error
+    make_folder(out)
     plots = _plots(results)
     for name, png in plots.items():
-        with replacing(out / name) as temporary:
-            temporary.write_bytes(png)
+        write_bytes(out / name, png, PNG)
     sections = [
         _beside_baselines(results, plots["baselines.png"]),
         _breakdown(results),

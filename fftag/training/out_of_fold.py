@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
-from fftag.atomic import write_text
+from fftag.atomic import make_folder, write_text
 from fftag.bundle import DIGESTS, Bundle, load_bundle
 from fftag.datasets.manifest import Manifest
 from fftag.devices import choose_device
@@ -145,8 +145,5 @@ def _claim(out: Path, manifest: Manifest, fold_of: np.ndarray, recipe: Recipe) -
                 "run it as it was, or choose another --out"
             )
         return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot make the folder {out}: {error.strerror}") from error
+    make_folder(out)
     write_text(file, json.dumps(identity) + "\n")

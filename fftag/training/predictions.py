@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fftag.atomic import replacing
+from fftag.atomic import PARQUET, replacing
 from fftag.bundle import ModelConfig
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
@@ -120,7 +120,7 @@ def write_predictions(
         ]
     except UnicodeEncodeError as error:
         raise FftagError(f"a path or label is no UTF-8: {error.object!r}; rename it") from error
-    with replacing(path) as temporary:
+    with replacing(path, PARQUET) as temporary:
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), temporary, compression="zstd")
 
 

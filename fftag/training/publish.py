@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from torch import Tensor
 
 from fftag import __version__, hf_vit, models
-from fftag.atomic import replacing, write_text
+from fftag.atomic import write_bytes, write_text
 from fftag.bundle import Bundle, ModelConfig, save_bundle
 from fftag.datasets.manifest import Manifest
 from fftag.plots import INK, STYLE, figure, to_png
@@ -79,8 +79,7 @@ def publish(
         weights_licence=models.licence(recipe.model.architecture, recipe.model.weights),
         norm_eps=hf_vit.norm_eps(predictor.model.backbone),
     )
-    with replacing(out / "curves.png") as temporary:
-        temporary.write_bytes(draw_curves(checkpoint.history, recipe.run.monitor))
+    write_bytes(out / "curves.png", draw_curves(checkpoint.history, recipe.run.monitor))
     screen = screen_of(
         recipe.screen, predictor, train_photos, tuned.predictions, workers, recipe.run.seed
     )

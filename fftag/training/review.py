@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score
 
+from fftag.atomic import make_folder
 from fftag.bundle import Bundle
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.datasets.near_duplicates import join_groups, near_duplicates
@@ -206,10 +207,7 @@ def write_review(manifest: Manifest, scores: np.ndarray, out: Path, top: int) ->
         if given[i] + missing[i]
     }
     unjudged = tuple(str(name) for name in np.delete(names, judged))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FftagError(f"cannot make the folder {out}: {error.strerror}") from error
+    make_folder(out)
     precisions = average_precision_score(targets[:, judged], scores[:, judged], average=None)
     review = Review(
         photos=len(manifest),

@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, select_autoescape
 from PIL import Image
 
-from fftag.atomic import write_text
+from fftag.atomic import PAGE, write_bytes
 from fftag.datasets.review_sheet import Suspect
 from fftag.decode import Failure, InputSpec, decode
 
@@ -43,7 +43,7 @@ def write_review_page(
         suspects=suspects, pictures=pictures, flagged=flagged, lead=lead
     )
     # A label or path from a damaged source may hold what UTF-8 cannot.
-    write_text(path, text.encode("utf-8", "replace").decode())
+    write_bytes(path, text.encode("utf-8", "replace"), PAGE)
 
 
 def thumbnail(path: Path) -> str:

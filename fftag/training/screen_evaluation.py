@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from fftag.atomic import replacing, write_text
+from fftag.atomic import JSON, PNG, write_bytes, write_text
 from fftag.bundle import Bundle
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.devices import choose_device
@@ -95,12 +95,10 @@ class ScreenFindings:
 
     def write(self, out: Path) -> None:
         """Writes `screen.json` and the plots into a folder."""
-        out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.content, indent=1, ensure_ascii=False)
-        write_text(out / "screen.json", text + "\n")
+        write_text(out / "screen.json", text + "\n", JSON)
         for name, png in self.plots.items():
-            with replacing(out / name) as temporary:
-                temporary.write_bytes(png)
+            write_bytes(out / name, png, PNG)
 
     def lines(self) -> Iterator[str]:
         """It for a person."""
