@@ -1,6 +1,7 @@
 """Publication of files: whole or not at all, and never in the place of something else."""
 
 import fcntl
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -29,11 +30,24 @@ class Kind:
 
 def begins(start: bytes, at: int = 0) -> Callable[[Path], bool]:
     """Whether a file has these bytes at that place."""
-    return lambda path: _head(path)[at : at + len(start)] == start
+    return lambda path: head_of(path)[at : at + len(start)] == start
+
+
+def has_keys(*keys: str) -> Callable[[Path], bool]:
+    """Whether a file is a JSON object with at least these keys."""
+
+    def knows(path: Path) -> bool:
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError:
+            return False
+        return isinstance(content, dict) and content.keys() >= set(keys)
+
+    return knows
 
 
 def _is_text(path: Path) -> bool:
-    head = _head(path)
+    head = head_of(path)
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -43,14 +57,14 @@ def _is_text(path: Path) -> bool:
 
 
 def _is_json(path: Path) -> bool:
-    return _is_text(path) and _head(path).lstrip()[:1] in (b"{", b"[")
+    return _is_text(path) and head_of(path).lstrip()[:1] in (b"{", b"[")
 
 
 PARQUET = Kind("a Parquet file", begins(b"PAR1"))
 DATABASE = Kind("a DuckDB database", begins(b"DUCK", at=8))
 PNG = Kind("a PNG picture", begins(b"\x89PNG\r\n\x1a\n"))
 TEXT = Kind("a text", _is_text)
-PAGE = Kind("a page that fftag wrote", lambda path: GENERATOR in _head(path))
+PAGE = Kind("a page that fftag wrote", lambda path: GENERATOR in head_of(path))
 JSON = Kind("a JSON file", _is_json)
 
 
@@ -177,7 +191,8 @@ def make_folder(path: Path) -> None:
         raise FftagError(f"cannot make the folder {path}: {error.strerror}") from error
 
 
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """The bytes by which a file is known, at most `HEAD`."""
     with path.open("rb") as file:
         return file.read(HEAD)
 

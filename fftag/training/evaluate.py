@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fftag.atomic import JSON, make_folder, write_text
+from fftag.atomic import Kind, has_keys, make_folder, write_text
 from fftag.backends import Scorer, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle, ModelConfig
 from fftag.datasets.manifest import Manifest, check_files
@@ -23,6 +23,7 @@ from fftag.training.predictions import FILE, About, write_predictions
 from fftag.training.results import judge
 
 BATCH_SIZE = 64
+FIGURES = Kind("the figures of an evaluation", has_keys("overall", "per_label"))
 HEADLINES = {
     "subset_accuracy": "subset accuracy",
     "micro_precision": "micro precision",
@@ -154,7 +155,7 @@ def write_evaluation(
     content = {"split": split, **results.to_json()}
     make_folder(out)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(out / "metrics.json", text + "\n", JSON)
+    write_text(out / "metrics.json", text + "\n", FIGURES)
     title = f"{config.architecture}: evaluation on split {split}"
     evaluation_page.write(out, title, results, further)
     if of is not None:
