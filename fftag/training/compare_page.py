@@ -69,7 +69,7 @@ def _table(comparison: Comparison) -> Section:
     for baseline in comparison.baselines.values():
         cells = {title: _percent(baseline.overall[metric]) for metric, title in TABLE.items()}
         rows.append({"run": baseline.name, "architecture": "", **cells})
-    table = pd.DataFrame(rows).fillna("")
+    table = pd.DataFrame(rows, dtype=object).fillna("")
     text = [f"{one.name}: {one.note}." for one in comparison.baselines.values()]
     text.append(
         "Exact match is the share of photos whose tags are exactly their labels (subset "

@@ -17,6 +17,7 @@ from fftag.errors import FftagError
 from fftag.page import Section
 from fftag.predictions import Predictions
 from fftag.progress import progress
+from fftag.text_table import text_table
 from fftag.training import evaluation_page
 from fftag.training.photos import Photos, batches
 from fftag.training.predictions import FILE, About, write_predictions
@@ -168,18 +169,19 @@ def write_evaluation(
 def summary_lines(content: dict[str, Any], folder: Path) -> list[str]:
     """The headline figures with 95 % intervals beside the baselines, as aligned lines."""
     columns = {name: content["baselines"][name]["overall"] for name in ("chance", "best_constant")}
-    titles = "".join(f"{name.replace('_', ' '):>15}" for name in columns)
-    lines = [
-        f"{int(content['overall']['photos']):,} photos of split {content['split']}",
-        f"{'':18}{'model (95 %)':>22}{titles}",
+    heads = ["", "model (95 %)", *(name.replace("_", " ") for name in columns)]
+    rows = [
+        [
+            title,
+            _with_interval(content["overall"][key], content["intervals"][key]),
+            *(_percent(overall[key]) for overall in columns.values()),
+        ]
+        for key, title in HEADLINES.items()
     ]
-    for key, title in HEADLINES.items():
-        model = _with_interval(content["overall"][key], content["intervals"][key])
-        cells = "".join(f"{_percent(overall[key]):>15}" for overall in columns.values())
-        lines.append(f"{title:18}{model:>22}{cells}")
     made = content["bootstrap"]
     return [
-        *lines,
+        f"{int(content['overall']['photos']):,} photos of split {content['split']}",
+        *text_table(heads, rows, [False, *[True] * (len(heads) - 1)]),
         f"95 %: {made['method']}, {made['resamples']:,} resamples",
         f"page: {folder / 'evaluation.html'}",
     ]
