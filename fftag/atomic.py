@@ -1,6 +1,7 @@
 """Publication of files: whole or not at all, and never in the place of something else."""
 
 import fcntl
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -30,6 +31,19 @@ class Kind:
 def begins(start: bytes, at: int = 0) -> Callable[[Path], bool]:
     """Whether a file has these bytes at that place."""
     return lambda path: head_of(path)[at : at + len(start)] == start
+
+
+def has_keys(*keys: str) -> Callable[[Path], bool]:
+    """Whether a file is a JSON object with at least these keys."""
+
+    def knows(path: Path) -> bool:
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError:
+            return False
+        return isinstance(content, dict) and content.keys() >= set(keys)
+
+    return knows
 
 
 def _is_text(path: Path) -> bool:

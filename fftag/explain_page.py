@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fftag.atomic import PNG, write_bytes
+from fftag.atomic import write_bytes
 from fftag.errors import FftagError
 from fftag.explain import Explainer, draw
 from fftag.page import Section, write_page
+from fftag.plots import PICTURE
 from fftag.progress import progress
 
 
@@ -16,7 +17,7 @@ def write_picture(explainer: Explainer, image: str, labels: Sequence[str], out: 
     Raises:
         FftagError: see `fftag.explain.Explainer`.
     """
-    write_bytes(out, draw(explainer(image, labels)), PNG)
+    write_bytes(out, draw(explainer(image, labels)), PICTURE)
 
 
 def write_page_of(

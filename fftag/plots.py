@@ -9,6 +9,14 @@ import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
 
+from fftag.atomic import PNG, Kind, head_of
+
+MADE_BY = {"Software": "fftag"}
+PICTURE = Kind(
+    "a picture that fftag drew",
+    lambda path: PNG.knows(path) and b"Software\0fftag" in head_of(path),
+)
+
 INK = "#22252b"
 QUIET = "#8a8f99"
 ACCENT = "#b3435f"
@@ -50,7 +58,7 @@ def to_png(drawing: Figure, dpi: int = 110) -> bytes:
     """The figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        drawing.savefig(buffer, format="png", dpi=dpi)
+        drawing.savefig(buffer, format="png", dpi=dpi, metadata=MADE_BY)
     return buffer.getvalue()
 
 

@@ -10,13 +10,17 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from fftag.atomic import replacing, write_text
+from fftag.atomic import Kind, make_folder, replacing, write_bytes, write_text
 from fftag.errors import FftagError
 from fftag.page import Section, write_page
+from fftag.plots import PICTURE
 from fftag.report import Answer
 from fftag.report_files import Bars
 from fftag.report_plots import draw
+from fftag.store import METADATA_KEY
 from fftag.text_table import text_table
 
 TEXTS = ("table", "csv", "json")
@@ -49,19 +53,41 @@ def write_answer(answer: Answer, form: str, out: Path | None) -> str:
         text = {"table": as_table, "csv": as_csv, "json": as_json}[form](answer)
         if out is None:
             return text
-        write_text(out, text + "\n")
+        write_text(out, text + "\n", _kind(answer, form))
     elif out is None:
         raise FftagError(f"--format {form} needs --out FILE")
     elif form == "parquet":
-        with replacing(out) as temporary:
-            answer.table.to_parquet(temporary, index=False)
+        table = pa.Table.from_pandas(answer.table, preserve_index=False)
+        about = {METADATA_KEY: json.dumps({"report": answer.report.name}).encode()}
+        with replacing(out, _kind(answer, form)) as temporary:
+            pq.write_table(
+                table.replace_schema_metadata((table.schema.metadata or {}) | about), temporary
+            )
     elif form == "png":
-        picture = _picture(answer)
-        with replacing(out) as temporary:
-            temporary.write_bytes(picture)
+        write_bytes(out, _picture(answer), PICTURE)
     else:
         write_page(out, answer.report.title, [section_of(answer)])
     return str(out)
+
+
+def _kind(answer: Answer, form: str) -> Kind:
+    """What may be written over: an answer of the same report in the same format."""
+
+    def knows(path: Path) -> bool:
+        try:
+            if form == "parquet":
+                about = (pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}")
+                return bool(json.loads(about).get("report") == answer.report.name)
+            text = path.read_text(encoding="utf-8")
+            if form == "json":
+                rows = json.loads(text)
+                return bool(rows == [] or list(rows[0]) == list(answer.table))
+            heads = as_csv(replace(answer, table=answer.table.head(0)))
+            return text.split("\n")[0] == (heads if form == "csv" else answer.report.title)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, pa.ArrowException):
+            return False
+
+    return Kind(f"an answer of report {answer.report.name} as {form}", knows)
 
 
 def as_table(answer: Answer) -> str:
@@ -205,6 +231,10 @@ def write_site(answers: Sequence[Answer], folder: Path, left_out: Sequence[str] 
         FftagError: it cannot be written.
     """
     page = folder / "index.html"
+    make_folder(folder)
+    names = {one.name for one in folder.iterdir() if not one.name.startswith(".")}
+    if others := sorted(names - {page.name}):
+        raise FftagError(f"{folder} holds {others[0]}: give a folder of its own to the page")
     lead = answers[0].basis
     if left_out:
         lead += f" Not here, as they tell no labels apart: {', '.join(left_out)}."

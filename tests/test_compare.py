@@ -149,6 +149,18 @@ def test_without_any_training_log_the_plot_by_epoch_is_left_out(tmp_path: Path) 
     assert page.read_text(encoding="utf-8").count("data:image/png;base64,") == 2
 
 
+def test_figures_of_others_are_not_written_over(tmp_path: Path) -> None:
+    other, comparison = tmp_path / "compare.json", compare([run("a", 0.6, 1), run("b", 0.3, 2)], 20)
+    for text in ('{"runs": 3}', "[]", "no json"):
+        other.write_text(text)
+        with pytest.raises(FftagError, match="is not the figures of a comparison"):
+            write_comparison(tmp_path, comparison)
+        assert other.read_text() == text
+    other.unlink()
+    for _ in range(2):
+        write_comparison(tmp_path, comparison)
+
+
 def test_a_log_gives_epochs_with_numbers_alone(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     assert read_log(path) == []

@@ -201,3 +201,19 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FftagError, match="cannot make the folder"):
         write(tmp_path / "file" / "out", *problem(5, 2), ["a", "b"])
+
+
+@pytest.mark.parametrize("name", ["evaluation.html", "labels.png"])
+def test_what_others_made_is_not_written_over(tmp_path, name):
+    other = tmp_path / name
+    if name.endswith("png"):
+        Image.new("RGB", (8, 8)).save(other)
+    else:
+        other.write_text("<!doctype html><title>Mine</title>")
+    before = other.read_bytes()
+    with pytest.raises(FftagError, match=rf"{name} is there and is not"):
+        write(tmp_path, *problem(5, 2), ["a", "b"])
+    assert other.read_bytes() == before
+    other.unlink()
+    for _ in range(2):  # what it wrote itself it writes again
+        write(tmp_path, *problem(5, 2), ["a", "b"])

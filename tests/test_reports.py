@@ -1,5 +1,6 @@
 """The reports: numbers against reference formulas, both ways to run them, and every format."""
 
+import errno
 import io
 import json
 import math
@@ -25,7 +26,7 @@ from scipy import stats
 from fftag.errors import FftagError
 from fftag.report import Answer, all_reports, run_report
 from fftag.report_files import read_report
-from fftag.report_formats import as_csv, as_json, as_table, write_answer
+from fftag.report_formats import as_csv, as_json, as_table, write_answer, write_site
 from fftag.resources import sql_folder
 from fftag.text_table import text_table
 from fftag.warehouse import load
@@ -480,6 +481,104 @@ def test_formats_that_need_a_file_say_so(trends: tuple[Path, pd.DataFrame]) -> N
         write_answer(answer, "pdf", None)
     with pytest.raises(FftagError, match="cannot write"):
         write_answer(answer, "csv", Path("/proc/nobody/share.csv"))
+
+
+FORMS = ["table", "csv", "json", "parquet", "html", "png"]
+FEED = "sku,brand,price\nFF-000001,Acme,19.9\n"
+
+
+def others(folder: Path) -> dict[str, bytes]:
+    """What people have, by the name under which it lies in the folder."""
+    Image.new("RGB", (8, 8), "red").save(folder / "photo.png")
+    pd.DataFrame({"sku": ["FF-000001"]}).to_parquet(folder / "table.parquet")
+    Catalog(["cape"], {"a.jpg": ["cape"]}).write(folder / "tags.parquet")
+    (folder / "feed.csv").write_text(FEED)
+    (folder / "note.txt").write_text("Count of labels\nby hand\n")
+    (folder / "own.html").write_text("<!doctype html><html><title>My page</title></html>")
+    (folder / "rows.json").write_text('[{"sku": "FF-000001"}]')
+    (folder / "settings.json").write_text('{"label": 1}')
+    (folder / "catalog.duckdb").write_bytes(bytes(8) + b"DUCK" + bytes(99))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_not_an_answer_is_not_written_over(
+    tmp_path: Path, trends: tuple[Path, pd.DataFrame], form: str
+) -> None:
+    kept = others(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/null")
+    answer = run_report(trends[0], "share")
+    for name in [*kept, "folder", "device"]:
+        with pytest.raises(FftagError) as refused:
+            write_answer(answer, form, tmp_path / name)
+        assert name in str(refused.value) and "\n" not in str(refused.value)
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+    assert Path("/dev/null").is_char_device() and (tmp_path / "device").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "folder", "device"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_answer_takes_the_place_of_an_older_one_and_of_no_other_reports(
+    tmp_path: Path, trends: tuple[Path, pd.DataFrame], form: str
+) -> None:
+    out, answer = tmp_path / "answer", run_report(trends[0], "share")
+    older = run_report(trends[0], "share", {"min_items": "300"})
+    assert 0 < len(older.table) < len(answer.table)
+    out.touch()  # as mktemp leaves it
+    write_answer(older, form, out)
+    before = out.read_bytes()
+    write_answer(answer, form, out)
+    assert out.read_bytes() != before
+    if form not in ("html", "png"):  # a page and a picture are fftag's, whatever is on them
+        with pytest.raises(FftagError, match="answer of report trend"):
+            write_answer(run_report(trends[0], "trend"), form, out)
+
+
+def test_a_site_has_a_folder_of_its_own(tmp_path: Path, trends: tuple[Path, pd.DataFrame]) -> None:
+    answers = [run_report(trends[0], "share")]
+    site = tmp_path / "shop" / "site"
+    for _ in range(2):
+        assert write_site(answers, site) == site / "index.html"
+    (site / ".DS_Store").touch()
+    write_site(answers, site)
+    (site / "style.css").write_text("p {}")
+    with pytest.raises(FftagError, match=r"site holds style.css: give a folder of its own"):
+        write_site(answers, site)
+    (tmp_path / "index.html").write_text("<!doctype html><title>Mine</title>")
+    (tmp_path / "shop").rename(tmp_path / ".shop")
+    with pytest.raises(FftagError, match=r"index\.html is there and is not a page"):
+        write_site(answers, tmp_path)
+    with pytest.raises(FftagError, match="cannot make the folder"):
+        write_site(answers, tmp_path / "index.html" / "site")
+
+
+@pytest.mark.parametrize("out", ["/proc/answer.{}", "/proc/none/answer.{}", "/dev/full"])
+@pytest.mark.parametrize("form", FORMS)
+def test_where_nothing_can_be_written_one_line_says_so(
+    trends: tuple[Path, pd.DataFrame], form: str, out: str
+) -> None:
+    with pytest.raises(FftagError) as failed:
+        write_answer(run_report(trends[0], "share"), form, Path(out.format(form)))
+    assert out.format(form) in str(failed.value) and "\n" not in str(failed.value)
+
+
+def test_a_read_only_file_system_is_one_line(
+    tmp_path: Path, trends: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(path: object, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    answer = run_report(trends[0], "share")
+    monkeypatch.setattr(os, "open", read_only)
+    monkeypatch.setattr(os, "unlink", read_only)
+    monkeypatch.setattr(Path, "unlink", read_only)
+    monkeypatch.setattr(os, "mkdir", read_only)
+    for form in FORMS:
+        with pytest.raises(FftagError, match=r"cannot write .*: Read-only file system$"):
+            write_answer(answer, form, tmp_path / f"answer.{form}")
+    with pytest.raises(FftagError, match=r"Read-only file system$"):
+        write_site([answer], tmp_path / "site")
 
 
 def test_json_has_numbers_dates_and_nulls(trends: tuple[Path, pd.DataFrame]) -> None:

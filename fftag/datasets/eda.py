@@ -7,10 +7,11 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from fftag.atomic import PNG, make_folder, write_bytes
+from fftag.atomic import make_folder, write_bytes
 from fftag.datasets import eda_plots
 from fftag.datasets.manifest import SPLITS, Manifest
 from fftag.page import Section, write_page
+from fftag.plots import PICTURE
 
 Z_95 = 1.959964
 FEWEST_FOR_A_PAIR = 5
@@ -51,7 +52,7 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
     files = []
     for name, png in pictures.items():
         files.append(out / f"{name}.png")
-        write_bytes(files[-1], png, PNG)
+        write_bytes(files[-1], png, PICTURE)
     page = out / "index.html"
     write_page(page, "The dataset", sections, _lead(manifest))
     return [page, *files]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fftag.text_table import text_table
 from fftag.training import baselines, intervals, metrics
 from fftag.training.baselines import Baseline
 from fftag.training.runs import Run
@@ -112,38 +113,39 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """The table and the differences, as aligned lines."""
-        width = max(len(run.name) for run in self.runs)
-        width = max(width, len("best constant")) + 2
-        heads = "".join(f"{title:>13}" for title in TABLE.values())
         content = self.to_json()
+        rows = [
+            [
+                run["run"],
+                *_cells(run["overall"]),
+                "" if run["epochs"] is None else str(run["epochs"]),
+                seconds(run["training_seconds"]),
+            ]
+            for run in content["runs"]
+        ]
+        rows += [
+            [one.name, *_cells(metrics.without_nan(one.overall)), "", ""]
+            for one in self.baselines.values()
+        ]
+        heads = ["", *TABLE.values(), "epochs", "training"]
         lines = [
             f"{content['photos']:,} photos of split {content['split']}",
-            f"{'':{width}}{heads}{'epochs':>9}{'training':>13}",
+            *text_table(heads, rows, [False, *[True] * (len(heads) - 1)]),
         ]
-        for run in content["runs"]:
-            epochs = "" if run["epochs"] is None else str(run["epochs"])
-            spent = seconds(run["training_seconds"])
-            lines.append(f"{run['run']:{width}}{_cells(run['overall'])}{epochs:>9}{spent:>13}")
-        for one in self.baselines.values():
-            lines.append(f"{one.name:{width}}{_cells(metrics.without_nan(one.overall))}")
         if self.differences:
             lines += [
                 "",
                 f"Difference from {self.runs[0].name} (95 %: paired {intervals.METHOD}, "
                 f"{self.resamples:,} resamples)",
-                f"{'':{width}}{'metric':22}{'difference':>11}{'low':>9}{'high':>9}{'better':>9}",
+                *text_table(
+                    ["", "metric", "difference", "low", "high", "better"],
+                    [
+                        [one.run, DIFFERENCES[one.metric], *_shown(one), f"{one.better:.0%}"]
+                        for one in self.differences
+                    ],
+                    [False, False, *[True] * 4],
+                ),
             ]
-        for difference in self.differences:
-            title, unit = DIFFERENCES[difference.metric], points(difference.metric)
-            numbers = (difference.value, difference.low, difference.high)
-            shown = [
-                "undefined" if np.isnan(number) else f"{number * unit:+.{2 if unit > 1 else 4}f}"
-                for number in numbers
-            ]
-            lines.append(
-                f"{difference.run:{width}}{title:22}{shown[0]:>11}{shown[1]:>9}{shown[2]:>9}"
-                f"{difference.better:>9.0%}"
-            )
         return lines
 
 
@@ -216,6 +218,15 @@ def seconds(value: float | None) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def _cells(figures: dict[str, float | None]) -> str:
+def _cells(figures: dict[str, float | None]) -> list[str]:
     values = (figures[metric] for metric in TABLE)
-    return "".join(f"{'undefined' if value is None else f'{value:.2%}':>13}" for value in values)
+    return ["undefined" if value is None else f"{value:.2%}" for value in values]
+
+
+def _shown(one: Difference) -> list[str]:
+    """A difference and its interval, in percentage points where it is one of shares."""
+    unit = points(one.metric)
+    return [
+        "undefined" if np.isnan(number) else f"{number * unit:+.{2 if unit > 1 else 4}f}"
+        for number in (one.value, one.low, one.high)
+    ]

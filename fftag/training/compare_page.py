@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fftag.atomic import JSON, make_folder, write_text
+from fftag.atomic import Kind, has_keys, make_folder, write_text
 from fftag.page import Section, write_page
 from fftag.plots import to_png
 from fftag.training import compare_plots
@@ -21,6 +21,7 @@ from fftag.training.compare import (
 
 PAGE = "compare.html"
 FIGURES = "compare.json"
+COMPARISON = Kind("the figures of a comparison", has_keys("runs", "differences"))
 
 
 def write_comparison(out: Path, comparison: Comparison) -> list[Path]:
@@ -39,7 +40,7 @@ def write_comparison(out: Path, comparison: Comparison) -> list[Path]:
     make_folder(out)
     content = comparison.to_json()
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(out / FIGURES, text + "\n", JSON)
+    write_text(out / FIGURES, text + "\n", COMPARISON)
     lead = (
         f"{len(comparison.runs)} models on the same {content['photos']:,} photos of split "
         f"{content['split']}. Intervals are 95 %, from {comparison.resamples:,} random redraws of "
@@ -68,7 +69,7 @@ def _table(comparison: Comparison) -> Section:
     for baseline in comparison.baselines.values():
         cells = {title: _percent(baseline.overall[metric]) for metric, title in TABLE.items()}
         rows.append({"run": baseline.name, "architecture": "", **cells})
-    table = pd.DataFrame(rows).fillna("")
+    table = pd.DataFrame(rows, dtype=object).fillna("")
     text = [f"{one.name}: {one.note}." for one in comparison.baselines.values()]
     text.append(
         "Exact match is the share of photos whose tags are exactly their labels (subset "

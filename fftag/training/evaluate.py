@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fftag.atomic import JSON, make_folder, write_text
+from fftag.atomic import Kind, has_keys, make_folder, write_text
 from fftag.backends import Scorer, choose_arithmetic, open_scorer
 from fftag.bundle import Bundle, ModelConfig
 from fftag.datasets.manifest import Manifest, check_files
@@ -17,12 +17,14 @@ from fftag.errors import FftagError
 from fftag.page import Section
 from fftag.predictions import Predictions
 from fftag.progress import progress
+from fftag.text_table import text_table
 from fftag.training import evaluation_page
 from fftag.training.photos import Photos, batches
 from fftag.training.predictions import FILE, About, write_predictions
 from fftag.training.results import judge
 
 BATCH_SIZE = 64
+FIGURES = Kind("the figures of an evaluation", has_keys("overall", "per_label"))
 HEADLINES = {
     "subset_accuracy": "subset accuracy",
     "micro_precision": "micro precision",
@@ -154,7 +156,7 @@ def write_evaluation(
     content = {"split": split, **results.to_json()}
     make_folder(out)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(out / "metrics.json", text + "\n", JSON)
+    write_text(out / "metrics.json", text + "\n", FIGURES)
     title = f"{config.architecture}: evaluation on split {split}"
     evaluation_page.write(out, title, results, further)
     if of is not None:
@@ -167,18 +169,19 @@ def write_evaluation(
 def summary_lines(content: dict[str, Any], folder: Path) -> list[str]:
     """The headline figures with 95 % intervals beside the baselines, as aligned lines."""
     columns = {name: content["baselines"][name]["overall"] for name in ("chance", "best_constant")}
-    titles = "".join(f"{name.replace('_', ' '):>15}" for name in columns)
-    lines = [
-        f"{int(content['overall']['photos']):,} photos of split {content['split']}",
-        f"{'':18}{'model (95 %)':>22}{titles}",
+    heads = ["", "model (95 %)", *(name.replace("_", " ") for name in columns)]
+    rows = [
+        [
+            title,
+            _with_interval(content["overall"][key], content["intervals"][key]),
+            *(_percent(overall[key]) for overall in columns.values()),
+        ]
+        for key, title in HEADLINES.items()
     ]
-    for key, title in HEADLINES.items():
-        model = _with_interval(content["overall"][key], content["intervals"][key])
-        cells = "".join(f"{_percent(overall[key]):>15}" for overall in columns.values())
-        lines.append(f"{title:18}{model:>22}{cells}")
     made = content["bootstrap"]
     return [
-        *lines,
+        f"{int(content['overall']['photos']):,} photos of split {content['split']}",
+        *text_table(heads, rows, [False, *[True] * (len(heads) - 1)]),
         f"95 %: {made['method']}, {made['resamples']:,} resamples",
         f"page: {folder / 'evaluation.html'}",
     ]

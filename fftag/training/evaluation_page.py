@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fftag.atomic import PNG, make_folder, write_bytes
+from fftag.atomic import make_folder, write_bytes
 from fftag.page import Section, write_page
-from fftag.plots import to_png
+from fftag.plots import PICTURE, to_png
 from fftag.training import breakdown, evaluation_plots, mistake_plots
 from fftag.training.mistakes_page import instead_section, surest_sections
 from fftag.training.results import Results
@@ -62,7 +62,7 @@ def write(out: Path, title: str, results: Results, further: Sequence[Section] = 
     make_folder(out)
     plots = _plots(results)
     for name, png in plots.items():
-        write_bytes(out / name, png, PNG)
+        write_bytes(out / name, png, PICTURE)
     sections = [
         _beside_baselines(results, plots["baselines.png"]),
         _breakdown(results),

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from fftag.atomic import JSON, PNG, write_bytes, write_text
+from fftag.atomic import Kind, has_keys, write_bytes, write_text
 from fftag.bundle import Bundle
 from fftag.datasets.manifest import Manifest, check_files
 from fftag.devices import choose_device
 from fftag.errors import FftagError
 from fftag.models import build, input_spec
+from fftag.plots import PICTURE
 from fftag.predict import Predictor, choose_precision
 from fftag.predictions import Predictions
 from fftag.screen import METHODS, Screen
@@ -26,6 +27,7 @@ from fftag.training.screening import MOST_PHOTOS, count_verdicts, score_folder
 
 RESAMPLES = 1000
 FIGURES = ("auroc", "average_precision", "fpr_at_95")
+MEASUREMENTS = Kind("the measurements of a screen", has_keys("measured", "verdicts"))
 FOLDS = 5
 
 
@@ -94,9 +96,9 @@ class ScreenFindings:
     def write(self, out: Path) -> None:
         """Writes `screen.json` and the plots into a folder."""
         text = json.dumps(self.content, indent=1, ensure_ascii=False)
-        write_text(out / "screen.json", text + "\n", JSON)
+        write_text(out / "screen.json", text + "\n", MEASUREMENTS)
         for name, png in self.plots.items():
-            write_bytes(out / name, png, PNG)
+            write_bytes(out / name, png, PICTURE)
 
     def lines(self) -> Iterator[str]:
         """It for a person."""
