@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fftag.decode import InputSpec, Interpolation
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 
 NAME = "hugging_face"  # the architecture
 CONFIG = "config.json"
@@ -143,7 +143,7 @@ class Backbone(nn.Module):
             # What does not fit shows in as many ways as there are networks.
             raise FftagError(
                 f"a network of kind {kind} takes no photos of {spec.width} x {spec.height} pixels "
-                f"({_first_line(error)}): set model.input_size to what it was made for"
+                f"({first_line(error)}): set model.input_size to what it was made for"
             ) from error
         if not torch.allclose(first, second, rtol=1e-3, atol=1e-5):
             raise FftagError(f"a network of kind {kind} draws lots: it tells nothing of a photo")
@@ -190,7 +190,7 @@ def _downloaded(name: str) -> Path:
     except Exception as error:
         # The hub's client raises many kinds of error.
         raise FftagError(
-            f"cannot download {name} ({_first_line(error)}): where there is a network, run "
+            f"cannot download {name} ({first_line(error)}): where there is a network, run "
             f"`hf download {name} --local-dir FOLDER` and give --weights FOLDER, or take "
             "torchvision's recipe vit_b_16 with a file of its weights"
         ) from error
@@ -215,7 +215,7 @@ def input_spec(folder: Path) -> InputSpec:
     except Exception as error:
         # So many kinds of error, as in all that reads what others wrote.
         raise FftagError(
-            f"cannot read how {folder} takes photos ({_first_line(error)}): copy its "
+            f"cannot read how {folder} takes photos ({first_line(error)}): copy its "
             "preprocessor_config.json from where the checkpoint came from"
         ) from error
     size = steps.crop_size if getattr(steps, "do_center_crop", None) else steps.size
@@ -256,7 +256,7 @@ def load(folder: Path, spec: InputSpec) -> Backbone:
         raise
     except Exception as error:
         raise FftagError(
-            f"cannot load the checkpoint {folder} ({_first_line(error)}): give one that this "
+            f"cannot load the checkpoint {folder} ({first_line(error)}): give one that this "
             "transformers knows, with its weights as safetensors (`save_pretrained` writes them)"
         ) from error
     backbone = Backbone(_of_photos(network), spec)
@@ -281,7 +281,7 @@ def rebuilt(network: dict[str, Any], spec: InputSpec) -> Backbone:
         made = library.AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except Exception as error:
         raise FftagError(
-            f"the model's network cannot be built ({_first_line(error)}): it is of another version "
+            f"the model's network cannot be built ({first_line(error)}): it is of another version "
             "of transformers"
         ) from error
     return Backbone(_of_photos(made), spec, network["features"])
@@ -332,7 +332,3 @@ def _of_photos(network: Any) -> Any:
 def _sides(size: Any) -> tuple[int, int]:
     """Height and width, of a size that may be given as one number."""
     return cast(tuple[int, int], (size, size) if isinstance(size, int) else tuple(size))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

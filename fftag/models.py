@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.error import URLError
 
 import torch
 from safetensors.torch import load_file
@@ -16,7 +15,7 @@ from torch.fx.proxy import TraceError
 
 from fftag import hugging_face
 from fftag.decode import InputSpec
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 from fftag.networks import OWN
 from fftag.progress import say
 
@@ -300,13 +299,19 @@ def _load_named(network: nn.Module, architecture: str, named: Any) -> None:
     terms = licence(architecture, named.name)
     if terms:
         say(f"weights {named.name}: {terms}")
+    file = named.url.rpartition("/")[2]
+    cache = Path(torch.hub.get_dir()) / "checkpoints" / file
     try:
-        state = named.get_state_dict(progress=True, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
-        file = named.url.rpartition("/")[2]
-        cache = Path(torch.hub.get_dir()) / "checkpoints" / file
+        state = named.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:
+        # Networks and torch raise many kinds of error.
+        reason = first_line(error)
+        if cache.exists():
+            raise FftagError(
+                f"cannot read {cache} ({reason}): remove it, and it is downloaded anew"
+            ) from error
         raise FftagError(
-            f"cannot download the weights {named.name} of {architecture} ({error}): "
+            f"cannot download the weights {named.name} of {architecture} ({reason}): "
             f"put {file} at {cache}, or use --weights FILE, or train from scratch with "
             "--weights none"
         ) from error
@@ -330,7 +335,13 @@ def _load_file(model: Classifier, architecture: str, path: Path) -> None:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         # safetensors and torch raise many kinds of error on files that are not theirs.
-        raise FftagError(f"cannot read weights from {file}: {error}".splitlines()[0]) from error
+        raise FftagError(f"cannot read weights from {file}: {first_line(error)}") from error
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise FftagError(
+            f"{file} holds no state dict: save one with torch.save(network.state_dict(), FILE)"
+        )
     own = model.state_dict()
     if not any(key.startswith("backbone.") for key in state):
         state = {f"backbone.{key}": value for key, value in state.items()}

@@ -113,6 +113,31 @@ def test_macro_f1_cuts_each_label_and_trusts_few_positives_little(
     np.testing.assert_allclose(firmly, common, atol=1e-5)
 
 
+def test_the_common_distance_is_the_lowest_of_the_best() -> None:
+    """Two labels whose scores take two values each, so that the cuts can be worked out.
+
+    The mean scores are 0.5 and 0.1, in logits 0 and -2.197. The negatives lie at 0.2 and 0.05,
+    1.386 and 0.747 below those: -0.7 is the first step of 0.05 that is above both.
+    """
+    targets = np.zeros((100, 2), np.uint8)
+    targets[:50, 0] = targets[:10, 1] = 1
+    scores = np.where(targets, [0.8, 0.55], [0.2, 0.05]).astype(np.float32)
+    np.testing.assert_allclose(
+        cuts_above_prevalence(targets, scores), [0.33181, 0.05229], atol=1e-4
+    )
+    settings = TagSettings(objective="macro_f1", shrinkage=1e9)
+    certain = np.stack([np.zeros(100), np.ones(100)], axis=1).astype(np.float32)
+    assert np.isfinite(choose_thresholds(targets, certain, settings)).all()
+
+
+def test_the_lowest_cut_of_a_precision_lies_halfway_to_the_next_score() -> None:
+    """Precisions from the top: 1, 1, 2/3, 3/4, 3/5; halfway from 0.6 to 0.3 in logits is 0.445."""
+    targets = np.array([[1], [1], [0], [1], [0]], np.uint8)
+    scores = np.array([[0.9], [0.8], [0.7], [0.6], [0.3]], np.float32)
+    settings = TagSettings(objective="precision", precision=0.75, shrinkage=0)
+    assert choose_thresholds(targets, scores, settings)[0] == pytest.approx(0.44499, abs=1e-4)
+
+
 def test_labels_that_cannot_be_told_are_best_tagged_everywhere() -> None:
     rng = np.random.default_rng(0)
     targets = (rng.random((2000, 3)) < [0.3, 0.1, 0.03]).astype(np.uint8)

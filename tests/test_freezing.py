@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -115,6 +117,29 @@ def test_vectors_do_not_decay() -> None:
     assert decaying and all(p.ndim > 1 for p in decaying)
     all_of_them = [p for group in freezer.optimizer.param_groups for p in group["params"]]
     assert len(all_of_them) == len(set(all_of_them)) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("course", "warmup", "points"),
+    [
+        # A half at the middle of the fall, a half of (1 + cos(pi 89/90)) at the last step.
+        (warmup_cosine, 0.1, {0: 0.1, 4: 0.5, 9: 1, 10: 1, 55: 0.5, 99: 0.000304586, 130: 0}),
+        (warmup_cosine, 0, {0: 1, 50: 0.5, 75: 0.146447}),
+        (warmup_cosine, 0.001, {0: 1, 1: 1}),  # one step rises at least
+        (warmup_cosine, 1, {0: 0.01, 99: 1, 100: 1}),
+        # From 1/25 halfway to 1 is 0.52.
+        (one_cycle, 0.3, {0: 0.04, 15: 0.52, 30: 1, 65: 0.5, 100: 0, 130: 0}),
+        (one_cycle, 0, {0: 1, 50: 0.5}),
+        (one_cycle, 1, {50: 0.52, 100: 1}),
+        (constant, 0.1, {0: 0.1, 4: 0.5, 9: 1, 10: 1, 99: 1}),
+        (constant, 0, {0: 1}),
+    ],
+)
+def test_the_rate_at_some_steps_of_a_hundred(
+    course: Callable[[int, int, float], float], warmup: float, points: dict[int, float]
+) -> None:
+    found = {step: course(step, 100, warmup) for step in points}
+    assert found == pytest.approx(points, abs=1e-6)
 
 
 def test_the_rate_rises_then_falls_to_nothing() -> None:

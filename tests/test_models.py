@@ -122,15 +122,36 @@ def test_weights_that_do_not_fit_are_refused_with_the_first_difference(tmp_path:
         models.build("resnet101", 5, InputSpec(64, 64), str(tmp_path / "no.pth"))
 
 
-def test_a_pickle_with_code_in_it_is_not_run(tmp_path: Path) -> None:
+def test_a_pickle_with_code_in_it_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Trap:
         def __reduce__(self) -> Any:
             return (Path.touch, (tmp_path / "sprung",))
 
-    torch.save({"conv1.weight": Trap()}, tmp_path / "trap.pth")
-    with pytest.raises(FftagError, match="cannot read weights"):
-        models.build("resnet101", 5, InputSpec(64, 64), str(tmp_path / "trap.pth"))
-    assert not (tmp_path / "sprung").exists()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub/checkpoints"
+    cache.mkdir(parents=True)
+    in_cache = cache / zoo.ResNet18_Weights.DEFAULT.url.rpartition("/")[2]
+    for file, weights in (
+        (tmp_path / "trap.pth", str(tmp_path / "trap.pth")),
+        (in_cache, "imagenet"),
+    ):
+        torch.save({"conv1.weight": Trap()}, file)
+        with pytest.raises(FftagError, match="cannot read") as refused:
+            models.build("resnet18", 5, InputSpec(64, 64), weights)
+        assert str(file) in str(refused.value) and "\n" not in str(refused.value)
+        assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [[1, 2], {1: torch.ones(1)}, {"conv1.weight": 3}, {"state_dict": {}}, torch.ones(1)]
+)
+def test_what_is_no_state_dict_is_one_line(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(FftagError, match=r"odd\.pth") as refused:
+        models.build("resnet18", 5, InputSpec(64, 64), str(tmp_path / "odd.pth"))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_failed_download_names_the_alternatives(

@@ -219,6 +219,15 @@ def test_a_wrong_recipe_is_refused_with_the_place(tmp_path: Path, content: str, 
         load_recipe(str(tmp_path / "recipe.toml"))
 
 
+@pytest.mark.parametrize("content", [[1], {"identity": {}}, {"state": 3}])
+def test_a_file_that_is_no_checkpoint_is_one_line(
+    manifest: Manifest, tmp_path: Path, content: Any
+) -> None:
+    torch.save(content, tmp_path / "checkpoint.pt")
+    with pytest.raises(FftagError, match=r"checkpoint\.pt is no checkpoint .*--restart"):
+        train(load_recipe("cnn", SMALL), manifest, tmp_path, QUICK)
+
+
 def test_an_unknown_recipe_is_answered_with_the_shipped_ones() -> None:
     with pytest.raises(FftagError, match="cnn, demo, inception_v3"):
         load_recipe("cnnn")

@@ -1,6 +1,6 @@
 """What an interrupted training goes on from; removed once the model folder is whole."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ def begin_or_resume(
     except Exception as error:
         # A file that is no checkpoint fails in many ways, deep inside the reader.
         raise FftagError(f"{file} cannot be read: add --restart to train anew") from error
+    if not isinstance(content, dict) or set(content) != {one.name for one in fields(Checkpoint)}:
+        raise FftagError(f"{file} is no checkpoint of a training: add --restart to train anew")
     differing = [key for key, value in identity.items() if content["identity"].get(key) != value]
     if differing:
         raise FftagError(
