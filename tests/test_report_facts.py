@@ -7,10 +7,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
-import planted_facts
 import pytest
-from catalog_maker import Catalog, write_feed
-from planted_facts import SENSITIVITY, SPECIFICITY, catalogue, truth
+from catalogues import SENSITIVITY, SPECIFICITY, Catalog, catalogue, truth, write_feed
 from scipy import stats
 
 from fftag.errors import FftagError
@@ -581,5 +579,5 @@ def test_a_feed_with_other_names_and_in_json(tmp_path: Path) -> None:
 
 
 def test_the_planted_catalogue_is_as_it_says(products: pd.DataFrame) -> None:
-    assert len(products) == planted_facts.MONTHS * planted_facts.PER_MONTH
+    assert len(products) == 24 * 80
     assert products["sku"].is_unique
