@@ -23,7 +23,7 @@ demo: setup $(DEMO)/catalog.duckdb ## make the example catalogue, train, tag, lo
 	$(BIN)/fftag report trend --db $(DEMO)/catalog.duckdb --format png --out $(DEMO)/trend.png
 	@echo "picture of the report: $(DEMO)/trend.png"
 
-$(DEMO)/train.csv: $(wildcard examples/*.py examples/*/*.py) | .venv/ready
+$(DEMO)/train.csv: $(wildcard examples/*.py examples/retailer/*.py examples/retailer/*.toml) | .venv/ready
 	$(BIN)/python examples/make_catalogue.py --out $(DEMO) --photos $(PHOTOS)
 
 $(DEMO)/dataset.parquet: $(DEMO)/train.csv
