@@ -27,7 +27,7 @@ from retailer.looks import Look
 
 STATUS = {"corrupt": "unreadable", "truncated": "truncated", "not_an_image": "unsupported"}
 # Label -> verdict, share of the products listed in the first six months, and in the last, worked
-# out by hand: 6 to 36 % (3 % more are bags themselves), 3 to 23, 26 to 3, 27 to 7 % in 24 months.
+# out by hand: 6 to 36 % (and 3 % are bags themselves), 3 to 23, 26 to 3 and 27 to 7 % in 24 months.
 TRENDS = {
     "bag, wallet": ("rising", 0.123, 0.357),
     "jumpsuit": ("rising", 0.052, 0.208),

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 from make_catalogue import encoded, make_catalogue
 from retailer.drawing import shoot
 from retailer.facts import plan_training
-from retailer.looks import ACCESSORIES, GARMENTS, PARTS, full, make_look
+from retailer.looks import ACCESSORIES, GARMENTS, PARTS, Look, Piece, full, make_look
 
 PHOTOS = 120
 NAMES = load_taxonomy("fashionpedia").names
@@ -104,6 +104,17 @@ def test_a_label_changes_the_pixels_in_its_box_alone(label: str) -> None:
         inside[box.top : box.bottom, box.left : box.right] = True
     assert changed[inside].mean() > 0.3
     assert changed[~inside].mean() < 0.01
+
+
+def test_what_another_piece_hides_has_no_box() -> None:
+    tie, cape = Piece("tie", frozenset(), 1), Piece("cape", frozenset({"collar"}), 1)
+
+    def seen(*pieces: Piece) -> set[str]:
+        look = Look("outfit", {piece.label: piece for piece in pieces})
+        return {box.label for box in shoot(np.random.default_rng(4), look, (300, 420))[1]}
+
+    assert seen(tie) == {"tie"}
+    assert seen(tie, cape) == {"cape", "collar"}
 
 
 @pytest.mark.parametrize("size", [(550, 830), (2048, 1536), (64, 64)])
