@@ -307,7 +307,7 @@ def evaluated(bands_manifest: Path, session_bundle: Bundle, tmp_path: Path) -> P
     folder = Path(shutil.copytree(session_bundle.path, tmp_path / "runs" / "bands"))
     bundle = replace(session_bundle, path=folder)
     manifest = read_manifest(bands_manifest)
-    evaluate_model(bundle, manifest, "test", folder / "evaluation-test", "cpu", 0)
+    evaluate_model(bundle, manifest, "test", folder / "evaluation-test", "cpu", 1)
     return folder
 
 
