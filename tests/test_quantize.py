@@ -46,7 +46,7 @@ def trained(bands_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         "--out",
         str(out),
         "--workers",
-        "0",
+        "1",
         *changes,
     ]
     result = CliRunner().invoke(app, command)

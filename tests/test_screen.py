@@ -156,7 +156,7 @@ def screened(session_bundle: Bundle, photos: Manifest, tmp_path: Path) -> Bundle
             "--accept",
             "0.6",
             "--workers",
-            "0",
+            "1",
         ],
         catch_exceptions=False,
     )

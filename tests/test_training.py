@@ -47,7 +47,7 @@ def test_a_training_ends_with_a_model_that_beats_chance(manifest: Manifest, tmp_
         "evaluation.html",
     } <= files
     assert "checkpoint.pt" not in files
-    content = evaluate_model(bundle, manifest, "test", tmp_path / "test", "cpu", 0)
+    content = evaluate_model(bundle, manifest, "test", tmp_path / "test", "cpu", 1)
     chance = content["baselines"]["chance"]["overall"]["mAP"]
     assert content["overall"]["mAP"] > chance + 0.2
     assert (tmp_path / "test/evaluation.html").exists()
@@ -173,7 +173,7 @@ def test_evaluation_refuses_labels_the_model_does_not_know(
 
     other = replace(manifest, labels=LabelSet.of(["red", "green", "blue", "plaid"]))
     with pytest.raises(FftagError, match="'plaid'"):
-        evaluate_model(session_bundle, other, "test", tmp_path, "cpu", 0)
+        evaluate_model(session_bundle, other, "test", tmp_path, "cpu", 1)
 
 
 def test_label_and_photo_weights_follow_their_definition() -> None:

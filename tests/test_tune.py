@@ -37,7 +37,7 @@ def test_the_network_stays_and_the_thresholds_change(
     trained: Bundle, manifest: Manifest, tmp_path: Path
 ) -> None:
     changes = {"tags.objective": "fixed", "tags.threshold": "0.75"}
-    tuned = tune(trained, manifest, tmp_path / "new", changes, "cpu", 0)
+    tuned = tune(trained, manifest, tmp_path / "new", changes, "cpu", 1)
     assert tuned.config.thresholds == (0.75,) * 3 and tuned.model_id != trained.model_id
     old, new = trained.build().state_dict(), tuned.build().state_dict()
     assert all((old[key] == new[key]).all() for key in old)
@@ -51,7 +51,7 @@ def test_the_network_stays_and_the_thresholds_change(
 def test_the_card_tells_thresholds_that_differ(
     trained: Bundle, manifest: Manifest, tmp_path: Path
 ) -> None:
-    tuned = tune(trained, manifest, tmp_path / "new", {"tags.objective": "macro_f1"}, "cpu", 0)
+    tuned = tune(trained, manifest, tmp_path / "new", {"tags.objective": "macro_f1"}, "cpu", 1)
     card = (tuned.path / "README.md").read_text()
     assert "a tag at a score of\nits own threshold (below) or more" in card
     assert len(set(tuned.config.thresholds)) > 1
@@ -63,8 +63,8 @@ def test_the_card_tells_thresholds_that_differ(
 def test_a_calibration_on_top_of_another_is_recorded_as_one_line(
     trained: Bundle, manifest: Manifest, tmp_path: Path
 ) -> None:
-    once = tune(trained, manifest, tmp_path / "once", {"tags.calibration": "platt"}, "cpu", 0)
-    twice = tune(once, manifest, tmp_path / "twice", {"tags.calibration": "global"}, "cpu", 0)
+    once = tune(trained, manifest, tmp_path / "once", {"tags.calibration": "platt"}, "cpu", 1)
+    twice = tune(once, manifest, tmp_path / "twice", {"tags.calibration": "global"}, "cpu", 1)
     before, after = trained.build().head, twice.build().head
     assert twice.config.calibration is not None
     slope = np.array(twice.config.calibration["slope"])
@@ -79,14 +79,14 @@ def test_what_is_not_decided_after_training_is_refused(
     trained: Bundle, manifest: Manifest, tmp_path: Path
 ) -> None:
     with pytest.raises(FftagError, match=r"cannot set optimizer\.lr"):
-        tune(trained, manifest, tmp_path / "a", {"optimizer.lr": "1"}, "cpu", 0)
+        tune(trained, manifest, tmp_path / "a", {"optimizer.lr": "1"}, "cpu", 1)
     with pytest.raises(FftagError, match=r"unknown key tags\.nothing"):
-        tune(trained, manifest, tmp_path / "a", {"tags.nothing": "1"}, "cpu", 0)
+        tune(trained, manifest, tmp_path / "a", {"tags.nothing": "1"}, "cpu", 1)
     with pytest.raises(FftagError, match="not empty"):
-        tune(trained, manifest, trained.path, {}, "cpu", 0)
+        tune(trained, manifest, trained.path, {}, "cpu", 1)
     strange = replace(manifest, labels=LabelSet.of(["red", "green", "blue", "white"]))
     with pytest.raises(FftagError, match="does not know"):
-        tune(trained, strange, tmp_path / "a", {}, "cpu", 0)
+        tune(trained, strange, tmp_path / "a", {}, "cpu", 1)
     assert not (tmp_path / "a").exists()
 
 
