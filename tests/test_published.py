@@ -359,7 +359,7 @@ def test_what_is_no_tags_file_is_not_written_over_even_with_force(
         lambda: tag(Folder(root), out, session_bundle, FORCE),
         lambda: merge([fresh], out),
     ):
-        with pytest.raises(FftagError, match="no tags file that can be read, and is not written"):
+        with pytest.raises(FftagError, match="move it away"):
             command()
     assert out.read_bytes() == content
 
