@@ -58,12 +58,14 @@ def target_of(path: Path) -> Path:
     """The file that a name means: where it is a symbolic link, the file that the link leads to.
 
     Raises:
-        FftagError: the link leads in a circle.
+        FftagError: the link leads in a circle, or cannot be looked at.
     """
     try:
         return path.resolve() if path.is_symlink() else path
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:
         raise FftagError(f"cannot write {path}: its symbolic link leads in a circle") from error
+    except OSError as error:
+        raise FftagError(f"cannot write {path}: {error.strerror}") from error
 
 
 def refuse_other(path: Path, kind: Kind) -> None:
