@@ -72,9 +72,16 @@ def refuse_other(path: Path, kind: Kind) -> None:
     """Sees that writing a file loses nothing else: what is there already is of its kind, or empty.
 
     Raises:
-        FftagError: it is a folder, a device or a pipe, or a file of another kind.
+        FftagError: it is a folder, a device or a pipe, or a file of another kind; or its name is
+            no UTF-8, which Parquet and DuckDB cannot write to.
     """
     target = target_of(path)
+    try:
+        os.fspath(target).encode()
+    except UnicodeEncodeError as error:
+        raise FftagError(
+            f"cannot write {path}: this name, or that of a folder above, is no UTF-8: give another"
+        ) from error
     try:
         there = target.stat()
         if not stat.S_ISREG(there.st_mode):
