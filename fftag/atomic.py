@@ -72,21 +72,30 @@ def target_of(path: Path) -> Path:
     """The file that a name means: where it is a symbolic link, the file that the link leads to.
 
     Raises:
-        FftagError: the link leads in a circle.
+        FftagError: the link leads in a circle, or cannot be looked at.
     """
     try:
         return path.resolve() if path.is_symlink() else path
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:
         raise FftagError(f"cannot write {path}: its symbolic link leads in a circle") from error
+    except OSError as error:
+        raise FftagError(f"cannot write {path}: {error.strerror}") from error
 
 
 def refuse_other(path: Path, kind: Kind) -> None:
     """Sees that writing a file loses nothing else: what is there already is of its kind, or empty.
 
     Raises:
-        FftagError: it is a folder, a device or a pipe, or a file of another kind.
+        FftagError: it is a folder, a device or a pipe, or a file of another kind; or its name is
+            no UTF-8, which Parquet and DuckDB cannot write to.
     """
     target = target_of(path)
+    try:
+        os.fspath(target).encode()
+    except UnicodeEncodeError as error:
+        raise FftagError(
+            f"cannot write {path}: this name, or that of a folder above, is no UTF-8: give another"
+        ) from error
     try:
         there = target.stat()
         if not stat.S_ISREG(there.st_mode):

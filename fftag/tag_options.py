@@ -103,7 +103,7 @@ def info_of(source: str, bundle: Bundle, scores: str, settings: dict[str, Any]) 
         model_id=bundle.model_id,
         scores_id=scores,
         fftag_version=__version__,
-        source=source,
+        source=source.encode("utf-8", "backslashreplace").decode(),  # bytes that are none
         labels=config.labels.names,
         groups=config.labels.groups,
         thresholds=config.thresholds,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
@@ -158,6 +158,7 @@ def test_an_empty_file_may_be_replaced_by_any(tmp_path: Path, kind: Kind) -> Non
     assert (tmp_path / "out").read_text() == "text"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_whatever_is_text_is_known_as_text_wherever_it_is_cut(
     tmp_path_factory: pytest.TempPathFactory, text: str
@@ -177,7 +178,9 @@ def test_nothing_is_left_and_the_old_stands_after_an_error(tmp_path: Path) -> No
     assert [one.name for one in tmp_path.iterdir()] == ["tags.txt"]
 
 
-@pytest.mark.parametrize("path", ["/proc/out.txt", "/proc/new/out.txt", "/sys/out.txt"])
+@pytest.mark.parametrize(
+    "path", ["/proc/out.txt", "/proc/new/out.txt", "/sys/out.txt", f"/tmp/{'long' * 100}.txt"]
+)
 def test_a_folder_that_cannot_be_written_is_one_line(path: str) -> None:
     with pytest.raises(FftagError, match=f"cannot write {path}: "):
         write_text(Path(path), "text", TEXT)

@@ -201,3 +201,19 @@ def test_names_are_the_same_in_every_locale(
     assert table["status"].to_pylist() == ["ok"] * 4
     done = run([SCRIPT, "validate", str(out), "--source", str(root)], tmp_path, **locale)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_whose_name_is_no_utf8_is_tagged_and_none_is_written_to(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"latin-1 \xe9")
+    root = folder_of_photos(2).rename(tmp_path / name)
+    command = ["tag", str(root), "--workers", "0", "--model", str(session_bundle.path), "--out"]
+    done = run([SCRIPT, *command, str(tmp_path / "t.parquet")], tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(pq.read_schema(tmp_path / "t.parquet").metadata[b"fftag"])
+    assert told["source"] == str(tmp_path) + "/latin-1 \\udce9"
+    done = run([SCRIPT, *command, str(tmp_path / f"{name}.parquet")], tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("fftag: cannot write ") and "is no UTF-8" in line

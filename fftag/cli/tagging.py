@@ -118,6 +118,7 @@ def tag(
         raise typer.BadParameter("--address and --predictors need --engine ray")
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
+    from fftag.atomic import target_of
     from fftag.decode import Limits
     from fftag.devices import default_batch_size
     from fftag.metrics_file import measured
@@ -127,7 +128,8 @@ def tag(
     from fftag.tag_options import TagOptions
 
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
-    own = (out, out.with_name(out.name + ".parts"), db, metrics)
+    target = target_of(out)
+    own = (target, target.with_name(target.name + ".parts"), db, metrics)
     machines = engine_of(context, engine, address, predictors)
     options = TagOptions(
         batch_size=batch_size or default_batch_size(machines.device(device)),
