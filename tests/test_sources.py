@@ -166,7 +166,7 @@ def as_nobody() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "mode", [0o000, 0o744]
+    "mode", [0o000, 0o444]
 )  # one that cannot be listed; nor its files looked at
 def test_a_folder_that_may_not_be_read_is_counted_and_the_others_are_listed(
     open_folder: Path, mode: int, capsys: pytest.CaptureFixture[str]
