@@ -268,8 +268,23 @@ def test_a_share_that_goes_away_while_it_is_listed_is_refused(
         root.rename(tmp_path / "elsewhere")
         root.mkdir()
 
-    faulty_scandir(monkeypatch, "sub", unmounted)
-    refused(str(root), "cannot list", "another folder was put in its place")
+    with monkeypatch.context() as patch:
+        faulty_scandir(patch, "sub", unmounted)
+        refused(str(root), "cannot list", "another folder was put in its place")
+    shutil.rmtree(root)
+    flat = put(root, {f"{n}.jpg": b"x" for n in range(3)})
+    whole = os.scandir
+
+    @contextmanager
+    def scandir(path: str) -> Iterator[Any]:
+        with whole(path) as entries:
+            found = list(entries)
+            flat.rename(tmp_path / "away")
+            flat.mkdir()
+            yield found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    refused(str(flat), "cannot list", "another folder was put in its place")
 
 
 def test_a_path_that_is_too_long_for_the_system_is_counted(tmp_path: Path) -> None:
