@@ -433,6 +433,7 @@ def test_a_listed_file_that_cannot_be_looked_at_keeps_its_row(
     session_bundle: Bundle,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     root, out = aged(folder_of_photos(3)), tmp_path / "tags.parquet"
     images = sorted(str(path.relative_to(root)) for path in root.rglob("*.jpg"))
@@ -449,6 +450,7 @@ def test_a_listed_file_that_cannot_be_looked_at_keeps_its_row(
     monkeypatch.setattr(os, "stat", stat)
     assert tag(source, out, session_bundle, OPTIONS).plan["unchanged"] == 4
     assert rows_of(out) == before
+    assert f"2 files of {source.name} cannot be looked at" in capsys.readouterr().err
     assert validate(out, source).valid
     monkeypatch.undo()
     again = tag(source, out, session_bundle, OPTIONS)

@@ -166,7 +166,7 @@ def as_nobody() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "mode", [0o000, 0o744]
+    "mode", [0o000, 0o444]
 )  # one that cannot be listed; nor its files looked at
 def test_a_folder_that_may_not_be_read_is_counted_and_the_others_are_listed(
     open_folder: Path, mode: int, capsys: pytest.CaptureFixture[str]
@@ -268,8 +268,23 @@ def test_a_share_that_goes_away_while_it_is_listed_is_refused(
         root.rename(tmp_path / "elsewhere")
         root.mkdir()
 
-    faulty_scandir(monkeypatch, "sub", unmounted)
-    refused(str(root), "cannot list", "another folder was put in its place")
+    with monkeypatch.context() as patch:
+        faulty_scandir(patch, "sub", unmounted)
+        refused(str(root), "cannot list", "another folder was put in its place")
+    shutil.rmtree(root)
+    flat = put(root, {f"{n}.jpg": b"x" for n in range(3)})
+    whole = os.scandir
+
+    @contextmanager
+    def scandir(path: str) -> Iterator[Any]:
+        with whole(path) as entries:
+            found = list(entries)
+            flat.rename(tmp_path / "away")
+            flat.mkdir()
+            yield found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    refused(str(flat), "cannot list", "another folder was put in its place")
 
 
 def test_a_path_that_is_too_long_for_the_system_is_counted(tmp_path: Path) -> None:

@@ -86,4 +86,9 @@ def list_source(source: Source, selection: Selection = Selection()) -> Listing:
             f"of {source.name}, {len(named):,} could not be listed: {unread}; what was published "
             "of it stays"
         )
+    if len(listing.unseen):
+        say(
+            f"{len(listing.unseen):,} files of {source.name} cannot be looked at, such as "
+            f"{listing.unseen[0]}; what was published of them stays"
+        )
     return selection.shard.of(listing) if selection.shard is not None else listing

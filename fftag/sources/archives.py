@@ -19,6 +19,7 @@ from fftag.sources.base import NETWORK, Content, is_of_network, may_pass, retrie
 SUFFIXES = (".tar", ".zip")
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 MOST_OPEN = 4
+BY_WHO_ASKS = os.access in os.supports_effective_ids
 CHANGED = "the archive was replaced or changed since it was listed"
 
 
@@ -93,7 +94,7 @@ class Archives:
         parts = Path(self.given).parts[len(root.parts) : -1]
         for count in range(len(parts) + 1):
             for folder in glob.glob(os.path.join(root, *parts[:count], ""), recursive=True):  # noqa: PTH207, PTH118
-                if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+                if not os.access(folder, os.R_OK | os.X_OK, effective_ids=BY_WHO_ASKS):
                     if count == 0:
                         raise FftagError(f"cannot list {root}: may this user read it?")
                     name = Path(folder).relative_to(root).as_posix()

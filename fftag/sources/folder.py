@@ -81,24 +81,25 @@ class _Walk:
         """Adds what there is.
 
         Raises:
-            OSError: the folder itself cannot be listed, or not any more.
+            OSError: the folder itself cannot be listed, or is not the same in the end.
         """
         while self.pending:
             folder, chain = self.pending.pop()
             try:
                 self._look_into(folder, chain)
             except OSError as error:
-                self._check_root(folder, error)
+                if folder == self.base:
+                    raise
                 if isinstance(error, FileNotFoundError | NotADirectoryError):
                     self.maker.leave_out(GONE)
                 else:
                     reason = error.strerror or str(error)
                     self.maker.leave_unread(folder[self.prefix :], reason)
+                self._check_root()
+        self._check_root()
 
-    def _check_root(self, folder: str, error: OSError) -> None:
-        """A share that went away takes all its folders along: that is no fault of one of them."""
-        if folder == self.base:
-            raise error
+    def _check_root(self) -> None:
+        """A share that went away takes all with it: that is no fault of one folder or file."""
         if identity_of(self.base) != self.identity:
             raise OSError(errno.ESTALE, "another folder was put in its place", self.base)
 
