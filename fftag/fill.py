@@ -126,16 +126,6 @@ def _load_images(
     )
     connection.unregister("incoming")
     connection.unregister("photos")
-    connection.execute(
-        """
-        insert into failures
-        select image, source, status, error, file_size, modified_at, run_id
-        from images
-        where status <> 'ok' and run_id = $run_id
-        order by image
-        """,
-        {"run_id": file.run.run_id},
-    )
 
 
 def _load_tags(

@@ -1,5 +1,6 @@
 """The review round trip: a queue to look at, and answers taken back."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from fftag.report import Filters, run_report
 KEYS = ["image", "source", "label", "tagged", "correct"]
 ASKED = ("image", "source", "sku", "label", "tagged", "score", "threshold")
 CONTENT = "content_sha256"
+DIGEST = re.compile("[0-9a-f]{64}")
 UNANSWERED = unanswered((*ASKED, "correct", CONTENT))
 NAMED = 3  # of what is left out, so many are named
 
@@ -314,6 +316,8 @@ def _from_sheet(file: Path) -> tuple[list[Answered], int]:
         if shown is None:
             unanswered += 1
             continue
+        if not pd.isna(content) and not DIGEST.fullmatch(str(content)):
+            raise FftagError(f"{file}, row {row}: {CONTENT} is {content!r}: {fix}")
         photo = fused(str(image)), fused(str(source)), fused(str(label))
         answers.append(Answered(*photo, was, shown, None if pd.isna(content) else str(content)))
     return answers, unanswered

@@ -6,6 +6,12 @@ from images
 join runs on runs.run_id = images.run_id
 where runs.counted and may_count(images.status, images.is_apparel);
 
+-- Files without tags, and why.
+create view failures as
+select image, source, status, error, file_size, modified_at, run_id
+from images
+where status <> 'ok';
+
 -- What reviewers said, under the names that labels have now; of what was said under several, the latest.
 create view latest_corrections as
 select

@@ -123,16 +123,6 @@ create table all_item_labels (
     counts boolean not null
 );
 
-create table failures (
-    image varchar not null,
-    source varchar not null,
-    status varchar not null,
-    error varchar,
-    file_size bigint,
-    modified_at timestamp,
-    run_id varchar not null
-);
-
 create table corrections (
     content_sha256 varchar,
     label varchar not null,

@@ -173,6 +173,7 @@ def test_formulas_in_names_do_not_reach_the_spreadsheet_and_come_back(
             {"image": "gone.jpg", "correct": "yes", "content_sha256": ""},
             r"1 answers of no photo that could be read in the catalogue: 'gone\.jpg'",
         ),
+        ({"correct": "yes", "content_sha256": "1.2E+63"}, r"row 2: content_sha256 is '1\.2E\+63'"),
         ({}, "has no answer"),
     ],
 )
