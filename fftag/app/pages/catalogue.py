@@ -19,12 +19,12 @@ def show() -> None:
         missing("catalogue")
         return
     choices = shared.choices(db)
-    with st.sidebar:
-        search = choose_search(choices)
-        size = st.selectbox("Photos on a page", SIZES, key="find_size", persist_state="session")
     if "image" in st.query_params:
         show_photo(db, choices, st.query_params.get("source", ""), st.query_params["image"])
         return
+    with st.sidebar:
+        search = choose_search(choices)
+        size = st.selectbox("Photos on a page", SIZES, key="find_size", persist_state="session")
     at = page_of(str(search), size)
     found = catalogue.find(db, search, at, size)
     pages = max(1, -(-found.total // size))
