@@ -1,6 +1,6 @@
 """What freezing saves: time of a training step of each schedule, as a ratio to full training.
 
-    python benchmarks/freezing.py --architecture resnet10 --size 96 64 --batch 32
+    python benchmarks/freezing.py --architecture resnet18 --size 96 64 --batch 32
 
 Nothing is read from disk: random pixels, so that only the network is timed. The schedules take
 turns, round by round, and medians are compared.
@@ -23,7 +23,7 @@ SCHEDULES = ("none", "head_only", "probe", "gradual", "freezeout")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--architecture", default="resnet10")
+    parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--size", type=int, nargs=2, default=(96, 64), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=20, help="of the schedule, one step each")

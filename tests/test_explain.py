@@ -108,7 +108,6 @@ def test_other_weights_give_another_map(explainer: Explainer, photo: Path) -> No
     "name",
     [
         "hog_cnn",
-        "resnet10",
         "resnet18",
         "vit_b_32",
         "convnext_tiny",
