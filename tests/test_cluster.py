@@ -290,6 +290,26 @@ def test_sources_are_read_by_absolute_paths(
     assert absolute(choose_source("memory://photos")) == choose_source("memory://photos")
 
 
+ON_RAY = """
+from fftag.cli.start import prepare
+prepare()
+import json, ray, sys
+from fftag.cluster import on_ray
+with on_ray():
+    print(json.dumps(ray.get(ray.remote(lambda: sys.path).remote())))
+"""
+
+
+def test_nothing_is_imported_from_the_working_folder_and_what_ray_says_is_no_result(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", ON_RAY]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    path = json.loads(done.stdout)  # and nothing else: Ray tells of its log level, for one
+    assert not {"", str(tmp_path)} & set(path)
+
+
 def test_without_ray_one_line_names_the_extra(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
