@@ -1,3 +1,18 @@
+-- Whether a photo of a run that counts is counted itself: it could be read, and nothing says that it
+-- shows no apparel.
+create macro may_count(status, is_apparel) as
+    status = 'ok' and is_apparel is distinct from false;
+
+-- The name that a label is shown under, of any that a model or a reviewer may have given it.
+create macro shown_label(given) as
+    coalesce(
+        (
+            select any_value(label_names.label)
+            from label_names
+            where label_names.name = given and label_names.language is null
+        ),
+        given);
+
 -- What is counted, before it is gathered by item: photos that could be read and show apparel, of the
 -- runs that count.
 create view counted_photos as

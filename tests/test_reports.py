@@ -350,10 +350,10 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FftagError, match="no database"):
         run_report(tmp_path / "none.duckdb", "share")
     (tmp_path / "text.duckdb").write_text("hello, I am no database at all\n" * 500)
-    with pytest.raises(FftagError, match="cannot be opened"):
+    with pytest.raises(FftagError, match="is not a DuckDB database"):
         run_report(tmp_path / "text.duckdb", "share")
     duckdb.connect(str(tmp_path / "other.duckdb")).close()
-    with pytest.raises(FftagError, match="no catalogue of this fftag"):
+    with pytest.raises(FftagError, match="but no catalogue of fftag"):
         run_report(tmp_path / "other.duckdb", "share")
 
 
