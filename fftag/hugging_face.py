@@ -285,9 +285,10 @@ def _config(content: dict[str, Any]) -> Any:
 
     config = AutoConfig.for_model(**_cleaned(content))
     of_photos = getattr(config, "vision_config", config)
-    for name in ("use_mask_token", "mask_ratio"):  # what hides patches is for pretraining
+    # What hides patches is for pretraining.
+    for name, value in (("use_mask_token", False), ("mask_ratio", 0.0)):
         if hasattr(of_photos, name):
-            setattr(of_photos, name, 0)
+            setattr(of_photos, name, value)
     return of_photos
 
 
