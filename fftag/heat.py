@@ -37,28 +37,33 @@ def heat(
     Raises:
         FftagError: the network keeps no feature map, or captum is not installed.
     """
-    backbone = model.backbone
-    if isinstance(backbone, Backbone) and not backbone.attends(pixels):
-        return [_map_of_last_state(model, pixels, place) for place in places]
-    kinds = (nn.MultiheadAttention, Backbone)
-    if any(isinstance(module, kinds) for module in backbone.modules()):
+    if isinstance(model.backbone, Backbone):
+        return [_hugging_face_map(model, model.backbone, pixels, place) for place in places]
+    if any(isinstance(module, nn.MultiheadAttention) for module in model.backbone.modules()):
         return [_attention_map(model, pixels, place) for place in places]
     return _grad_cam(model, architecture, pixels, places)
 
 
-def _map_of_last_state(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
-    """Grad-CAM where a network of transformers itself says which map is the last."""
-    with model.backbone.last_state_kept() as kept, torch.enable_grad():  # type: ignore[operator]
+def _hugging_face_map(
+    model: Classifier, backbone: Backbone, pixels: Tensor, place: int
+) -> np.ndarray:
+    """By attention where all tokens see each other, by Grad-CAM where the last state is a map."""
+    with backbone.watched() as passes, torch.enable_grad():
         logit = model(pixels).logits[0, place]
-    if kept[0].dim() != 4:
+    last, attention = passes[0].last_hidden_state, passes[0].attentions or ()
+    shapes = {(len(layer), layer.shape[-1]) for layer in attention}
+    if last.dim() == 4:
+        (gradient,) = torch.autograd.grad(logit, last)
+        found = (gradient.mean(dim=(2, 3), keepdim=True) * last).sum(dim=1)[0].clamp(min=0)
+    elif len(shapes) == 1 and len(pixels) == next(iter(shapes))[0]:
+        found = backbone.of_patches(_relevance(logit, attention), pixels)
+    else:
         raise FftagError(
             "there are no heat maps of a network of Hugging Face whose tokens see windows of the "
             "photo"
         )
-    (gradient,) = torch.autograd.grad(logit, kept)
-    weighted = (gradient.mean(dim=(2, 3), keepdim=True) * kept[0]).sum(dim=1)[0]
-    found: np.ndarray = weighted.detach().clamp(min=0).float().cpu().numpy()
-    return found
+    array: np.ndarray = found.detach().float().cpu().numpy()
+    return array
 
 
 def _grad_cam(
@@ -123,27 +128,23 @@ def _last_map(model: Classifier, architecture: str, pixels: Tensor) -> nn.Module
 
 
 def _attention_map(model: Classifier, pixels: Tensor, place: int) -> np.ndarray:
-    backbone = model.backbone
-    if isinstance(backbone, Backbone):
-        keeping, (rows, columns) = backbone.attention_kept(), backbone.patches(pixels)
-    else:
-        side = int(backbone.patch_size)  # type: ignore[arg-type]
-        keeping = _attention_kept(backbone)
-        rows, columns = pixels.shape[-2] // side, pixels.shape[-1] // side
-    with keeping as kept, torch.enable_grad():
-        logit = model(pixels).logits[0, place]
-        gradients = torch.autograd.grad(logit, kept)
-    tokens = kept[0].shape[-1]
-    relevance = torch.eye(tokens, device=pixels.device)
-    for attention, gradient in zip(kept, gradients, strict=True):
+    with _attention_kept(model.backbone) as kept, torch.enable_grad():
+        relevance = _relevance(model(pixels).logits[0, place], kept)
+    side = int(model.backbone.patch_size)  # type: ignore[arg-type]
+    rows, columns = pixels.shape[-2] // side, pixels.shape[-1] // side
+    # Of what the class token has gathered; the token itself comes first.
+    found: np.ndarray = relevance[0, 1:].reshape(rows, columns).float().cpu().numpy()
+    return found
+
+
+def _relevance(logit: Tensor, layers: Sequence[Tensor]) -> Tensor:
+    """What each token has gathered of each that speaks for a logit: float [tokens, tokens]."""
+    relevance = torch.eye(layers[0].shape[-1], device=logit.device)
+    gradients = torch.autograd.grad(logit, layers)
+    for attention, gradient in zip(layers, gradients, strict=True):
         weighted = (attention * gradient)[0].detach().clamp(min=0).mean(dim=0)
         relevance = relevance + weighted @ relevance
-    # Class and register tokens come before those of the patches.
-    places = relevance[:, -rows * columns :]
-    averages = isinstance(backbone, Backbone) and not backbone.reads_class_token
-    gathered = places[-rows * columns :].mean(dim=0) if averages else places[0]
-    found: np.ndarray = gathered.reshape(rows, columns).float().cpu().numpy()
-    return found
+    return relevance
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class Backbone(nn.Module):
             features: of its embedding; by default it is tried out.
 
         Raises:
-            FftagError: it takes no photos of that size, or draws lots.
+            FftagError: it takes no photos of that size.
         """
         super().__init__()
         if hasattr(getattr(network, "pooler", None), "dense"):
@@ -85,69 +85,44 @@ class Backbone(nn.Module):
         return {"features": self.features, "config": _cleaned(config)}
 
     @contextmanager
-    def attention_kept(self) -> Iterator[list[Tensor]]:
-        """Within the block, a list of each layer's attention, [batch, heads, tokens, tokens]."""
-        kept: list[Tensor] = []
+    def watched(self) -> Iterator[list[Any]]:
+        """Within the block, a list of what the network gives, pass by pass, with all attention."""
+        passes: list[Any] = []
         usual = self.network.config._attn_implementation
-        hook = self.network.register_forward_hook(
-            lambda module, given, found: kept.extend(getattr(found, "attentions", None) or ())
-        )
+        hook = self.network.register_forward_hook(lambda _, given, found: passes.append(found))
         self.network.set_attn_implementation("eager")
         self._options["output_attentions"] = True
         try:
-            yield kept
+            yield passes
         finally:
             del self._options["output_attentions"]
             self.network.set_attn_implementation(usual)
             hook.remove()
 
-    def attends(self, pixels: Tensor) -> bool:
-        """Whether each token attends to all others, in all layers, and is a patch of the photo."""
-        with torch.no_grad(), self.attention_kept() as kept:
-            self(pixels)
-        shapes = {(len(one), one.shape[-1]) for one in kept}
-        patch = getattr(self.network.config, "patch_size", None)
-        return patch is not None and len(shapes) == 1 and len(pixels) == next(iter(shapes))[0]
-
-    @contextmanager
-    def last_state_kept(self) -> Iterator[list[Tensor]]:
-        """Within the block, a list of what the network's last layer gave, pass by pass."""
-        kept: list[Tensor] = []
-        hook = self.network.register_forward_hook(
-            lambda module, given, found: kept.append(found.last_hidden_state)
-        )
-        try:
-            yield kept
-        finally:
-            hook.remove()
-
-    def patches(self, pixels: Tensor) -> tuple[int, int]:
-        """Rows and columns of patches; their tokens are the last ones."""
+    def of_patches(self, relevance: Tensor, pixels: Tensor) -> Tensor:
+        """What the embedding has of each patch, [rows, columns], by tokens [tokens, tokens]."""
         height, width = _sides(self.network.config.patch_size)
-        return pixels.shape[-2] // height, pixels.shape[-1] // width
-
-    @property
-    def reads_class_token(self) -> bool:
-        """Whether the embedding is made of the first token, rather than of all that are patches."""
+        rows, columns = pixels.shape[-2] // height, pixels.shape[-1] // width
+        # Class and register tokens come first.
+        patches = relevance[:, -rows * columns :]
         averages = getattr(self.network.config, "use_mean_pooling", False)
-        return self._has_class_token and not averages
+        if self._has_class_token and not averages:
+            return patches[0].reshape(rows, columns)
+        return patches[-rows * columns :].mean(dim=0).reshape(rows, columns)
 
     def _tried(self, spec: InputSpec) -> int:
-        draw = torch.Generator().manual_seed(0)
-        photo = torch.rand(1, 3, spec.height, spec.width, generator=draw)
+        photo = torch.zeros(1, 3, spec.height, spec.width)
         kind = self.network.config.model_type
         try:
             with torch.no_grad():
-                first, second = self.eval()(photo), self(photo)
+                found: Tensor = self.eval()(photo)
         except Exception as error:
             # What does not fit shows in as many ways as there are networks.
             raise FftagError(
                 f"a network of kind {kind} takes no photos of {spec.width} x {spec.height} pixels "
                 f"({first_line(error)}): set model.input_size to what it was made for"
             ) from error
-        if not torch.allclose(first, second, rtol=1e-3, atol=1e-5):
-            raise FftagError(f"a network of kind {kind} draws lots: it tells nothing of a photo")
-        return first.shape[1]
+        return found.shape[1]
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -310,8 +285,10 @@ def _config(content: dict[str, Any]) -> Any:
 
     config = AutoConfig.for_model(**_cleaned(content))
     of_photos = getattr(config, "vision_config", config)
-    if hasattr(of_photos, "use_mask_token"):
-        of_photos.use_mask_token = False  # it is for pretraining
+    # What hides patches is for pretraining.
+    for name, value in (("use_mask_token", False), ("mask_ratio", 0.0)):
+        if hasattr(of_photos, name):
+            setattr(of_photos, name, value)
     return of_photos
 
 

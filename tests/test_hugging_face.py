@@ -193,10 +193,10 @@ def test_the_attention_that_is_kept_is_the_networks_own(
         wanted = theirs(photos(1), output_attentions=True).attentions
     finally:
         theirs.set_attn_implementation("sdpa")
-    with torch.no_grad(), model.backbone.attention_kept() as kept:  # type: ignore[operator, union-attr]
+    with torch.no_grad(), model.backbone.watched() as passes:  # type: ignore[operator, union-attr]
         model(photos(1))
-    assert len(kept) == 2
-    for one, other in zip(kept, wanted, strict=True):
+    assert len(passes) == 1 and len(wanted) == 2
+    for one, other in zip(passes[0].attentions, wanted, strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -302,6 +302,16 @@ def test_a_crop_of_the_centre_is_the_size_of_the_whole_photo(tmp_path: Path) -> 
     spec = hugging_face.input_spec(tmp_path)
     assert (spec.height, spec.width, spec.interpolation) == (224, 224, "bicubic")
     assert spec.mean[0] == pytest.approx(0.48145466)
+
+
+def test_no_patch_is_hidden_as_in_pretraining(tmp_path: Path) -> None:
+    from transformers import ViTMAEConfig, ViTMAEModel
+
+    ViTMAEModel(ViTMAEConfig(**PLAIN)).save_pretrained(tmp_path)
+    network = models.build("hugging_face", 3, SPEC, str(tmp_path)).eval()
+    with torch.no_grad():
+        first, second = network(photos()).embedding, network(photos()).embedding
+    torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
 
 
 def test_of_photos_and_text_the_network_of_photos_is_taken(tmp_path: Path) -> None:

@@ -64,6 +64,10 @@ def test_intervals_repeat_with_their_seed_and_say_how_they_were_made():
     }
 
 
+def test_an_interval_leaves_out_a_fortieth_at_either_end():
+    assert intervals.interval(np.arange(1001.0)) == pytest.approx((25, 975))
+
+
 def test_large_sets_are_resampled_less_often():
     assert intervals.default_resamples(20_000) == 1000
     assert intervals.default_resamples(20_001) == 200

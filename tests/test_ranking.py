@@ -97,3 +97,4 @@ def test_cf1_is_the_harmonic_mean_of_mean_precision_and_mean_recall():
     assert figures["CF1"] == pytest.approx(2 / (1 / precision + 1 / recall))
     # The mean of the labels' own F1, which is another figure.
     assert figures["macro_f1"] == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert metrics.tag_figures(targets, 1 - targets)["CF1"] == 0  # nothing is right
