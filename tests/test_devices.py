@@ -15,9 +15,9 @@ from fftag.devices import CPU, Device, choose_device
 
 RUN = """
 import sys
-from fftag.cli import main
+from fftag.cli import run_command
 try:
-    main()
+    run_command()
 except SystemExit as end:
     assert end.code == 0, end.code
 of_note = ("torch", "torchvision", "sklearn", "openvino_telemetry.main")

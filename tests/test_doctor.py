@@ -175,7 +175,7 @@ def test_a_look_that_fails_is_a_problem_and_no_traceback(monkeypatch: pytest.Mon
 def test_a_broken_run_is_a_problem_and_the_command_ends_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from fftag.cli import main
+    from fftag.cli import run_command
 
     def fails(*arguments: Any) -> None:
         raise FftagError("nothing works")
@@ -183,7 +183,7 @@ def test_a_broken_run_is_a_problem_and_the_command_ends_with_1(
     monkeypatch.setattr("fftag.tag.tag", fails)
     monkeypatch.setattr("sys.argv", ["fftag", "doctor"])
     with pytest.raises(SystemExit) as end:
-        main()
+        run_command()
     said = capsys.readouterr()
     assert end.value.code == 1
     assert "problem: tagging fails (nothing works): install fftag anew" in said.out

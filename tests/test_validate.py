@@ -477,12 +477,12 @@ def test_every_rule_is_documented_and_none_is_made_up() -> None:
 def test_the_command_ends_with_1_and_one_line_where_a_rule_is_broken(
     tags: Path, source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fftag.cli import main
+    from fftag.cli import run_command
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["fftag", "validate", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            main()
+            run_command()
         said = capsys.readouterr()
         return int(end.value.code or 0), said.out, said.err
 

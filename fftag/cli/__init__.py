@@ -23,14 +23,20 @@ __all__ = [
     "looking",
     "main",
     "merging",
+    "run_command",
     "tagging",
     "training",
 ]
 
 
 def main() -> NoReturn:
-    """Runs the command line; an error is one line on standard error, and an exit code."""
+    """Makes this process fit for a command, and runs the one that it was given."""
     prepare()
+    run_command()
+
+
+def run_command() -> NoReturn:
+    """Runs the command line; an error is one line on standard error, and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         try:
