@@ -5,8 +5,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import save_bands
-from faults import LAST_YEAR, aged, stopped_after_parts
+from faults import stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from test_faults import assert_same, rows_of
+from tagged import LAST_YEAR, aged, assert_same, reading, rows_of
 from typer.testing import CliRunner
 
 import fftag.plan
-import fftag.workers
 from fftag.bundle import Bundle, load_bundle, save_bundle
 from fftag.cli import app
 from fftag.decode import Limits
@@ -50,23 +48,6 @@ def stricter(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
     config = replace(session_bundle.config, thresholds=(0.45, 0.52, 0.499))
     weights = session_bundle.build().state_dict()
     return save_bundle(tmp_path_factory.mktemp("stricter") / "model", config, weights)
-
-
-@contextmanager
-def reading() -> Iterator[list[str]]:
-    """The names of the files that are decoded inside the block."""
-    decoded: list[str] = []
-    read_photo = fftag.workers.read_photo
-
-    def noted(reader: Any, entry: dict[str, Any], *rest: Any) -> Any:
-        record, pixels = read_photo(reader, entry, *rest)
-        if not record["known"]:
-            decoded.append(entry["image"])
-        return record, pixels
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fftag.workers, "read_photo", noted)
-        yield decoded
 
 
 # Any tree, any changes

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 import typer
-from test_faults import assert_same
-from test_tag import spoil
+from tagged import assert_same, spoil
 
 from fftag.bundle import Bundle
 from fftag.cli import app

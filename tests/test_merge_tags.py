@@ -16,9 +16,8 @@ from conftest import save_bands
 from faults import stopped_after_parts
 from hypothesis import given
 from hypothesis import strategies as st
-from test_faults import assert_same
-from test_incremental import aged, reading, stricter  # noqa: F401 (a fixture)
-from test_tag import spoil
+from tagged import aged, assert_same, reading, spoil
+from test_incremental import stricter  # noqa: F401 (a fixture)
 from test_validate import source  # noqa: F401 (a fixture)
 from typer.testing import CliRunner
 
