@@ -2,24 +2,19 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from catalogues import (
     BANDS,
-    COLOURS,
-    GROUPS,
-    SPEC,
     labelled_photos,
     photo_folder,
-    save_bands,
     untrained_model,
 )
 
-from fftag.bundle import Bundle
+from fftag.bundle import Bundle, save_bundle
 from fftag.labels import LabelSet
-
-__all__ = ["COLOURS", "GROUPS", "SPEC", "save_bands"]
 
 
 @pytest.fixture
@@ -49,3 +44,29 @@ def folder_of_photos(tmp_path: Path) -> Callable[[int], Path]:
 def bands_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of 96 learnable photos: 64 to train, 16 each to validate and test."""
     return labelled_photos(tmp_path_factory.mktemp("bands"))
+
+
+@pytest.fixture(scope="session")
+def stricter(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same network with other thresholds."""
+    config = replace(session_bundle.config, thresholds=(0.45, 0.52, 0.499))
+    weights = session_bundle.build().state_dict()
+    return save_bundle(tmp_path_factory.mktemp("stricter") / "model", config, weights)
+
+
+@pytest.fixture
+def source(folder_of_photos: Callable[[int], Path]) -> Path:
+    """Ten photos, and files that fail in several ways; names of every kind."""
+    root = folder_of_photos(10)
+    photo = (root / "season-0/FF-0000_1.jpg").read_bytes()
+    (root / "a").mkdir()
+    (root / "a/cut.jpg").write_bytes(photo[: len(photo) // 2])
+    (root / "a/empty.jpg").write_bytes(b"")
+    (root / "a/text.jpg").write_bytes(b"no photo")
+    (root / "a/header.jpg").write_bytes(photo[:3] + bytes(200) + photo[-2:])
+    (root / "a/large.jpg").write_bytes(photo + bytes(100_000))
+    (root / "back\\slash.jpg").write_bytes(photo)
+    (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(photo)
+    (root / os.fsdecode("é.jpg".encode())).write_bytes(photo)
+    (root / "\U0001f457.jpg").write_bytes(photo)
+    return root

@@ -1,12 +1,10 @@
 """Faults: photos that kill, hang or exhaust whoever decodes them; runs that die between parts."""
 
-import os
-import time
-import zlib
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tagged import aged
 
 from fftag.bundle import Bundle
 from fftag.parts import PartStore
@@ -14,7 +12,6 @@ from fftag.sources import Folder
 from fftag.tag import tag
 from fftag.tag_options import TagOptions
 
-LAST_YEAR = time.time() - 365 * 86_400
 MARK = b"FAULT:"
 FAULTS = {  # what a photo's mark does -> the status that its row must get
     "segfault": "crashed",
@@ -86,15 +83,6 @@ def install(folder: Path, site: str = SITE) -> str:
 def afflict(path: Path, fault: str) -> None:
     """Marks a photo behind its end, where no decoder looks."""
     path.write_bytes(path.read_bytes() + MARK + fault.encode())
-
-
-def aged(root: Path) -> Path:
-    """Gives each file a time of its own, long past, by which it can be trusted."""
-    for path in root.rglob("*"):
-        if path.is_file():
-            moment = LAST_YEAR + zlib.crc32(os.fsencode(path.relative_to(root))) % 86_400
-            os.utime(path, (moment, moment))
-    return root
 
 
 def stopped_after_parts(

@@ -132,7 +132,7 @@ def test_no_output_takes_the_place_of_a_file_of_another_kind(
     root, out = folder_of_photos(2), tmp_path / "tags.parquet"
     there = others(tmp_path)[name]
     before = there.read_bytes()
-    tag = ["tag", root, "--model", session_bundle.path, "--workers", "0"]
+    tag = ["tag", root, "--model", session_bundle.path, "--workers", "1"]
     commands = [
         [*tag, "--out", there],
         [*tag, "--out", there, "--force"],
@@ -157,11 +157,11 @@ def test_where_nothing_can_be_written_each_command_says_so_in_one_line(
         tmp_path / "tags.parquet",
         "/proc/nowhere/file.parquet",
     )
-    tag(Folder(root), out, session_bundle, TagOptions(workers=0))
+    tag(Folder(root), out, session_bundle, TagOptions(workers=1))
     model, photo = session_bundle.path, root / "season-0/FF-0000_1.jpg"
     for command in (
-        ["tag", root, "--model", model, "--workers", "0", "--out", nowhere],
-        ["tag", root, "--model", model, "--workers", "0", "--out", out, "--metrics", nowhere],
+        ["tag", root, "--model", model, "--workers", "1", "--out", nowhere],
+        ["tag", root, "--model", model, "--workers", "1", "--out", out, "--metrics", nowhere],
         ["merge", out, "--out", nowhere],
         ["data", "import", "folders", root, "--out", nowhere, "--splits", "1,0,0"],
         ["data", "eda", bands_manifest, "--out", nowhere],
@@ -188,7 +188,7 @@ def test_what_is_printed_during_a_run_is_no_result(
 
     monkeypatch.setattr("fftag.tag.tag", noisy)
     command = ["tag", folder_of_photos(2), "--out", tmp_path / "t.parquet", "--json"]
-    command += ["--model", session_bundle.path, "--workers", "0"]
+    command += ["--model", session_bundle.path, "--workers", "1"]
     done = CliRunner().invoke(app, [*map(str, command)])
     assert json.loads(done.stdout)["files"] == 2
     assert "a message of Ray" in done.stderr
@@ -199,7 +199,7 @@ def test_merged_tags_take_the_place_of_tags_only(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, name: str
 ) -> None:
     out, there = tmp_path / "tags.parquet", others(tmp_path)[name]
-    tag(Folder(folder_of_photos(2)), out, session_bundle, TagOptions(workers=0))
+    tag(Folder(folder_of_photos(2)), out, session_bundle, TagOptions(workers=1))
     before = there.read_bytes()
     with pytest.raises(FftagError, match="is not a tags file"):
         merge([out], there)
@@ -215,7 +215,7 @@ def test_tags_through_a_link_are_the_file_that_it_leads_to(
     for photo in root.rglob("*.jpg"):
         os.utime(photo, (10**9, 10**9))
     for _ in range(2):  # the second finds the tags of the first
-        summary = tag(Folder(root), link, session_bundle, TagOptions(workers=0))
+        summary = tag(Folder(root), link, session_bundle, TagOptions(workers=1))
         assert link.is_symlink() and pq.read_metadata(real).num_rows == 2
     assert summary.plan["unchanged"] == 2
     assert [path.name for path in real.parent.iterdir()] == ["t.parquet"]

@@ -14,32 +14,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from catalogues import save_bands
-from faults import FAULTS, SITE, afflict, aged, install, stopped_after_parts
+from faults import FAULTS, SITE, afflict, install, stopped_after_parts
 from hypothesis import given
 from hypothesis import strategies as st
-from test_faults import assert_same
-from test_tag import spoil
+from tagged import aged, assert_same, spoil
 
 from fftag import cluster_watch, models
 from fftag.bundle import Bundle, save_bundle
 from fftag.cluster import absolute, on_ray
 from fftag.cluster_decode import crews, decode_part
-from fftag.cluster_parts import DECODED, batches_of, files_of, ranges
+from fftag.cluster_parts import DECODED, batches_of, decoded, files_of, ranges
 from fftag.cluster_predict import PartWriter
-from fftag.decode import Failure, InputSpec
+from fftag.decode import InputSpec
 from fftag.errors import FftagError
 from fftag.interrupt import deferred
 from fftag.parts import NAME, Part, PartStore, locked
 from fftag.plan import make_plan
 from fftag.previous import KnownRows
-from fftag.reader import ReadOptions
+from fftag.reader import ReadOptions, blank_record
 from fftag.shards import Shard
 from fftag.sources import Folder, Selection, choose_source, list_source
-from fftag.sources.base import Content
-from fftag.sources.local import LocalReader
 from fftag.tag import tag
 from fftag.tag_options import TagOptions, run_info
 from fftag.tag_summary import TagSummary
@@ -206,7 +204,7 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
     out, model = tmp_path / "tags.parquet", session_bundle.path
     work = work_of(folder_of_photos(12), session_bundle, out)
     reading = ReadOptions(batch_size=4, workers=1)
-    decoded = [
+    tables = [
         decode_part(
             files_of(work, first, first + 1), work.source, session_bundle.config.input, reading
         )
@@ -214,7 +212,7 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
     ]
     with locked(out):
         work.store.begin()
-        lost = PartWriter(model, out, work.run, OPTIONS)(decoded[0])
+        lost = PartWriter(model, out, work.run, OPTIONS)(tables[0])
         asked: list[int] = []
         score = PartWriter._scored
         monkeypatch.setattr(
@@ -223,35 +221,31 @@ def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
             lambda writer, table: asked.append(table["first"][0].as_py()) or score(writer, table),
         )
         other = PartWriter(model, out, work.run, OPTIONS)
-        assert other(decoded[0]) == lost and asked == []
+        assert other(tables[0]) == lost and asked == []
         (part,) = parts_of(out)
         part.write_bytes(part.read_bytes()[:-1])
-        (again,) = other(decoded[0]).to_pylist()
+        (again,) = other(tables[0]).to_pylist()
         assert again["photos"] == 4 and asked == [0]
-        assert other(decoded[1])["first"].to_pylist() == [1] and asked == [0, 1]
+        assert other(tables[1])["first"].to_pylist() == [1] and asked == [0, 1]
         work.store.clear()
 
 
 def test_a_part_tells_how_many_of_its_files_could_not_be_reached(
-    folder_of_photos: Make,
-    session_bundle: Bundle,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
-    out, model, spec = tmp_path / "t.parquet", session_bundle.path, session_bundle.config.input
+    out, spec = tmp_path / "t.parquet", session_bundle.config.input
     work = work_of(folder_of_photos(8), session_bundle, out)
-    read = LocalReader.read
-
-    def reached(reader: LocalReader, entry: dict[str, Any], limit: int) -> Content | Failure:
-        if "season-2" in entry["image"]:
-            return Failure("unreadable", "network: no route")
-        return read(reader, entry, limit)
-
-    monkeypatch.setattr(LocalReader, "read", reached)
-    table = decode_part(files_of(work, 0, 2), work.source, spec, ReadOptions(4, workers=0))
+    records = []
+    for entry in work.listing.files.to_pylist():
+        lost = "season-2" in entry["image"]
+        failed = {"status": "unreadable", "error": "network: no route"}
+        records.append(blank_record(entry) | (failed if lost else {"width": 60, "height": 80}))
+    pixels = np.zeros((8, spec.height, spec.width, 3), np.uint8)
+    table = decoded({"first": 0, "stop": 2}, pixels, records)
     with locked(out):
         work.store.begin()
-        (row,) = PartWriter(model, out, work.run, OPTIONS, 8)(table).to_pylist()
+        writer = PartWriter(session_bundle.path, out, work.run, OPTIONS, 8)
+        (row,) = writer(table).to_pylist()
         work.store.clear()
     assert (row["photos"], row["recognised"], row["unreached"]) == (8, 0, 2)
     assert row["error"] == "network: no route"
@@ -261,7 +255,7 @@ def test_a_part_that_two_machines_wrote_counts_once(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root, out, fresh = aged(folder_of_photos(12)), tmp_path / "t.parquet", tmp_path / "f.parquet"
-    options = replace(OPTIONS, workers=0)
+    options = replace(OPTIONS, workers=1)
     stopped_after_parts(root, out, session_bundle, 1, options)
     (part,) = parts_of(out)
     twin = Part.of(part)
@@ -510,7 +504,7 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
 def test_a_job_whose_driver_is_killed_goes_on_when_started_again(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
-    root = slow_photos(folder_of_photos, 120)
+    root = aged(slow_photos(folder_of_photos, 120))
     here, out = tmp_path / "here.parquet", tmp_path / "out.parquet"
     tag(Folder(root), here, session_bundle, replace(OPTIONS, timeout=60))
     with machines(tmp_path / "faults") as cluster:

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from faults import BROKEN_SITE, FAULTS, SITE, afflict, aged, install, stopped_after_parts
+from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
+from tagged import aged, assert_same, decoding, rows_of
 
 import fftag.workers
 from fftag.bundle import Bundle
@@ -40,27 +40,6 @@ WORKERS = TagOptions(
     max_failure_rate=1,
 )
 ALONE = replace(WORKERS, workers=1)
-
-
-def rows_of(path: Path) -> dict[str, dict[str, Any]]:
-    """Every row by its image, without the time at which it was made."""
-    table = pq.read_table(path).drop_columns(["tagged_at"])
-    found = {row["image"]: row for row in table.to_pylist()}
-    assert len(found) == table.num_rows
-    return found
-
-
-def assert_same(one: Path, two: Path) -> None:
-    """Two tags files say the same. A photo's place in its batch can move a score's last bit."""
-    rows, others = rows_of(one), rows_of(two)
-    assert list(rows) == list(others)
-    for image, row in rows.items():
-        other = others[image]
-        assert row["scores"] == pytest.approx(other["scores"], abs=1e-6), image
-        tags = [[tagged["label"] for tagged in found["tags"] or ()] for found in (row, other)]
-        assert tags[0] == tags[1], image
-        for column in row.keys() - {"scores", "tags"}:
-            assert row[column] == other[column], (image, column)
 
 
 def images(root: Path) -> list[Path]:
@@ -237,40 +216,19 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
 
 
 class Store:
-    """Files that can be reached for as long as there are `answers` left, by all processes."""
+    """Files that can be reached for as long as there are `answers` left; counts what is asked."""
 
-    SITE = """
-import sys
-if "fftag.worker" in sys.orig_argv:
-    from pathlib import Path
-    from fftag.sources.base import Failure
-    from fftag.sources.local import LocalReader
+    def __init__(self, answers: int) -> None:
+        self.answers, self.asked = answers, 0
 
-    read, here = LocalReader.read, Path(__file__).parent
-
-    def reached(reader, entry, limit):
-        with (here / "asked").open("ab", buffering=0) as asked:
-            asked.write(b".")
-            if asked.tell() > int((here / "answers").read_text()):
-                return Failure("unreadable", "network: ConnectionError: no route")
-        return read(reader, entry, limit)
-
-    LocalReader.read = reached
-"""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, answers: int) -> None:
-        self.folder = folder
-        patch.setenv("PYTHONPATH", install(folder, self.SITE))
-        self.answer(answers)
-
-    def answer(self, count: int) -> None:
-        """From now on, so many reads succeed."""
-        (self.folder / "asked").write_bytes(b"")
-        (self.folder / "answers").write_text(str(count))
-
-    @property
-    def asked(self) -> int:
-        return (self.folder / "asked").stat().st_size
+    def __call__(self, photo: dict[str, Any]) -> dict[str, Any]:
+        self.asked += 1
+        self.answers -= 1
+        if self.answers >= 0:
+            return photo
+        lost = {"status": "unreadable", "error": "network: ConnectionError: no route"}
+        unread = dict.fromkeys(("width", "height", "format", "taken_at", "content_sha256"))
+        return photo | unread | lost
 
 
 def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(
@@ -278,15 +236,14 @@ def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(
 ) -> None:
     root, out, fresh = aged(folder_of_photos(200)), tmp_path / "t.parquet", tmp_path / "f.parquet"
     monkeypatch.setattr("fftag.work.SECONDS_WITHOUT_A_FILE", 0.0)
-    store = Store(tmp_path / "site", monkeypatch, 50)
-    with pytest.raises(FftagError) as ended:
-        tag(Folder(root), out, session_bundle, WORKERS)
+    store = Store(50)
+    with decoding(store), pytest.raises(FftagError) as ended:
+        tag(Folder(root), out, session_bundle, ALONE)
     assert ended.value.exit_code == 4 and store.asked < 200
     said = str(ended.value)
     assert "cannot be reached: the last 32 files failed" in said and "no route" in said
     assert "50 of 200 files are done and kept" in said and not out.exists()
-    store.answer(1_000)
-    summary = tag(Folder(root), out, session_bundle, WORKERS)
+    summary = tag(Folder(root), out, session_bundle, ALONE)
     assert summary.resumed == 50 and summary.statuses == {"ok": 200}
     tag(Folder(root), fresh, session_bundle, WORKERS)
     assert_same(out, fresh)
@@ -295,10 +252,10 @@ def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(
 def test_a_dry_run_ends_where_the_store_went_away(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    root, store = folder_of_photos(120), Store(10)
     monkeypatch.setattr("fftag.work.SECONDS_WITHOUT_A_FILE", 0.0)
-    store = Store(tmp_path / "site", monkeypatch, 10)
-    with pytest.raises(FftagError, match=r"cannot be reached \(network: .*no route\)") as ended:
-        look_ahead(Folder(folder_of_photos(120)), tmp_path / "t.parquet", session_bundle, WORKERS)
+    with decoding(store), pytest.raises(FftagError, match=r"reached \(network: .* route") as ended:
+        look_ahead(Folder(root), tmp_path / "t.parquet", session_bundle, ALONE)
     assert ended.value.exit_code == 4 and store.asked < 120
 
 
@@ -315,11 +272,10 @@ def test_a_store_that_is_away_for_a_while_does_not_end_the_run(
     root, out = aged(folder_of_photos(120)), tmp_path / "t.parquet"
     monkeypatch.setattr("fftag.work.SECONDS_WITHOUT_A_FILE", seconds)
     monkeypatch.setattr("fftag.work.FILES_IN_A_ROW", files)
-    store = Store(tmp_path / "site", monkeypatch, 20)
-    summary = tag(Folder(root), out, session_bundle, replace(WORKERS, max_failure_rate=1))
+    with decoding(Store(20)):
+        summary = tag(Folder(root), out, session_bundle, replace(ALONE, max_failure_rate=1))
     assert summary.statuses == {"ok": 20, "unreadable": 100}
-    store.answer(1_000)
-    again = tag(Folder(root), out, session_bundle, replace(WORKERS, retry_failed=False))
+    again = tag(Folder(root), out, session_bundle, replace(ALONE, retry_failed=False))
     assert again.statuses == {"ok": 120} and again.read == 100
 
 

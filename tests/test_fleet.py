@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 from catalogues import SPEC
-from test_faults import assert_same
-from test_tag import spoil
+from tagged import assert_same, spoil
 
 from fftag.bundle import Bundle
 from fftag.devices import CPU, Device, choose_devices

@@ -131,8 +131,9 @@ def test_the_embedding_is_what_the_networks_own_classifier_sees(
 def test_openvino_gives_the_scores_of_torch(
     kind: str, checkpoint: Callable[[str], tuple[Path, Any]]
 ) -> None:
-    from fftag.openvino_backend import OpenVinoPredictor
     from fftag.openvino_convert import convert
+
+    from fftag.openvino_backend import OpenVinoPredictor
 
     model = models.build("hugging_face", 5, SPEC, str(checkpoint(kind)[0])).eval()
     pixels = np.random.default_rng(4).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -437,10 +438,10 @@ def test_a_name_on_the_hub_that_cannot_be_had_is_answered_with_the_alternatives(
 @pytest.mark.slow
 def test_it_is_quantized_and_tags(trained: Bundle, bands_manifest: Path, tmp_path: Path) -> None:
     photos, exact, small = bands_manifest.parent / "photos", tmp_path / "a", tmp_path / "b"
-    options = TagOptions(tier="exact", workers=0)
+    options = TagOptions(tier="exact", workers=1)
     summary = tag(Folder(photos), exact, trained, options)
     assert summary.read == 96 and not summary.failed
-    quantize(trained, read_manifest(bands_manifest), photos=20, max_drop=1, workers=0)
+    quantize(trained, read_manifest(bands_manifest), photos=20, max_drop=1, workers=1)
     tag(Folder(photos), small, trained, replace(options, tier="int8"))
     scores = [np.array(pq.read_table(out)["scores"].to_pylist()) for out in (exact, small)]
     assert 0 < np.abs(scores[0] - scores[1]).max() < 0.2

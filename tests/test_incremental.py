@@ -15,15 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from catalogues import save_bands
-from faults import LAST_YEAR, aged, stopped_after_parts
+from faults import stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from test_faults import assert_same, rows_of
+from tagged import LAST_YEAR, aged, assert_same, reading, rows_of
 from typer.testing import CliRunner
 
 import fftag.plan
-import fftag.workers
 from fftag.bundle import Bundle, load_bundle, save_bundle
 from fftag.cli import app
 from fftag.companions import COMPANIONS
@@ -44,31 +43,6 @@ Make = Callable[[int], Path]
 OPTIONS = TagOptions(
     backend="torch", workers=1, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
 )
-
-
-@pytest.fixture(scope="session")
-def stricter(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The same network with other thresholds."""
-    config = replace(session_bundle.config, thresholds=(0.45, 0.52, 0.499))
-    weights = session_bundle.build().state_dict()
-    return save_bundle(tmp_path_factory.mktemp("stricter") / "model", config, weights)
-
-
-@contextmanager
-def reading() -> Iterator[list[str]]:
-    """The names of the files that are decoded inside the block."""
-    decoded: list[str] = []
-    read_photo = fftag.workers.read_photo
-
-    def noted(reader: Any, entry: dict[str, Any], *rest: Any) -> Any:
-        record, pixels = read_photo(reader, entry, *rest)
-        if not record["known"]:
-            decoded.append(entry["image"])
-        return record, pixels
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fftag.workers, "read_photo", noted)
-        yield decoded
 
 
 # Any tree, any changes

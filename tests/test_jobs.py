@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import typer
-from test_faults import assert_same
+from tagged import assert_same
 
 from fftag.bundle import Bundle
 from fftag.cli import app

@@ -16,10 +16,7 @@ from catalogues import save_bands
 from faults import stopped_after_parts
 from hypothesis import given
 from hypothesis import strategies as st
-from test_faults import assert_same
-from test_incremental import aged, reading, stricter  # noqa: F401 (a fixture)
-from test_tag import spoil
-from test_validate import source  # noqa: F401 (a fixture)
+from tagged import aged, assert_same, reading, spoil
 from typer.testing import CliRunner
 
 from fftag.bundle import Bundle
@@ -139,7 +136,7 @@ def test_a_shard_reads_again_only_what_changed_and_may_be_empty(
 
 
 def test_merged_shards_are_what_one_run_writes(
-    source: Path,  # noqa: F811
+    source: Path,
     session_bundle: Bundle,
     tmp_path: Path,
 ) -> None:
@@ -225,7 +222,7 @@ def test_a_path_in_two_files_is_named_with_both(
 def test_other_thresholds_models_and_settings_do_not_mix(
     folder_of_photos: Make,
     session_bundle: Bundle,
-    stricter: Bundle,  # noqa: F811
+    stricter: Bundle,
     tmp_path: Path,
 ) -> None:
     root = folder_of_photos(6)

@@ -12,9 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from catalogues import with_metadata
-from faults import aged
-from test_faults import assert_same
-from test_incremental import OPTIONS, reading
+from tagged import aged, assert_same, reading
 
 from fftag.bundle import Bundle
 from fftag.dry_run import look_ahead
@@ -24,9 +22,13 @@ from fftag.shards import Shard
 from fftag.sources import Folder, Selection
 from fftag.store import WRITTEN, open_tags_file, read_batches
 from fftag.tag import retag, tag
+from fftag.tag_options import TagOptions
 from fftag.validate import validate
 
 Make = Callable[[int], Path]
+OPTIONS = TagOptions(
+    backend="torch", workers=1, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
+)
 FORCE = replace(OPTIONS, force=True)
 
 

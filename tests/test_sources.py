@@ -437,7 +437,7 @@ def test_a_zip_of_a_mac_is_published_and_says_what_it_passed_over(
         files[f"__MACOSX/shop/._{number}.jpg"] = b"\0\5\x16\7" + bytes(60)
     files["shop/.DS_Store"] = b"\0\0\0\1Bud1"
     path, out = as_zip(tmp_path / "mac.zip", files), tmp_path / "tags.parquet"
-    summary = tag(choose_source(str(path)), out, session_bundle, TagOptions(workers=0))
+    summary = tag(choose_source(str(path)), out, session_bundle, TagOptions(workers=1))
     assert summary.statuses == {"ok": 4} and summary.left_out == {COMPANIONS: 5}
     assert summary.to_json()["left_out"] == {COMPANIONS: 5}
     assert any(f"left out 5 {COMPANIONS}" in line for line in summary.lines())

@@ -208,7 +208,7 @@ def test_a_folder_whose_name_is_no_utf8_is_tagged_and_none_is_written_to(
 ) -> None:
     name = os.fsdecode(b"latin-1 \xe9")
     root = folder_of_photos(2).rename(tmp_path / name)
-    command = ["tag", str(root), "--workers", "0", "--model", str(session_bundle.path), "--out"]
+    command = ["tag", str(root), "--workers", "1", "--model", str(session_bundle.path), "--out"]
     done = run([SCRIPT, *command, str(tmp_path / "t.parquet")], tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(pq.read_schema(tmp_path / "t.parquet").metadata[b"fftag"])

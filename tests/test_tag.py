@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from faults import aged, stopped_after_parts
+from faults import stopped_after_parts
+from tagged import aged, spoil
 
 import fftag.tag
 from fftag.bundle import Bundle
@@ -39,23 +40,6 @@ QUICK = TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8)
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).drop_columns(["tagged_at"]).to_pylist()
-
-
-def spoil(root: Path) -> dict[str, str]:
-    """Adds what real folders hold; returns the status that each must get."""
-    photo = (root / "season-0/FF-0000_1.jpg").read_bytes()
-    files = {
-        "a/cut.jpg": (photo[: len(photo) // 2], "truncated"),
-        "a/empty.jpg": (b"", "unreadable"),
-        "b/notes.txt": (b"not a photo", "unsupported"),
-        "b/text.jpg": (b"neither is this", "unsupported"),
-        "c/header.jpg": (photo[:3] + bytes(200) + photo[-2:], "unreadable"),
-        "c/copy.jpg": (photo, "ok"),
-    }
-    for name, (content, _) in files.items():
-        (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_bytes(content)
-    return {name: status for name, (_, status) in files.items()}
 
 
 def test_every_file_has_exactly_one_row_in_listing_order(

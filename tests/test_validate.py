@@ -30,24 +30,6 @@ def broken(result: Validation) -> set[str]:
 
 
 @pytest.fixture
-def source(folder_of_photos: Make) -> Path:
-    """Ten photos, and files that fail in several ways; names of every kind."""
-    root = folder_of_photos(10)
-    photo = (root / "season-0/FF-0000_1.jpg").read_bytes()
-    (root / "a").mkdir()
-    (root / "a/cut.jpg").write_bytes(photo[: len(photo) // 2])
-    (root / "a/empty.jpg").write_bytes(b"")
-    (root / "a/text.jpg").write_bytes(b"no photo")
-    (root / "a/header.jpg").write_bytes(photo[:3] + bytes(200) + photo[-2:])
-    (root / "a/large.jpg").write_bytes(photo + bytes(100_000))
-    (root / "back\\slash.jpg").write_bytes(photo)
-    (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(photo)
-    (root / os.fsdecode("é.jpg".encode())).write_bytes(photo)
-    (root / "\U0001f457.jpg").write_bytes(photo)
-    return root
-
-
-@pytest.fixture
 def tags(source: Path, session_bundle: Bundle, tmp_path: Path) -> Path:
     out = tmp_path / "tags.parquet"
     options = TagOptions(backend="torch", workers=1, batch_size=4, limits=Limits(file_bytes=50_000))
