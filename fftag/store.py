@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from pydantic import (
 from fftag.errors import FftagError
 
 MAGIC = b"PAR1"
+UNREADABLE = (OSError, ValueError, pa.ArrowException)  # what damage makes pyarrow raise
 BYTES_BUFFERED = 2**16  # of one column of one file
 ROWS_AT_ONCE = 16_384
 WRITTEN = {"compression": "zstd", "write_page_checksum": True}  # how tags files and parts are
@@ -35,6 +37,7 @@ WRITTEN = {"compression": "zstd", "write_page_checksum": True}  # how tags files
 FORMAT_VERSION = 2
 METADATA_KEY = b"fftag"
 SAME_AS = "same_as"  # a column of part files only: the row before of a photo that was recognised
+DIGEST_KEY = b"fftag_sha256"  # of what stands there: Parquet has checksums for pages alone
 TELLING = {"image", "status", "tags", "scores"}  # a file with these is, or was, a tags file
 OF_EACH_LABEL = ("groups", "thresholds", "validation")
 
@@ -75,6 +78,11 @@ class _Screen(BaseModel):
         if self.reject > self.review:
             raise ValueError("reject is above review")
         return self
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    shard: Annotated[str, Field(pattern=r"^[1-9]\d*/[1-9]\d*$")] | None = None
 
 
 def _fits(model: type[BaseModel]) -> AfterValidator:
@@ -119,7 +127,7 @@ class RunInfo:
     groups: Sequence[Text | None]
     thresholds: Sequence[FiniteFloat]
     validation: Sequence[Annotated[dict[str, int], _fits(_Counts)]] | None
-    settings: dict[str, Any]
+    settings: Annotated[dict[str, Any], _fits(_Settings)]
     screen: Annotated[dict[str, Any], _fits(_Screen)] | None = None
     format_version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
 
@@ -138,9 +146,12 @@ def run_of(schema: pa.Schema) -> tuple[RunInfo | None, list[str]]:
     Args:
         schema: as the file has it.
     """
-    stored = (schema.metadata or {}).get(METADATA_KEY)
+    metadata = schema.metadata or {}
+    stored = metadata.get(METADATA_KEY)
     if stored is None:
         return None, [f"the key {METADATA_KEY.decode()} is missing"]
+    if metadata.get(DIGEST_KEY, digest := sha256(stored).hexdigest().encode()) != digest:
+        return None, [f"{DIGEST_KEY.decode()} is not the digest of {METADATA_KEY.decode()}"]
     try:
         run = _HEADER.validate_json(stored, strict=True)
     except ValidationError as error:
@@ -208,17 +219,22 @@ def check_format(path: Path, schema: pa.Schema) -> None:
 
 
 def read_run(path: Path, schema: pa.Schema) -> RunInfo:
-    """What a tags file says of its run.
+    """What a tags file says of its run; its columns are the documented ones, too.
 
     Raises:
-        FftagError: see `check_format`; or what it says is not as documented.
+        FftagError: see `check_format`; or metadata or columns are not as documented.
     """
     check_format(path, schema)
     run, wrong = run_of(schema)
     if run is None:
         raise FftagError(
-            f"the metadata of {path} are not those of a tags file ({wrong[0]}): `fftag validate` "
-            "tells all; write it anew with `fftag tag --force`"
+            f"{path} is damaged in its metadata ({wrong[0]}): copy it again, or write it anew with "
+            "`fftag tag --force`"
+        )
+    if first := next(wrong_columns(schema, tags_schema(run)), None):
+        raise FftagError(
+            f"{path} is damaged in its columns ({first}): copy it again, or write it anew with "
+            "`fftag tag --force`"
         )
     return run
 
@@ -244,8 +260,50 @@ def tags_schema(run: RunInfo) -> pa.Schema:
             pa.field("model_id", pa.string(), nullable=False),
             pa.field("tagged_at", pa.timestamp("us", tz="UTC"), nullable=False),
         ],
-        metadata={METADATA_KEY: run.header},
+        metadata={METADATA_KEY: run.header, DIGEST_KEY: sha256(run.header).hexdigest()},
     )
+
+
+def documented_columns(schema: pa.Schema, run: RunInfo | None) -> pa.Schema:
+    """The columns that a file should have.
+
+    Args:
+        schema: as the file has it.
+        run: its own; where it does not say, it has as many labels as `scores` has room for.
+    """
+    if run is not None:
+        return tags_schema(run)
+    size = 0
+    if schema.names.count("scores") == 1:
+        kind = schema.field("scores").type
+        size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+    return tags_schema(RunInfo("", "", "", "", "", [""] * size, [], [], None, {}))
+
+
+def wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
+    """What is wrong with a file's columns, a line each."""
+    for name, count in Counter(schema.names).items():
+        if count > 1:
+            yield f"{name} stands {count} times"
+        if name not in documented.names:
+            yield f"{name} is not a column of the format"
+    for field in documented:
+        if field.name not in schema.names:
+            yield f"{field.name} is missing"
+        if schema.names.count(field.name) != 1:
+            continue
+        found = schema.field(field.name)
+        if found.type != field.type:
+            yield f"{field.name} is {found.type}, not {field.type}"
+        elif found.nullable and not field.nullable:
+            yield f"{field.name} may be null, and should not"
+        elif field.nullable and not found.nullable:
+            yield f"{field.name} may not be null, and should"
+    known = [name for name in schema.names if name in documented.names]
+    present = [name for name in documented.names if name in schema.names]
+    if known != present and sorted(known) == sorted(present):
+        first = next(name for name, other in zip(known, present, strict=True) if name != other)
+        yield f"{first} stands out of order: it should go {', '.join(present)}"
 
 
 def open_tags_file(path: Path) -> pq.ParquetFile:
@@ -255,8 +313,8 @@ def open_tags_file(path: Path) -> pq.ParquetFile:
         FftagError: there is no file, or it is empty, damaged, or no Parquet.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(len(MAGIC))
+        with path.open("rb") as content:
+            start = content.read(len(MAGIC))
     except FileNotFoundError as error:
         raise FftagError(f"no tags file {path}: write one with `fftag tag`") from error
     except OSError as error:
@@ -267,16 +325,51 @@ def open_tags_file(path: Path) -> pq.ParquetFile:
         raise FftagError(f"{path} is no Parquet file: give one that `fftag tag` wrote")
     try:
         # By default pyarrow keeps all that it has read until the file is closed.
-        return pq.ParquetFile(
+        file = pq.ParquetFile(
             path,
             buffer_size=BYTES_BUFFERED,
             pre_buffer=False,
             page_checksum_verification=True,
         )
-    except (OSError, ValueError, pa.ArrowException) as error:
+        if _foot_is_sound(file):
+            return file
+        file.close()
+        raise ValueError("its foot contradicts itself")
+    except UNREADABLE as error:
         raise FftagError(
             f"{path} is cut off or damaged: copy it again, or write it anew with `fftag tag`"
         ) from error
+
+
+def _foot_is_sound(file: pq.ParquetFile) -> bool:
+    """Whether what Parquet says twice, and without a checksum, is the same both times."""
+    about = file.metadata
+    rows = sum(about.row_group(group).num_rows for group in range(about.num_row_groups))
+    stored, used = about.metadata or {}, file.schema_arrow.metadata or {}
+    return rows == about.num_rows and stored.get(METADATA_KEY) == used.get(METADATA_KEY)
+
+
+def group_batches(
+    file: pq.ParquetFile, group: int, columns: Sequence[str] | None = None, rows: int = ROWS_AT_ONCE
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one row group, some at a time.
+
+    Args:
+        file: see `open_tags_file`.
+        group: its number.
+        columns: which; None means all.
+        rows: how many at a time.
+
+    Raises:
+        OSError, ValueError, pa.ArrowException: they cannot be read.
+    """
+    missing = file.metadata.row_group(group).num_rows
+    for batch in file.iter_batches(rows, [group], columns):
+        batch.validate(full=True)
+        missing -= batch.num_rows
+        yield batch
+    if missing:  # Arrow passes over a page that it takes for one of an unknown kind
+        raise ValueError(f"{missing:,} rows are missing")
 
 
 def read_batches(
@@ -289,25 +382,26 @@ def read_batches(
 
     Args:
         path: of the file, for messages.
-        file: see `open_tags_file`.
-        columns: which; None means all.
-        rows: how many at a time.
+        file, columns, rows: see `group_batches`.
 
     Raises:
         FftagError: they cannot be read; it names the row group.
     """
-    first = 0
     for group in range(file.num_row_groups):
-        count = file.metadata.row_group(group).num_rows
         try:
-            yield from file.iter_batches(rows, [group], columns)
-        except (OSError, ValueError, pa.ArrowException) as error:
+            yield from group_batches(file, group, columns, rows)
+        except UNREADABLE as error:
             raise FftagError(
-                f"{path} is damaged in row group {group} (rows {first:,} to {first + count - 1:,}: "
-                f"{str(error).splitlines()[0][:200]}): copy it again, or let `fftag tag` read the "
-                "photos of these rows again"
+                f"{path} is damaged in {where_of(file, group, error)}: copy it again, or let "
+                "`fftag tag` read the photos of these rows again"
             ) from error
-        first += count
+
+
+def where_of(file: pq.ParquetFile, group: int, error: Exception) -> str:
+    """A row group, its rows, and why they cannot be read, in words."""
+    counts = [file.metadata.row_group(number).num_rows for number in range(group + 1)]
+    why = str(error).splitlines()[0][:200]
+    return f"row group {group} (rows {sum(counts[:-1]):,} to {sum(counts) - 1:,}: {why})"
 
 
 def part_schema(run: RunInfo) -> pa.Schema:
