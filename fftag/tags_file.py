@@ -61,8 +61,4 @@ def open_tags(path: Path, source: str | None = None) -> Iterator[TagsFile]:
     """
     with open_tags_file(path) as file:
         run = read_run(path, file.schema_arrow)
-        names = file.schema_arrow.names
-        absent = [column for column in (*IMAGE_COLUMNS, "tags") if column not in names]
-        if absent:
-            raise FftagError(f"{path} has lost its column {absent[0]}: tag again with `fftag tag`")
         yield TagsFile(path, file, run, source or run.source)

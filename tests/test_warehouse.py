@@ -286,7 +286,7 @@ def test_a_missing_or_foreign_tags_file_is_refused(tmp_path: Path, tags: Path, d
 )  # fmt: skip
 def test_odd_metadata_is_one_line(tmp_path: Path, tags: Path, db: Path, odd: Any) -> None:
     message = refused(with_metadata(tags, tmp_path / "odd.parquet", **odd), db)
-    assert "odd.parquet are not those of a tags file" in message
+    assert "odd.parquet is damaged in its metadata" in message
 
 
 def test_a_damaged_tags_file_is_refused(tmp_path: Path, db: Path) -> None:
