@@ -86,24 +86,6 @@ def bars(
     return drawing
 
 
-def lines(
-    x: Sequence[float],
-    series: dict[str, Sequence[float]],
-    title: str,
-    x_label: str,
-    y_label: str,
-) -> Figure:
-    """One line per series over the same x; NaN leaves a gap."""
-    with mpl.rc_context(STYLE):
-        drawing = figure(7.5, 3.6)
-        axes = drawing.subplots()
-        for name, values in series.items():
-            axes.plot(x, values, label=name, linewidth=1.8, marker="o", markersize=3)
-        axes.set(title=title, xlabel=x_label, ylabel=y_label)
-        axes.legend()
-    return drawing
-
-
 def heat_map(
     matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str, diverging: bool
 ) -> Figure:

@@ -321,8 +321,8 @@ def test_every_report_is_a_page(opened: Callable[..., AppTest], shop: Shop) -> N
         assert plain(report.title) in [one.value for one in test.header]
         assert test.code[0].value.strip() == report.sql.strip()
         assert not test.error and (test.dataframe or test.info)
-        is_drawn = report.plot is not None and len(test.dataframe) > 0
-        assert len(test.get("image")) == is_drawn, report.name
+        drawn = report.plot is not None and len(test.dataframe) > 0
+        assert len(test.get("image")) == drawn, report.name
 
 
 def test_reports_are_narrowed_down_and_asked_with_parameters(

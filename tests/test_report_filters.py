@@ -85,7 +85,7 @@ def shops(
             else:
                 changed = (product.labels - {"dress"}) | {"pants"}
                 older[image] = sorted((product.labels if number % 10 else changed) & set(labels))
-            if number % 29 == 0 and number % 31:
+            if number % 29 == 0 and number % 31 and not several:
                 said = {name: "cape" not in product.labels for name in ("cape",) if name in labels}
                 answers += [
                     Answered(image, source, name, not shown, shown) for name, shown in said.items()
@@ -270,7 +270,7 @@ def test_a_basis_counts_what_is_left(whole: Path) -> None:
     failed = sum(n % 17 == 0 for n in numbers)
     turned_down = sum(n % 23 == 0 for n in numbers)
     unpictured = sum(n % 31 == 0 for n in numbers)
-    said = sum(n % 29 == 0 and n % 31 != 0 for n in numbers)
+    said = sum(n % 29 == 0 and n % 31 != 0 and n % 40 > 3 for n in numbers)
     counted = len(numbers) - unpictured
     assert min(failed, turned_down, unpictured, said) > 1
     filters = Filters({"brand": ["Acme"]})

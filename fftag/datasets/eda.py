@@ -39,7 +39,7 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
     """
     make_folder(out)
     sample, unreadable = eda_plots.read_samples(manifest, SAMPLES_SHOWN, seed)
-    pictures, sections = describe(manifest)
+    pictures, sections = _describe(manifest)
     pictures["samples"] = eda_plots.samples(sample)
     note = f"{unreadable} of the photos drawn could not be read, and others took their place."
     sections.append(
@@ -58,7 +58,7 @@ def write_eda(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
     return [page, *files]
 
 
-def describe(manifest: Manifest) -> tuple[dict[str, bytes], list[Section]]:
+def _describe(manifest: Manifest) -> tuple[dict[str, bytes], list[Section]]:
     """What is in a dataset, without looking at its photos: plots as PNGs by name, and the parts of
     a page that hold them and the tables.
     """
