@@ -50,7 +50,7 @@ def _hugging_face_map(
     """By attention where all tokens see each other, by Grad-CAM where the last state is a map."""
     with backbone.watched() as passes, torch.enable_grad():
         logit = model(pixels).logits[0, place]
-    last, attention = passes[0].last_hidden_state, passes[0].attentions or ()
+    last, attention = passes[0].last_hidden_state, getattr(passes[0], "attentions", None) or ()
     shapes = {(len(layer), layer.shape[-1]) for layer in attention}
     if last.dim() == 4:
         (gradient,) = torch.autograd.grad(logit, last)
