@@ -12,7 +12,7 @@ from typing import IO, Any
 import duckdb
 
 from fftag.atomic import DATABASE, changing, refuse_other, replacing, target_of
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 
 SCHEMA_VERSION = 2
 """Of the tables in sql/schema.sql; a catalogue of version 1 does not say so."""
@@ -191,7 +191,7 @@ def _opened(db: Path, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
     except duckdb.Error as error:
         broken = "Corrupt" in str(error)
-        says = damaged(db, error) if broken else f"{db} cannot be asked: {_line(error)}"
+        says = damaged(db, error) if broken else f"{db} cannot be asked: {first_line(error)}"
         raise FftagError(says) from error
     finally:
         connection.close()
@@ -201,7 +201,7 @@ def _why_closed(db: Path, error: duckdb.Error, read_only: bool) -> str:
     """Why a DuckDB file does not open, and what to do."""
     if isinstance(error, duckdb.ConnectionException):
         return f"{db} is open in this program in another way: close that connection, and try again"
-    reason = _line(error)
+    reason = first_line(error)
     try:
         refuse_other(db, DATABASE)
         locked = _is_locked(target_of(db), read_only)
@@ -218,7 +218,7 @@ def damaged(db: Path, error: duckdb.Error) -> str:
     """What to do about a catalogue that cannot be read."""
     return (
         f"{db} is damaged, or its log {_log_of(db).name} is: restore it from a copy, or move it "
-        f"away and load anew, without its corrections ({_line(error)})"
+        f"away and load anew, without its corrections ({first_line(error)})"
     )
 
 
@@ -235,7 +235,3 @@ def _is_locked(path: Path, read_only: bool) -> bool:
 def _log_of(db: Path) -> Path:
     target = target_of(db)
     return target.with_name(target.name + ".wal")
-
-
-def _line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]

@@ -16,7 +16,7 @@ from fftag.cluster_parts import files_of, ranges
 from fftag.cluster_predict import PartWriter, describe
 from fftag.cluster_watch import KEPT, raised_by_us, watched
 from fftag.devices import Device
-from fftag.errors import INTERRUPTED, FftagError
+from fftag.errors import INTERRUPTED, FftagError, first_line
 from fftag.interrupt import deferred
 from fftag.parts import Part
 from fftag.progress import progress, say
@@ -66,7 +66,7 @@ def on_ray(address: str | None = None, predictors: int | None = None) -> Iterato
                     logging_level=logging.ERROR,
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            first = str(error).strip().splitlines()[0]
+            first = first_line(error)
             raise FftagError(
                 f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS')} ({first}): start "
                 "one with `ray start --head`, or leave out --address"

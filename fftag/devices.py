@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +64,7 @@ def choose_device(name: str = "auto") -> Device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
+        first = first_line(error)
         raise FftagError(f"device {name!r} cannot be used ({first}): try --device cpu") from error
     return Device(str(device))
 

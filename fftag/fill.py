@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from fftag.catalogue_file import SCHEMA_VERSION
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 from fftag.feed import NO_PHOTOS, Feed
 from fftag.items import TAKEN, quoted
 from fftag.load_options import DATE_PATTERN, DATES, LABELS_BY, LoadOptions
@@ -272,5 +272,5 @@ def _check_pattern(connection: duckdb.DuckDBPyConnection, pattern: str | None, f
     try:
         connection.execute("select regexp_extract('', $p, 1)", {"p": pattern}).fetchall()
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise FftagError(f"{flag} {pattern!r} cannot be used: {reason}") from error

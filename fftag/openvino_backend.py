@@ -29,7 +29,7 @@ from fftag import __version__  # noqa: E402
 from fftag.bundle import Bundle  # noqa: E402
 from fftag.decode import InputSpec  # noqa: E402
 from fftag.devices import CPU  # noqa: E402
-from fftag.errors import FftagError  # noqa: E402
+from fftag.errors import FftagError, first_line  # noqa: E402
 from fftag.machine import cores  # noqa: E402
 from fftag.predictions import Predictions, checked, photos_per_pass  # noqa: E402
 from fftag.progress import say  # noqa: E402
@@ -155,8 +155,7 @@ def convert(model: "Classifier", spec: InputSpec) -> ov.Model:
     except Exception as error:
         # The converter raises many kinds of error.
         raise FftagError(
-            f"OpenVINO cannot convert this network ({str(error).splitlines()[0]}): "
-            "add --backend torch"
+            f"OpenVINO cannot convert this network ({first_line(error)}): add --backend torch"
         ) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -179,7 +178,7 @@ def graph_of(bundle: Bundle) -> ov.Model:
                 continue
             graph = read_graph(folder / GRAPH)
         except (OSError, FftagError) as error:
-            say(f"the network in {folder} is not used, and converted anew: {_first(error)}")
+            say(f"the network in {folder} is not used, and converted anew: {first_line(error)}")
         else:
             with suppress(OSError):  # another user's, or on a disk that is read only
                 os.utime(folder)  # the least recently used go first
@@ -190,7 +189,7 @@ def graph_of(bundle: Bundle) -> ov.Model:
             _keep(graph, folder, bundle)
             return graph
         except (OSError, RuntimeError) as error:  # OpenVINO's own, where a disk is full
-            reason = _first(error)
+            reason = first_line(error)
     say(
         f"the converted network is not kept for the next run ({reason}): set {VARIABLE} to a "
         "folder that can be written"
@@ -257,7 +256,3 @@ def _keep(graph: ov.Model, folder: Path, bundle: Bundle) -> None:
     kept = [one for one in folder.parent.iterdir() if not one.name.startswith(".")]
     for old in sorted(kept, key=lambda one: one.stat().st_mtime)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fftag.decode import InputSpec
 from fftag.devices import Device
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 from fftag.models import Classifier
 from fftag.predictions import Predictions, checked, photos_per_pass
 from fftag.progress import say
@@ -99,7 +99,7 @@ def _compiled(
         with torch.inference_mode(), inductor.patch(freezing=True):
             made(torch.zeros(shape, dtype=torch.uint8, device=device))
     except Exception as error:  # the compiler and the tools that it calls raise many kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise FftagError(
             f"the model cannot be compiled here ({reason}): leave out --compile"
         ) from error

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 
 from fftag.catalogue_file import asking
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 from fftag.report_files import Report, Value, all_reports, find_report
 
 __all__ = ["Answer", "Report", "all_reports", "find_report", "run_report"]
@@ -141,7 +141,7 @@ def run_report(
             basis = filters.line() + _basis(connection)
             table = connection.execute(report.sql).df()
         except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise FftagError(f"report {report.name} failed on {db}: {reason}") from error
         report.check_columns(dict(table))
         if language is not None:

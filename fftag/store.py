@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from fftag.atomic import PARQUET, Kind
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 
 MAGIC = b"PAR1"
 UNREADABLE = (OSError, ValueError, pa.ArrowException)  # what damage makes pyarrow raise
@@ -400,7 +400,7 @@ def read_batches(
 def where_of(file: pq.ParquetFile, group: int, error: Exception) -> str:
     """A row group, its rows, and why they cannot be read, in words."""
     counts = [file.metadata.row_group(number).num_rows for number in range(group + 1)]
-    why = str(error).splitlines()[0][:200]
+    why = first_line(error)[:200]
     return f"row group {group} (rows {sum(counts[:-1]):,} to {sum(counts) - 1:,}: {why})"
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 from fftag.listing import keys_of
 from fftag.merge import ROWS_PER_GROUP
 from fftag.previous import TagsRows, with_unseen
@@ -180,7 +180,7 @@ def _batches(
                 read += batch.num_rows
         except UNREADABLE as error:
             if findings is not None:
-                reason = str(error).splitlines()[0][:200]
+                reason = first_line(error)[:200]
                 where = f"rows {start + read} to {start + rows - 1}"
                 findings.add("readable", rows - read, [f"{where}: {reason}"])
         start += rows
@@ -306,7 +306,7 @@ def _database() -> Iterator[duckdb.DuckDBPyConnection]:
             with duckdb.connect(config=config) as connection:
                 yield connection
         except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise FftagError(
                 f"cannot look up paths ({reason}): give TMPDIR a folder with more room"
             ) from error

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fftag.atomic import changing, replacing
 from fftag.catalogue_file import held, replaceable, writable
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 from fftag.feed import Feed, by_pattern, open_feed
 from fftag.fill import fill
 from fftag.items import correct_items, make_items, run_script
@@ -142,7 +142,7 @@ def load(
                 damage = next((one for file in files for one in file.damage), None)
                 if damage is not None:
                     raise damage from error
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 paths = ", ".join(str(one.path) for one in named)
                 raise FftagError(f"cannot build {db} from {paths}: {reason}") from error
     return summary

@@ -17,7 +17,7 @@ from fftag.datasets.reading import (
     with_suffix,
 )
 from fftag.datasets.tables import FIRST_ROW
-from fftag.errors import FftagError
+from fftag.errors import FftagError, first_line
 
 
 def read_2019(source: Path, options: ImportOptions) -> Reading:
@@ -75,7 +75,7 @@ def _segments(table: Path, attributes_within: bool) -> Iterator[tuple[str, str]]
             f"there is no {table}: give the folder that train/download_imaterialist.py filled"
         ) from error
     except (OSError, csv.Error, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)[:200]
         raise FftagError(f"{table} cannot be read: {reason}; download it again") from error
 
 
