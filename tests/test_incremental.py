@@ -6,7 +6,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import save_bands
+from decoding_here import decoding_here
 from faults import stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,7 +24,6 @@ from typer.testing import CliRunner
 
 import fftag.copies
 import fftag.plan
-import fftag.workers
 from fftag.bundle import Bundle, load_bundle, save_bundle
 from fftag.cli import app
 from fftag.decode import Limits
@@ -53,21 +52,10 @@ def stricter(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
     return save_bundle(tmp_path_factory.mktemp("stricter") / "model", config, weights)
 
 
-@contextmanager
-def reading() -> Iterator[list[str]]:
-    """The names of the files that are decoded inside the block."""
-    decoded: list[str] = []
-    read_photo = fftag.workers.read_photo
-
-    def noted(reader: Any, entry: dict[str, Any], *rest: Any) -> Any:
-        record, pixels = read_photo(reader, entry, *rest)
-        if not record["known"]:
-            decoded.append(entry["image"])
-        return record, pixels
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fftag.workers, "read_photo", noted)
-        yield decoded
+@pytest.fixture(autouse=True, scope="module")
+def decoded_here() -> Iterator[None]:
+    with decoding_here():
+        yield
 
 
 def aged(root: Path) -> Path:
@@ -215,7 +203,7 @@ def test_only_what_is_new_or_changed_or_failed_is_decoded(
     root, out = folder_of_photos(12), tmp_path / "tags.parquet"
     (root / "cut.jpg").write_bytes((root / "season-0/FF-0000_1.jpg").read_bytes()[:300])
     aged(root)
-    with reading() as decoded:
+    with decoding_here() as decoded:
         tag(Folder(root), out, session_bundle, OPTIONS)
     assert len(decoded) == 13
     (root / "new.jpg").write_bytes((root / "season-0/FF-0000_1.jpg").read_bytes() + b"!")
@@ -223,15 +211,15 @@ def test_only_what_is_new_or_changed_or_failed_is_decoded(
     (root / "season-2/FF-0002_1.jpg").rename(root / "renamed.jpg")
     (root / "season-0/FF-0003_1.jpg").touch()
     (root / "season-1/FF-0004_1.jpg").unlink()
-    with reading() as decoded:
+    with decoding_here() as decoded:
         summary = tag(Folder(root), out, session_bundle, OPTIONS)
     assert sorted(decoded) == ["cut.jpg", "new.jpg", "season-1/FF-0001_1.jpg"]
     assert summary.plan == {"new": 2, "changed": 2, "retried": 1, "unchanged": 8, "removed": 2}
     assert summary.recognised == 2 and summary.read == 5
-    with reading() as decoded:
+    with decoding_here() as decoded:
         tag(Folder(root), out, session_bundle, replace(OPTIONS, retry_failed=False))
     assert decoded == []
-    with reading() as decoded:
+    with decoding_here() as decoded:
         tag(Folder(root), out, session_bundle, replace(OPTIONS, force=True))
     assert len(decoded) == 13
 
@@ -255,7 +243,7 @@ def test_contents_of_one_size_are_looked_for_once_each_and_not_without_end(
     monkeypatch.setattr(fftag.plan, "CONTENTS_OF_A_SIZE", 1)
     monkeypatch.setattr(fftag.copies, "CONTENTS_OF_A_SIZE", 1)
     assert known.of_size(len(whole) + 1) == ()
-    with reading() as decoded:
+    with decoding_here() as decoded:
         tag(Folder(root), out, session_bundle, OPTIONS)
     assert decoded == ["soon6.jpg"]
     rows = rows_of(out)
@@ -336,7 +324,7 @@ def test_another_model_reads_everything_again_and_says_so(
     tag(Folder(root), out, session_bundle, OPTIONS)
     weights = {name: value * 1.01 for name, value in session_bundle.build().state_dict().items()}
     other = save_bundle(tmp_path / "other", session_bundle.config, weights)
-    with reading() as decoded:
+    with decoding_here() as decoded:
         tag(Folder(root), out, other, OPTIONS)
     assert len(decoded) == 6
     assert "another model: every file is tagged anew" in capsys.readouterr().err
@@ -356,7 +344,7 @@ def test_other_thresholds_decide_the_tags_anew_without_reading_a_photo(
     tag(Folder(root), again, session_bundle, OPTIONS)
     tag(Folder(root), fresh, stricter, OPTIONS)
     assert rows_of(out) != rows_of(fresh)
-    with reading() as decoded:
+    with decoding_here() as decoded:
         assert retag(out, stricter) == 13
         tag(Folder(root), again, stricter, replace(OPTIONS, retry_failed=False))
     assert decoded == []
