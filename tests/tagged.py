@@ -3,17 +3,21 @@
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 import fftag.dry_run
 import fftag.tag
+from fftag.decode import InputSpec
+from fftag.reader import ReadOptions, read_photo
+from fftag.sources import Source
 from fftag.workers import Batch
 
 LAST_YEAR = time.time() - 365 * 86_400
@@ -93,3 +97,29 @@ def reading() -> Iterator[list[str]]:
 
     with decoding(note):
         yield decoded
+
+
+@contextmanager
+def decoding_here() -> Iterator[None]:
+    """Inside the block a run decodes in this process: for tests that tag hundreds of times."""
+
+    def batches(
+        source: Source,
+        plan: Iterable[tuple[int, Sequence[dict[str, Any]]]],
+        spec: InputSpec,
+        options: ReadOptions,
+        held: int = 1,
+    ) -> Generator[Batch]:
+        with closing(source.reader()) as reader:
+            for number, entries in plan:
+                pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), np.uint8)
+                photos = []
+                for place, entry in enumerate(entries):
+                    photo, found = read_photo(reader, entry, spec, options.limits, options.exact)
+                    pixels[place] = 0 if found is None else found
+                    photos.append(photo)
+                yield Batch(number, pixels, photos)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fftag.tag, "batches", batches)
+        yield

@@ -6,7 +6,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from faults import stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from tagged import LAST_YEAR, aged, assert_same, reading, rows_of
+from tagged import LAST_YEAR, aged, assert_same, decoding_here, reading, rows_of
 from typer.testing import CliRunner
 
 import fftag.plan
@@ -43,6 +42,12 @@ Make = Callable[[int], Path]
 OPTIONS = TagOptions(
     backend="torch", workers=1, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def decoded_here() -> Iterator[None]:
+    with decoding_here():
+        yield
 
 
 # Any tree, any changes
