@@ -225,7 +225,9 @@ def read_report(path: Path) -> Report:
     try:
         header = Header.model_validate(tomllib.loads(toml))
     except tomllib.TOMLDecodeError as error:
-        raise FftagError(f"{path}: the comments at its head are no TOML: {error}") from error
+        raise FftagError(
+            f"{path}: the comments at its head are no TOML, as a report begins: {error}"
+        ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -412,7 +412,7 @@ def test_a_report_of_ones_own_reaches_no_file(
         (("least = { default = 0.5, ", "least = { "), "parameters.least.default: Field required"),
         (("-- least =", "-- since ="), "since is a filter"),
         (("-- least =", '-- "a; drop table tags" ='), "should match pattern"),
-        (("-- empty =", "-- empty ~"), "are no TOML: Expected '=' after a key"),
+        (("-- empty =", "-- empty ~"), "are no TOML, as a report begins: Expected '=' after a key"),
         (("-- title = ", "-- title: "), "are no TOML"),
     ],
 )

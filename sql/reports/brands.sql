@@ -7,7 +7,7 @@
 -- 95 % interval. `strong` and `weak` are told from chance at a false-discovery rate of 5 % over all
 -- rows.
 -- """
--- empty = "No product has a brand: load a product feed with brand."
+-- empty = "There are no two brands to compare: load a product feed with brand."
 --
 -- [plot]
 -- kind = "bars"
