@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from decoding_here import decoding_here
 
 import fftag.copies
 from fftag.bundle import Bundle
@@ -118,7 +119,7 @@ def test_an_interrupted_run_knows_its_copies_again(
             raise KeyboardInterrupt
         return read(self, *args)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with decoding_here(), monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(LocalReader, "read", dies)
         tag(Folder(root), out, session_bundle, OPTIONS)
     before = sum(scored)

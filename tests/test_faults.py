@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from decoding_here import decoding_here
 from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
 
 import fftag.workers
@@ -190,7 +191,8 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
 
     out = tmp_path / "tags.parquet"
     monkeypatch.setattr(LocalReader, "read", read_and_change)
-    tag(Folder(root), out, session_bundle, ALONE)
+    with decoding_here():
+        tag(Folder(root), out, session_bundle, ALONE)
     monkeypatch.undo()
     rows = {root / image: row for image, row in rows_of(out).items()}
     assert len(rows) == 40
