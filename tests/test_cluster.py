@@ -135,6 +135,13 @@ def test_missing_batches_fall_into_parts_that_an_undisturbed_run_has(
         assert all(number // per_part != first // per_part for number in alone)
 
 
+@pytest.fixture(autouse=True)
+def no_crew_stays() -> Iterator[None]:
+    yield
+    while crews:
+        crews.popitem()[1].dismiss()
+
+
 def work_of(root: Path, bundle: Bundle, out: Path) -> Work:
     source, listing = Folder(root), list_source(Folder(root))
     run = run_info(source.name, bundle, OPTIONS)
@@ -178,8 +185,6 @@ def test_a_machine_without_the_share_is_told_from_files_that_went_away(
     with pytest.raises(FftagError, match=r"none of 8 files, such as 'season-0/FF-0000_1.jpg'"):
         decode_part(files, Folder(tmp_path), spec, reading)
     assert len(crews) == 2
-    while crews:
-        crews.popitem()[1].dismiss()
 
 
 def test_a_part_goes_into_its_own_run_only(tmp_path: Path) -> None:

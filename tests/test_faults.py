@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
-from tagged import aged, assert_same, decoding, rows_of
+from tagged import aged, assert_same, decoding, decoding_here, rows_of
 
 import fftag.workers
 from fftag.bundle import Bundle
@@ -195,7 +195,8 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
 
     out = tmp_path / "tags.parquet"
     monkeypatch.setattr(LocalReader, "read", read_and_change)
-    tag(Folder(root), out, session_bundle, ALONE)
+    with decoding_here():
+        tag(Folder(root), out, session_bundle, ALONE)
     monkeypatch.undo()
     rows = {root / image: row for image, row in rows_of(out).items()}
     assert len(rows) == 40
