@@ -487,10 +487,12 @@ def _is_tags(path: Path) -> bool:
     if not PARQUET.knows(path):
         return False
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        return "run_id" in json.loads(metadata.get(METADATA_KEY, b"{}"))
-    except (pa.ArrowException, OSError, ValueError, TypeError):
+        format_beside_ours(path, pq.read_schema(path))
+    except FftagError:
+        return False
+    except UNREADABLE:
         return True
+    return True
 
 
 TAGS = Kind("a tags file", _is_tags)

@@ -249,7 +249,7 @@ def test_a_part_tells_how_many_of_its_files_could_not_be_reached(
     table = decoded({"first": 0, "stop": 2}, pixels, records)
     with locked(out):
         work.store.begin()
-        writer = PartWriter(session_bundle.path, out, work.run, OPTIONS, 8)
+        writer = PartWriter(session_bundle.path, out, work.run, OPTIONS)
         (row,) = writer(table).to_pylist()
         work.store.clear()
     assert (row["photos"], row["recognised"], row["unreached"]) == (8, 0, 2)

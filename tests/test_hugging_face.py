@@ -131,9 +131,7 @@ def test_the_embedding_is_what_the_networks_own_classifier_sees(
 def test_openvino_gives_the_scores_of_torch(
     kind: str, checkpoint: Callable[[str], tuple[Path, Any]]
 ) -> None:
-    from fftag.openvino_convert import convert
-
-    from fftag.openvino_backend import OpenVinoPredictor
+    from fftag.openvino_backend import OpenVinoPredictor, convert
 
     model = models.build("hugging_face", 5, SPEC, str(checkpoint(kind)[0])).eval()
     pixels = np.random.default_rng(4).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -224,7 +222,7 @@ def trained(
     }
     manifest: Manifest = read_manifest(bands_manifest)
     out = tmp_path_factory.mktemp("runs") / "vit"
-    return train(load_recipe("hugging_face", changes), manifest, out, TrainOptions("cpu", 0))
+    return train(load_recipe("hugging_face", changes), manifest, out, TrainOptions("cpu", 1))
 
 
 def test_a_model_folder_needs_no_checkpoint_and_starts_another(

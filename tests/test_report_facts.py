@@ -354,7 +354,7 @@ def test_reports_of_ones_own_stand_beside_the_shipped_ones(db: Path, tmp_path: P
 
 
 FAKE = """
-insert into settings values ('union', 'feed', false, null);
+insert into settings values (2, 'union', 'feed', false, null, '{}');
 insert into runs
     values ('r', 's', 's', 'm', '0', '{}',
         null, null, null, 0, 0, 0, null, null, now()::timestamp, true);

@@ -366,7 +366,7 @@ def test_a_general_backbone_is_measured_on_the_same_photos(
         split: score_photos(network, Photos(photos.of_split(split), spec, None), 64, 1)
         for split in ("train", "val", "test")
     }
-    others = score_folder(network, without_apparel, 0)
+    others = score_folder(network, without_apparel, 1)
     tensors = fit_method("neighbour", Known(known["train"], known["val"]))
     near, far = (
         METHODS["neighbour"].distance(tensors, one.embeddings * 7)  # lengths are out

@@ -229,7 +229,7 @@ def test_a_file_that_is_no_checkpoint_is_one_line(
 
 
 def test_an_unknown_recipe_is_answered_with_the_shipped_ones() -> None:
-    with pytest.raises(FftagError, match="cnn, demo, inception_v3"):
+    with pytest.raises(FftagError, match="cnn, demo, hugging_face, inception_v3"):
         load_recipe("cnnn")
 
 
