@@ -40,8 +40,8 @@ app: setup $(DEMO)/catalog.duckdb ## open the example catalogue in the browser
 	$(BIN)/fftag app --model $(DEMO)/model --db $(DEMO)/catalog.duckdb \
 		--data $(DEMO)/dataset.parquet
 
-test: setup ## run the tests (under ten minutes on two cores)
-	$(BIN)/python -m pytest -q
+test: setup ## run the tests, two at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: setup ## run the tests marked slow
 	$(BIN)/python -m pytest -q -m slow

@@ -44,10 +44,8 @@ DAMAGES = {
     "a web page": ("not_an_image", 2),
 }
 DUPLICATES, TURNED = 12, 12
-STRAY_FILES = {
-    "README.txt": b"Photos by sku and view. Ask the studio before moving anything.\n",
-    "Thumbs.db": bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504),
-}
+README = b"Photos by sku and view. Ask the studio before moving anything.\n"
+THUMBNAILS = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504)  # which some systems leave behind
 
 
 def make_catalogue(
@@ -80,9 +78,9 @@ def make_catalogue(
             files.append(photo)
             bar.update(1)
     files += _copied(products, files, out, seed)
-    for name, content in STRAY_FILES.items():
-        (out / "catalogue" / name).write_bytes(content)
-        files.append(Photo("catalogue", name, defect="not_an_image"))
+    (out / "catalogue/Thumbs.db").write_bytes(THUMBNAILS)  # no row of the truth: it is passed over
+    (out / "catalogue/README.txt").write_bytes(README)
+    files.append(Photo("catalogue", "README.txt", defect="not_an_image"))
     _write_tables(out, products, files)
     told = {"seed": seed, "photos": photos} | facts.measure(products, files)
     (out / "facts.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

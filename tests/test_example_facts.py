@@ -242,7 +242,7 @@ def test_duplicates_finds_every_copy(db: Path, truth: pd.DataFrame) -> None:
 def test_failures_coverage_and_health_count_the_damaged_files(
     db: Path, truth: pd.DataFrame, products: pd.DataFrame
 ) -> None:
-    counts = {"unreadable": 6, "truncated": 5, "unsupported": 4}
+    counts = {"unreadable": 6, "truncated": 5, "unsupported": 3}
     failures = rows(db, "failures").set_index("status")
     assert failures["files"].to_dict() == counts
     assert (failures["of_files"] == len(truth)).all()
