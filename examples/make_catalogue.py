@@ -136,7 +136,7 @@ def _draw(photo: Photo, out: Path) -> Photo:
         image = image.convert("CMYK")
     content = encoded(image, path.suffix, int(rng.integers(80, 93)), photo.orientation)
     if photo.damage:
-        content, boxes = _damaged(content, photo.damage, rng), []
+        content, boxes = damaged(content, photo.damage, rng), []
     path.write_bytes(content)
     return replace(photo, boxes=tuple(boxes))
 
@@ -156,10 +156,12 @@ def encoded(image: Image.Image, ending: str, quality: int, orientation: int = 1)
     return buffer.getvalue()
 
 
-def _damaged(content: bytes, damage: str, rng: np.random.Generator) -> bytes:
+def damaged(content: bytes, damage: str, rng: np.random.Generator) -> bytes:
+    """What a photo's bytes become by one of `DAMAGES`."""
     match damage:
-        case "garbled":
-            return content[:24] + rng.bytes(len(content) // 2)
+        case "garbled":  # whole by its length and its end, with noise for a picture
+            noise = rng.bytes(len(content) - 32).replace(b"\xff", b"\0")
+            return content[:24] + noise + content[-8:]
         case "cut short":  # as a broken download leaves it
             return content[: round(len(content) * rng.uniform(0.4, 0.6))]
         case "a web page":

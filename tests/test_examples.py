@@ -15,11 +15,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from fftag.datasets.manifest import check_files, read_manifest
+from fftag.decode import Failure, InputSpec, decode
 from fftag.labels import load_taxonomy
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
-from make_catalogue import encoded, make_catalogue
+from make_catalogue import DAMAGES, damaged, encoded, make_catalogue
 from retailer.drawing import shoot
 from retailer.facts import plan_training
 from retailer.looks import ACCESSORIES, GARMENTS, PARTS, Look, Piece, full, make_look
@@ -174,6 +175,20 @@ def test_file_names_join_with_the_product_feed(demo: Path, truth: list[dict]) ->
     assert (len(months), min(months), max(months)) == (24, "2024-08", "2026-07")
     assert all(float(row["price"]) > 0 and row["currency"] == "EUR" for row in products.values())
     assert {row["category"] for row in products.values()} <= set(NAMES)
+
+
+STATUS = {"corrupt": "unreadable", "truncated": "truncated", "not_an_image": "unsupported"}
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_told_as_what_it_is(damage: str, ending: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (90, 60, 3), dtype=np.uint8)
+    photo = encoded(Image.fromarray(noise), ending, 90)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        found = decode(damaged(photo, damage, rng), InputSpec(32, 24))
+        assert isinstance(found, Failure) and found.status == STATUS[DAMAGES[damage][0]]
 
 
 def test_damaged_files_are_damaged_and_counted(demo: Path, truth: list[dict]) -> None:
