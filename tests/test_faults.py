@@ -358,13 +358,16 @@ def test_a_file_that_may_not_grow_is_refused_and_the_old_one_stands(
     def may_not_grow() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
-    command = [sys.executable, "-c", TAG, str(root), str(out), str(session_bundle.path), "0"]
+    # Pixels of decoding processes lie in shared memory, which may not grow then either.
+    here = "from tagged import decoding_here\nhere = decoding_here()\nhere.__enter__()\n"
+    command = [sys.executable, "-c", here + TAG, str(root), str(out), str(session_bundle.path), "1"]
+    tests = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, preexec_fn=may_not_grow
+        command, capture_output=True, text=True, check=False, preexec_fn=may_not_grow, env=tests
     )
     assert done.returncode == 1 and "refused: cannot write" in done.stderr, done.stderr
     assert not out.exists() and not list(tmp_path.glob("*.tmp"))
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=tests)
     assert len(rows_of(out)) == 300
 
 
