@@ -465,7 +465,7 @@ def slow_photos(make: Make, count: int) -> Path:
     root = make(count)
     for path in root.rglob("*.jpg"):
         afflict(path, "slow")
-    return root
+    return aged(root)  # what was written this moment would be read again, and not resumed
 
 
 @pytest.mark.slow
@@ -509,7 +509,7 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
 def test_a_job_whose_driver_is_killed_goes_on_when_started_again(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
-    root = aged(slow_photos(folder_of_photos, 120))
+    root = slow_photos(folder_of_photos, 120)
     here, out = tmp_path / "here.parquet", tmp_path / "out.parquet"
     tag(Folder(root), here, session_bundle, replace(OPTIONS, timeout=60))
     with machines(tmp_path / "faults") as cluster:
