@@ -10,10 +10,10 @@ photos without apparel too, where more scores lie near its threshold.
 import argparse
 from pathlib import Path
 
-from fftag.backends import Arithmetic, Scorer, open_scorer
-from fftag.bundle import Bundle, load_bundle
-from fftag.datasets.manifest import Manifest, read_manifest
-from fftag.devices import CPU
+from fftag.data.manifest import Manifest, read_manifest
+from fftag.models.devices import CPU
+from fftag.models.folder import Bundle, load_bundle
+from fftag.models.scorers import Arithmetic, Scorer, open_scorer
 from fftag.training.quantize import compare_apparel, compare_scorers
 from fftag.training.screening import score_folder
 

@@ -26,10 +26,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fftag.errors import FftagError
-from fftag.report import all_reports, run_report
-from fftag.store import RunInfo, tags_of, tags_schema
-from fftag.warehouse import load
+from fftag.base.errors import FftagError
+from fftag.catalogue.load import load
+from fftag.reports.ask import all_reports, run_report
+from fftag.tagging.tags_file import RunInfo, tags_of, tags_schema
 
 LABELS, TAGS_EACH = 46, 6
 ROWS_PER_GROUP = 131_072

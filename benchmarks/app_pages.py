@@ -21,9 +21,9 @@ from fftag.app import catalogue
 from fftag.app.asking import stamp
 from fftag.app.choices import choices
 from fftag.app.search import Search
-from fftag.report import Filters, all_reports, run_report
-from fftag.review_queue import Answered, take_answers
-from fftag.warehouse import load
+from fftag.catalogue.load import load
+from fftag.reports.ask import Filters, all_reports, run_report
+from fftag.reports.review_queue import Answered, take_answers
 
 PHOTOS_A_PRODUCT = 3
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fftag.decode import InputSpec, Photo, decode
+from fftag.photos.decode import InputSpec, Photo, decode
 
 MEGAPIXELS = (0.25, 1, 4, 12)
 GRAIN = 5  # grey levels, standard deviation

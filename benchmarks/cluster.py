@@ -19,11 +19,11 @@ from pathlib import Path
 
 from untrained import make_model
 
-from fftag.bundle import load_bundle
-from fftag.decode import InputSpec
-from fftag.sources import Folder, list_source
-from fftag.tag import tag
-from fftag.tag_options import TagOptions
+from fftag.models.folder import load_bundle
+from fftag.photos.decode import InputSpec
+from fftag.photos.sources import Folder, list_source
+from fftag.tagging.options import TagOptions
+from fftag.tagging.tag import tag
 
 STORE = 2**30  # bytes of shared memory for objects on each machine
 MEMORY = 4 * 2**30  # bytes that each machine says it has
@@ -101,7 +101,7 @@ def measure(
     import ray
     from ray.cluster_utils import Cluster
 
-    from fftag.cluster import on_ray
+    from fftag.tagging.cluster import on_ray
 
     # Ray would kill for memory that others hold on this machine, and give way to all of them.
     os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112

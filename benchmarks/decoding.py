@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fftag.decode import InputSpec, Photo, decode
+from fftag.photos.decode import InputSpec, Photo, decode
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ import time
 
 import torch
 
-from fftag import models
-from fftag.decode import InputSpec
-from fftag.devices import choose_device
+from fftag.models.architectures import factory
+from fftag.models.devices import choose_device
+from fftag.photos.decode import InputSpec
 from fftag.training.freezing import Freezer, make_optimizer, make_rates
 from fftag.training.settings import FreezeSettings, OptimizerSettings
 
@@ -49,7 +49,7 @@ def seconds(schedule: str, options: argparse.Namespace, device: torch.device) ->
     """One training of one step per epoch: forward, backward, update."""
     torch.manual_seed(0)
     height, width = options.size
-    model = models.build(options.architecture, options.labels, InputSpec(height, width)).to(device)
+    model = factory.build(options.architecture, options.labels, InputSpec(height, width)).to(device)
     settings = OptimizerSettings()
     optimizer = make_optimizer(model, settings)
     freeze = FreezeSettings.model_validate({"schedule": schedule, "epochs_per_stage": 2})

@@ -16,8 +16,8 @@ from pathlib import Path
 from large_catalogue import make_photos, watched
 from untrained import make_model
 
-from fftag.decode import InputSpec
-from fftag.sources import Selection, choose_source, list_source
+from fftag.photos.decode import InputSpec
+from fftag.photos.sources import Selection, choose_source, list_source
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from untrained import make_model
 
-from fftag.decode import InputSpec
+from fftag.photos.decode import InputSpec
 
 REAL_ONE_IN = 100
 DISTINCT = 500
@@ -85,7 +85,7 @@ def make_photos(root: Path, count: int, distinct: bool = False) -> None:
         path = root / f"{number:08d}.jpg"
         path.write_bytes(contents[number % DISTINCT] + number.to_bytes(4, "little") * distinct)
     (root / "0.jpg").unlink()
-    time.sleep(11)  # see fftag.plan.SECONDS_TOO_FRESH
+    time.sleep(11)  # see fftag.tagging.plan.SECONDS_TOO_FRESH
 
 
 def make_list(root: Path, entries: int) -> Path:

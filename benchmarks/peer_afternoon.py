@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from fftag.bundle import load_bundle
+from fftag.models.folder import load_bundle
 
 
 class Photos(Dataset):

@@ -11,7 +11,7 @@ import pandas as pd
 import ray
 import torch
 
-from fftag.bundle import load_bundle
+from fftag.models.folder import load_bundle
 
 
 class Score:

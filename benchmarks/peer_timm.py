@@ -14,7 +14,7 @@ import timm
 import torch
 from timm.data import ImageDataset, create_loader
 
-from fftag.bundle import load_bundle
+from fftag.models.folder import load_bundle
 
 
 def main() -> None:

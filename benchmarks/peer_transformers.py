@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from transformers import pipeline
 
-from fftag.bundle import load_bundle
+from fftag.models.folder import load_bundle
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fftag.bundle import load_bundle
-from fftag.explain import Explainer
+from fftag.explain.maps import Explainer
+from fftag.models.folder import load_bundle
 
 GARMENTS = ("upperbody", "lowerbody", "wholebody")
 PARTS = ("garment parts", "closures", "decorations")

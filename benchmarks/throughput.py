@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 import torch
 from untrained import give_int8, make_model, make_vit_twins
 
-from fftag.decode import InputSpec
+from fftag.photos.decode import InputSpec
 
 HERE = Path(__file__).parent
 CALIBRATION = 40

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from fftag import models
-from fftag.bundle import Bundle, ModelConfig, load_bundle, save_bundle
-from fftag.datasets.manifest import make_manifest
-from fftag.decode import InputSpec
-from fftag.labels import LabelSet
+from fftag.data.manifest import make_manifest
+from fftag.models.architectures import factory
+from fftag.models.folder import Bundle, ModelConfig, load_bundle, save_bundle
+from fftag.models.labels import LabelSet
+from fftag.photos.decode import InputSpec
 from fftag.training.quantize import quantize
 
 LABELS = 46
@@ -18,7 +18,7 @@ NAMES = tuple(f"label {number}" for number in range(LABELS))
 def make_model(folder: Path, architecture: str, spec: InputSpec) -> Path:
     """Saves a model of random weights (seed 0); returns its folder."""
     torch.manual_seed(0)
-    return _save(folder, architecture, spec, models.build(architecture, LABELS, spec))
+    return _save(folder, architecture, spec, factory.build(architecture, LABELS, spec))
 
 
 def make_vit_twins(folder: Path, spec: InputSpec) -> Path:
@@ -42,12 +42,12 @@ def make_vit_twins(folder: Path, spec: InputSpec) -> Path:
         image_mean=list(spec.mean),
         image_std=list(spec.std),
     ).save_pretrained(twin)
-    model = models.build("hugging_face", LABELS, spec, str(twin))
+    model = factory.build("hugging_face", LABELS, spec, str(twin))
     model.head.load_state_dict(theirs.classifier.state_dict())
     return _save(folder, "hugging_face", spec, model)
 
 
-def _save(folder: Path, architecture: str, spec: InputSpec, model: models.Classifier) -> Path:
+def _save(folder: Path, architecture: str, spec: InputSpec, model: factory.Classifier) -> Path:
     config = ModelConfig(
         architecture=architecture,
         labels=LabelSet.of(NAMES),
@@ -58,7 +58,7 @@ def _save(folder: Path, architecture: str, spec: InputSpec, model: models.Classi
         recipe={},
         data_fingerprint="0" * 64,
         versions={},
-        network=models.network_json(model),
+        network=factory.network_json(model),
     )
     return save_bundle(folder, config, model.state_dict()).path
 

@@ -18,7 +18,7 @@ from retailer import facts, production
 from retailer.plan import Product
 from retailer.production import Truth
 
-from fftag.progress import progress, say
+from fftag.base.progress import progress, say
 
 LEAST_PHOTOS = 60
 TRUTH_SCHEMA = pa.schema(

@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from fftag import models
-from fftag.bundle import Bundle, ModelConfig, save_bundle
-from fftag.datasets.manifest import make_manifest, write_manifest
-from fftag.decode import InputSpec
-from fftag.labels import LabelSet
-from fftag.load_options import Named
-from fftag.store import WRITTEN, RunInfo, rows, tags_schema
-from fftag.warehouse import load
+from fftag.catalogue.load import load
+from fftag.catalogue.options import Named
+from fftag.data.manifest import make_manifest, write_manifest
+from fftag.models.architectures import factory
+from fftag.models.folder import Bundle, ModelConfig, save_bundle
+from fftag.models.labels import LabelSet
+from fftag.photos.decode import InputSpec
+from fftag.tagging.tags_file import WRITTEN, RunInfo, rows, tags_schema
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
 GROUPS = {"red": "warm", "green": "cool", "blue": "cool"}
@@ -54,7 +54,7 @@ def save_bands(
 def untrained_model(folder: Path) -> Bundle:
     """A deterministic model of the bands that has learned nothing."""
     torch.manual_seed(1)
-    network = models.build("cnn", len(BANDS), SPEC)
+    network = factory.build("cnn", len(BANDS), SPEC)
     config = ModelConfig(
         architecture="cnn",
         labels=BANDS,

@@ -13,8 +13,8 @@ from catalogues import (
     untrained_model,
 )
 
-from fftag.bundle import Bundle, save_bundle
-from fftag.labels import LabelSet
+from fftag.models.folder import Bundle, save_bundle
+from fftag.models.labels import LabelSet
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fftag.image_formats import ALLOWED
+from fftag.photos.image_formats import ALLOWED
 
 VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("JPEG", "RGB", {}),

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import fftag.dry_run
-import fftag.tag
-from fftag.decode import InputSpec
-from fftag.reader import ReadOptions, read_photo
-from fftag.sources import Source
-from fftag.workers import Batch
+import fftag.tagging.dry_run
+import fftag.tagging.tag
+from fftag.photos.decode import InputSpec
+from fftag.photos.reader import ReadOptions, read_photo
+from fftag.photos.sources import Source
+from fftag.photos.workers import Batch
 
 LAST_YEAR = time.time() - 365 * 86_400
 
@@ -73,14 +73,14 @@ def spoil(root: Path) -> dict[str, str]:
 @contextmanager
 def decoding(each: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
     """Inside the block, a run has the record of each photo that is read as `each` gives it."""
-    scored = fftag.tag.scored
+    scored = fftag.tagging.tag.scored
 
     def noted(batches: Iterator[Batch], *rest: Any) -> Any:
         each_batch = (replace(one, photos=[each(photo) for photo in one.photos]) for one in batches)
         return scored(each_batch, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (fftag.tag, fftag.dry_run):
+        for module in (fftag.tagging.tag, fftag.tagging.dry_run):
             patch.setattr(module, "scored", noted)
         yield
 
@@ -121,5 +121,5 @@ def decoding_here() -> Iterator[None]:
                 yield Batch(number, pixels, photos)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fftag.tag, "batches", batches)
+        patch.setattr(fftag.tagging.tag, "batches", batches)
         yield

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import duckdb
 
-from fftag.catalogue_file import asking
+from fftag.catalogue.database import asking
 
 
 def stamp(db: Path) -> str:
     """What tells the content of a database from what a load or a correction makes of it.
 
     Raises:
-        FftagError: see `fftag.catalogue_file.asking`.
+        FftagError: see `fftag.catalogue.database.asking`.
     """
     with asking(db) as connection:
         found = connection.execute(

@@ -8,8 +8,8 @@ import duckdb
 from fftag.app.asking import dated_by_feed
 from fftag.app.photos import Photo, photos_of
 from fftag.app.search import OF_A_LABEL, Places, Search, matching
-from fftag.catalogue_file import asking
-from fftag.errors import FftagError
+from fftag.base.errors import FftagError
+from fftag.catalogue.database import asking
 
 NEIGHBOURS = 12
 
@@ -37,7 +37,7 @@ def find(db: Path, search: Search, page: int = 0, size: int = 24) -> Page:
         size: photos on a page.
 
     Raises:
-        FftagError: see `fftag.catalogue_file.asking`; or a sort of a label, and no label.
+        FftagError: see `fftag.catalogue.database.asking`; or a sort of a label, and no label.
     """
     with asking(db) as connection:
         if search.sort in OF_A_LABEL and search.scored is None:
@@ -61,7 +61,7 @@ def photo(db: Path, source: str, image: str) -> Photo | None:
     """A photo by its name; None where there is none, or not in what is counted.
 
     Raises:
-        FftagError: see `fftag.catalogue_file.asking`.
+        FftagError: see `fftag.catalogue.database.asking`.
     """
     with asking(db) as connection:
         found = connection.execute(
@@ -81,7 +81,7 @@ def neighbours(db: Path, of: Photo, count: int = NEIGHBOURS) -> list[Photo]:
     Every vector of scores is compared (Euclidean distance): a scan of one column.
 
     Raises:
-        FftagError: see `fftag.catalogue_file.asking`.
+        FftagError: see `fftag.catalogue.database.asking`.
     """
     with asking(db) as connection:
         own = connection.execute(

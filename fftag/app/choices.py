@@ -8,7 +8,7 @@ import duckdb
 
 from fftag.app.asking import dated_by_feed
 from fftag.app.search import quoted
-from fftag.catalogue_file import asking
+from fftag.catalogue.database import asking
 
 MOST_CHOICES = 500
 
@@ -40,7 +40,7 @@ def choices(db: Path) -> Choices:
     """What there is to choose from.
 
     Raises:
-        FftagError: see `fftag.catalogue_file.asking`.
+        FftagError: see `fftag.catalogue.database.asking`.
     """
     with asking(db) as connection:
         labels = connection.execute(

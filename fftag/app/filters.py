@@ -7,7 +7,7 @@ import streamlit as st
 
 from fftag.app.choices import Choices
 from fftag.app.search import OF_A_LABEL, SORTS, STATES, Search
-from fftag.report import Filters
+from fftag.reports.ask import Filters
 
 KEEP: Any = {"persist_state": "session"}  # across pages, and while a photo is looked at
 FIRST_COLUMNS = ("brand", "category")

@@ -2,7 +2,7 @@
 
 from PIL import Image, ImageDraw
 
-from fftag.plots import ACCENT
+from fftag.base.plots import ACCENT
 
 
 def icon(side: int = 64) -> Image.Image:

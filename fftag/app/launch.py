@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fftag.app.settings import FOLDER, VARIABLE, Settings
-from fftag.errors import FftagError
-from fftag.progress import say
+from fftag.base.errors import FftagError
+from fftag.base.progress import say
 
 MAIN = Path(__file__).parent / "pages" / "main.py"
 LOOPBACK = "127.0.0.1"
@@ -46,7 +46,7 @@ THEME = {
     "headingFontSizes": '["2rem", "1.35rem", "1.2rem", "1.1rem", "1rem", "1rem"]',
     "paddingTop": "2rem",
 }
-"""In line with `fftag.plots`; the colours of text reach a contrast of 4.5 on their grounds."""
+"""In line with `fftag.base.plots`; the colours of text reach a contrast of 4.5 on their grounds."""
 
 OPTIONS = {
     "server.headless": "true",

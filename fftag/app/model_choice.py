@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fftag.bundle import DIGESTS
+from fftag.models.folder import DIGESTS
 
 
 def model_folders(model: Path | None, runs: Path) -> list[Path]:

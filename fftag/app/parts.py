@@ -8,7 +8,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from fftag.errors import FftagError
+from fftag.base.errors import FftagError
 
 WRITTEN_HEIGHT = 900  # pixels; the page scrolls in itself
 NOTHING_FROM_OUTSIDE = (

@@ -11,7 +11,7 @@ from fftag.app.choices import Choices
 from fftag.app.parts import plain, show_scores
 from fftag.app.photos import Photo
 from fftag.app.thumbnails import LARGE
-from fftag.review_queue import Answered, take_answers
+from fftag.reports.review_queue import Answered, take_answers
 
 OPEN, RIGHT, WRONG, WITHDRAWN = "open", "right", "wrong", "withdraw"
 SHOWN = {RIGHT: True, WRONG: False, WITHDRAWN: None}

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 
 from fftag.app.thumbnails import LARGE, READ, SPEC, as_jpeg
 from fftag.app.uploads import Upload, laid_down
-from fftag.backends import Scorer, choose_arithmetic, open_scorer
-from fftag.bundle import Bundle
-from fftag.datasets.review_sheet import defused
-from fftag.decoders import Decoders
-from fftag.devices import choose_device
-from fftag.reader import ReadOptions
-from fftag.sources import Folder
+from fftag.catalogue.review_sheet import defused
+from fftag.models.devices import choose_device
+from fftag.models.folder import Bundle
+from fftag.models.scorers import Scorer, choose_arithmetic, open_scorer
+from fftag.photos.decoders import Decoders
+from fftag.photos.reader import ReadOptions
+from fftag.photos.sources import Folder
 
 READ_EXACTLY = ReadOptions(batch_size=8, workers=1, timeout=20, exact=True)
 

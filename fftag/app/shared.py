@@ -15,11 +15,11 @@ from fftag.app.photos import Photo
 from fftag.app.scoring import Tagger
 from fftag.app.settings import Settings
 from fftag.app.thumbnails import SMALL, Held, Shown, Thumbnails, Wanted
-from fftag.bundle import DIGESTS, load_bundle
-from fftag.errors import FftagError
-from fftag.report import Answer, Filters, run_report
-from fftag.report_plots import draw
-from fftag.sources import Folder, choose_source
+from fftag.base.errors import FftagError
+from fftag.models.folder import DIGESTS, load_bundle
+from fftag.photos.sources import Folder, choose_source
+from fftag.reports.ask import Answer, Filters, run_report
+from fftag.reports.charts import draw
 
 MODELS_HELD = 2
 FOLDERS_HELD = 8
@@ -53,7 +53,7 @@ def tagger(folder: Path) -> Tagger:
     """A model ready to score; the one that the folder holds by now.
 
     Raises:
-        FftagError: see `fftag.bundle.load_bundle`.
+        FftagError: see `fftag.models.folder.load_bundle`.
     """
     file = folder / DIGESTS
     digests = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
@@ -79,7 +79,7 @@ def choices(db: Path) -> Choices:
     """What there is to choose from in a catalogue, as it is now.
 
     Raises:
-        FftagError: see `fftag.catalogue_file.asking`.
+        FftagError: see `fftag.catalogue.database.asking`.
     """
     found: Choices = _choices(db, stamp_of(db))
     return found
@@ -100,7 +100,7 @@ def answer(
     """What a report finds in a catalogue, as it is now, and its picture (PNG), if it has one.
 
     Raises:
-        FftagError: see `fftag.report.run_report`.
+        FftagError: see `fftag.reports.ask.run_report`.
     """
     found: tuple[Answer, bytes | None] = _answer(db, stamp_of(db), name, given, filters)
     return found
@@ -116,7 +116,7 @@ def dataset(path: Path) -> str:
     """The page of a manifest as it is now.
 
     Raises:
-        FftagError: see `fftag.datasets.manifest.read_manifest`.
+        FftagError: see `fftag.data.manifest.read_manifest`.
     """
     found: str = _dataset(path, _changed(path))
     return found
@@ -132,7 +132,7 @@ def comparison(models: Sequence[Path], split: str) -> str:
     """The page that compares models as they are now, with the first.
 
     Raises:
-        FftagError: see `fftag.training.runs.load_runs`.
+        FftagError: see `fftag.evaluation.runs.load_runs`.
     """
     changed = tuple(
         _changed(file)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fftag.decode import InputSpec
-from fftag.decoders import Decoders
-from fftag.reader import ReadOptions
-from fftag.sources import Folder
+from fftag.photos.decode import InputSpec
+from fftag.photos.decoders import Decoders
+from fftag.photos.reader import ReadOptions
+from fftag.photos.sources import Folder
 
 SMALL, LARGE = 256, 640  # pixels of a side
 SPEC = InputSpec(LARGE, LARGE, "pad")

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Protocol
 
-from fftag.companions import COMPANIONS, is_companion
-from fftag.errors import FftagError
+from fftag.base.errors import FftagError
+from fftag.photos.companions import COMPANIONS, is_companion
 
 MIB = 2**20
 LOOKS_LIKE_ZIP = (b"PK\x03\x04", b"PK\x05\x06")

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fftag.bundle import load_bundle
-from fftag.datasets.eda import write_eda
-from fftag.datasets.manifest import read_manifest
-from fftag.errors import FftagError
-from fftag.training.compare import compare
-from fftag.training.compare_page import write_comparison
-from fftag.training.evaluate import evaluate_model
-from fftag.training.evaluation_page import PAGE
-from fftag.training.predictions import FILE
-from fftag.training.runs import load_runs
+from fftag.base.errors import FftagError
+from fftag.data.eda import write_eda
+from fftag.data.manifest import read_manifest
+from fftag.evaluation.compare import compare
+from fftag.evaluation.compare_page import write_comparison
+from fftag.evaluation.evaluate import evaluate_model
+from fftag.evaluation.page import PAGE
+from fftag.evaluation.predictions import FILE
+from fftag.evaluation.runs import load_runs
+from fftag.models.folder import load_bundle
 
 
 def predictions_of(model: Path, split: str) -> Path:

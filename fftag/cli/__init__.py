@@ -9,11 +9,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from fftag import __version__
+from fftag.base.errors import FAILED, INTERRUPTED, FftagError
+from fftag.base.progress import say
 from fftag.cli import catalogue, data, explaining, looking, merging, tagging, training
 from fftag.cli.base import app
 from fftag.cli.start import prepare
-from fftag.errors import FAILED, INTERRUPTED, FftagError
-from fftag.progress import say
 
 __all__ = [
     "app",

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fftag.progress import say
+from fftag.base.progress import say
 
 if TYPE_CHECKING:
-    from fftag.load_options import LoadOptions
+    from fftag.catalogue.options import LoadOptions
 
 app = typer.Typer(
     name="fftag",
@@ -123,7 +123,7 @@ def emit(content: dict[str, Any], lines: list[str], as_json: bool) -> None:
 
 def model_of(folder: Path | None) -> Any:
     """The model in a folder, or the newest there is, which is named."""
-    from fftag.bundle import load_bundle, newest_model
+    from fftag.models.folder import load_bundle, newest_model
 
     if folder is None:
         folder = newest_model(RUNS)
@@ -134,12 +134,12 @@ def model_of(folder: Path | None) -> Any:
 def engine_of(
     context: typer.Context, name: str, address: str | None, predictors: int | None
 ) -> Any:
-    """What reads and scores until the command ends; see `fftag.work.Engine`."""
+    """What reads and scores until the command ends; see `fftag.tagging.work.Engine`."""
     if name == "ray":
-        from fftag.cluster import on_ray
+        from fftag.tagging.cluster import on_ray
 
         return context.with_resource(on_ray(address, predictors))
-    from fftag.tag import Here
+    from fftag.tagging.tag import Here
 
     return Here()
 
@@ -166,7 +166,7 @@ def load_options(
     fresh: bool = False,
 ) -> "LoadOptions":
     """The rules of a load from the options of a command."""
-    from fftag.load_options import LoadOptions
+    from fftag.catalogue.options import LoadOptions
 
     mapped = pairs(columns, "--column") if columns else None
     return LoadOptions(

@@ -53,8 +53,8 @@ def load(
 
     Example: fftag load tags.parquet --db catalog.duckdb --products products.csv
     """
-    from fftag.load_options import Named
-    from fftag.warehouse import load as run
+    from fftag.catalogue.load import load as run
+    from fftag.catalogue.options import Named
 
     options = load_options(
         sku_pattern, column, labels_by, dates, date_pattern, taxonomy, mix_models, fresh
@@ -100,8 +100,8 @@ def report(
 
     Example: fftag report trend --db catalog.duckdb --where brand=Acme --param months=3
     """
-    from fftag.report import Filters, all_reports, run_report
-    from fftag.text_table import text_table
+    from fftag.base.text_table import text_table
+    from fftag.reports.ask import Filters, all_reports, run_report
 
     if name is None:
         questions = [(one.name, one.question) for one in all_reports(sql_dir)]
@@ -109,7 +109,7 @@ def report(
         return
     if db is None:
         raise typer.BadParameter("--db FILE is needed: the catalogue to ask")
-    from fftag.report_formats import write_answer, write_site
+    from fftag.reports.write import write_answer, write_site
 
     filters = Filters(
         _lists(where or [], "--where"),
@@ -144,8 +144,8 @@ def review_export(
 
     Example: fftag review export --db catalog.duckdb --out queue.csv
     """
-    from fftag.report import Filters
-    from fftag.review_queue import export_queue
+    from fftag.reports.ask import Filters
+    from fftag.reports.review_queue import export_queue
 
     filters = Filters(labels=label or [], groups=group or [])
     count = export_queue(db, out, per_label, rows, filters)
@@ -163,7 +163,7 @@ def review_import(
 
     Example: fftag review import queue.csv --db catalog.duckdb
     """
-    from fftag.review_queue import import_answers
+    from fftag.reports.review_queue import import_answers
 
     imported = import_answers(db, file, reviewer)
     emit(imported.to_json(), imported.lines(), json_)
@@ -182,7 +182,7 @@ def review_manifest(
 
     Example: fftag review manifest catalog --db catalog.duckdb --out reviewed.parquet
     """
-    from fftag.review_manifest import export_manifest
+    from fftag.data.review_manifest import export_manifest
 
     written = export_manifest(db, photos, out, label or (), group or ())
     emit(written.to_json(), written.lines(), json_)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from fftag.base.machine import cores
 from fftag.cli.base import Device, Json, Workers, data_app, emit, pairs
-from fftag.machine import cores
 
 
 @data_app.command("import")
@@ -54,9 +54,9 @@ def data_import(
 
     Example: fftag data import table photos.csv --out dataset.parquet
     """
-    from fftag.atomic import refuse_other
-    from fftag.datasets.importers import ImportOptions, import_dataset
-    from fftag.datasets.manifest import MANIFEST
+    from fftag.base.atomic import refuse_other
+    from fftag.data.importers import ImportOptions, import_dataset
+    from fftag.data.manifest import MANIFEST
 
     try:
         train_share, val_share, test_share = (float(share) for share in splits.split(","))
@@ -93,8 +93,8 @@ def data_eda(
 
     Example: fftag data eda dataset.parquet --out eda
     """
-    from fftag.datasets.eda import write_eda
-    from fftag.datasets.manifest import read_manifest
+    from fftag.data.eda import write_eda
+    from fftag.data.manifest import read_manifest
 
     files = [str(path) for path in write_eda(read_manifest(dataset), out)]
     emit({"files": files}, files, json_)
@@ -128,11 +128,11 @@ def data_review(
         raise typer.BadParameter("give --recipe, to train by folds, or --model, one of the two")
     if changes and recipe is None:
         raise typer.BadParameter("--set changes a recipe: give --recipe")
-    from fftag.bundle import load_bundle
-    from fftag.datasets.manifest import read_manifest
+    from fftag.data.manifest import read_manifest
+    from fftag.models.folder import load_bundle
+    from fftag.training.label_review import review_by_folds, review_by_model
     from fftag.training.loop import TrainOptions
     from fftag.training.recipe import load_recipe
-    from fftag.training.review import review_by_folds, review_by_model
 
     manifest, options = read_manifest(dataset), TrainOptions(device, workers)
     if recipe is not None:
@@ -157,8 +157,8 @@ def data_correct(
 
     Example: fftag data correct dataset.parquet --sheet review.csv --out corrected.parquet
     """
-    from fftag.datasets.correct import correct_manifest
-    from fftag.datasets.manifest import read_manifest
+    from fftag.data.correct import correct_manifest
+    from fftag.data.manifest import read_manifest
 
     report = correct_manifest(read_manifest(dataset), sheet, out)
     emit(report.content(), report.lines(), json_)

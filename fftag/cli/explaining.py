@@ -28,11 +28,11 @@ def explain(
     """
     from contextlib import closing
 
-    from fftag.bundle import load_bundle
-    from fftag.explain import Explainer
-    from fftag.explain_page import write_page_of, write_picture
-    from fftag.listing import escape
-    from fftag.sources import Folder, list_source
+    from fftag.explain.maps import Explainer
+    from fftag.explain.page import write_page_of, write_picture
+    from fftag.models.folder import load_bundle
+    from fftag.photos.listing import escape
+    from fftag.photos.sources import Folder, list_source
 
     if html is None and photo.is_dir():
         raise typer.BadParameter("of a folder, a page is made: give --html DIR")

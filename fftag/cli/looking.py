@@ -32,7 +32,7 @@ def open_app(
     """
     from fftag.app.launch import is_loopback, start
     from fftag.app.settings import Settings
-    from fftag.load_options import Named
+    from fftag.catalogue.options import Named
 
     folders = [Named.parse(text) for text in photos or []]
     settings = Settings(

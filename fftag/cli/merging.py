@@ -34,8 +34,8 @@ def merge(
     """
     if source is None and (include or root or follow_symlinks):
         raise typer.BadParameter("--include, --root and --follow-symlinks need --source")
-    from fftag.merge_tags import merge as run
-    from fftag.sources import choose_source
+    from fftag.photos.sources import choose_source
+    from fftag.tagging.merge import merge as run
 
     chosen = choose_source(source, root, follow_symlinks) if source else None
     merged = run(parts, out, chosen, tuple(include or ()), max_removal_rate)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fftag.errors import FftagError
+from fftag.base.errors import FftagError
 
 SAFE_PATH, UTF8 = "PYTHONSAFEPATH", "PYTHONUTF8"
 

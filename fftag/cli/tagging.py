@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fftag.base.errors import FftagError
+from fftag.base.machine import cores
 from fftag.cli.base import (
     SOURCE,
     Backend,
@@ -35,8 +37,6 @@ from fftag.cli.base import (
     load_options,
     model_of,
 )
-from fftag.errors import FftagError
-from fftag.machine import cores
 
 
 @app.command()
@@ -118,14 +118,14 @@ def tag(
         raise typer.BadParameter("--address and --predictors need --engine ray")
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
-    from fftag.atomic import target_of
-    from fftag.decode import Limits
-    from fftag.devices import default_batch_size
-    from fftag.metrics_file import measured
-    from fftag.shards import Shard
-    from fftag.sources import Selection, choose_source
-    from fftag.tag import tag as run
-    from fftag.tag_options import TagOptions
+    from fftag.base.atomic import target_of
+    from fftag.models.devices import default_batch_size
+    from fftag.photos.decode import Limits
+    from fftag.photos.shards import Shard
+    from fftag.photos.sources import Selection, choose_source
+    from fftag.tagging.metrics_file import measured
+    from fftag.tagging.options import TagOptions
+    from fftag.tagging.tag import tag as run
 
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     target = target_of(out)
@@ -156,14 +156,14 @@ def tag(
     )
     chosen = choose_source(source, root, follow_symlinks, timeout)
     if dry_run:
-        from fftag.dry_run import look_ahead
+        from fftag.tagging.dry_run import look_ahead
 
         ahead = look_ahead(chosen, out, model_of(model), options)
         emit(ahead.to_json(), list(ahead.lines()), json_)
         return
     with measured(metrics) as report:
         if db is not None:
-            from fftag.catalogue_file import replaceable
+            from fftag.catalogue.database import replaceable
 
             with replaceable(db):
                 pass  # what cannot be replaced is refused before hours of work
@@ -172,8 +172,8 @@ def tag(
         report(summary, summary.exit_code(strict))
         content, lines = summary.to_json(), list(summary.lines())
         if db is not None:
-            from fftag.load_options import Named
-            from fftag.warehouse import load as load_tags
+            from fftag.catalogue.load import load as load_tags
+            from fftag.catalogue.options import Named
 
             loaded = load_tags(out, db, [Named.parse(text) for text in products or []], loading)
             content["db"] = loaded.to_json()
@@ -203,10 +203,10 @@ def bench(
 
     Example: fftag bench catalog --model runs/cnn
     """
-    from fftag.bench import bench as run
-    from fftag.devices import choose_devices, default_batch_size
-    from fftag.sources import choose_source
-    from fftag.tag_options import TagOptions
+    from fftag.models.devices import choose_devices, default_batch_size
+    from fftag.photos.sources import choose_source
+    from fftag.tagging.bench import bench as run
+    from fftag.tagging.options import TagOptions
 
     options = TagOptions(
         batch_size=batch_size or default_batch_size(choose_devices(device)[0]),
@@ -232,7 +232,7 @@ def retag(
 
     Example: fftag retag tags.parquet --model runs/best
     """
-    from fftag.tag import retag as run
+    from fftag.tagging.tag import retag as run
 
     bundle = model_of(model)
     rows = run(tags, bundle)
@@ -259,8 +259,8 @@ def validate(
     """
     if include and source is None:
         raise typer.BadParameter("--include needs --source: it says which files to compare with")
-    from fftag.sources import choose_source
-    from fftag.validate import validate as run
+    from fftag.photos.sources import choose_source
+    from fftag.tagging.validate import validate as run
 
     chosen = choose_source(source, root, follow_symlinks) if source else None
     result = run(tags, chosen, tuple(include or ()))
@@ -278,7 +278,7 @@ def doctor(json_: Json = False) -> None:
 
     Example: fftag doctor
     """
-    from fftag.doctor import diagnose
+    from fftag.cli.doctor import diagnose
 
     diagnosis = diagnose()
     emit(diagnosis.to_json(), diagnosis.lines(), json_)

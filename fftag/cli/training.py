@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from fftag.base.machine import cores
+from fftag.base.progress import say
 from fftag.cli.base import Device, Json, Tier, Workers, app, emit, pairs
-from fftag.machine import cores
-from fftag.progress import say
 
 NonApparel = Annotated[Path | None, typer.Option(help="Folder of photos known to show no apparel.")]
 
@@ -36,7 +36,7 @@ def train(
 
     Example: fftag train cnn --data dataset.parquet --out runs/cnn
     """
-    from fftag.datasets.manifest import read_manifest
+    from fftag.data.manifest import read_manifest
     from fftag.training.loop import TrainOptions
     from fftag.training.loop import train as run
     from fftag.training.processes import is_first
@@ -68,8 +68,8 @@ def tune(
 
     Example: fftag tune runs/cnn --data d.parquet --out runs/macro --set tags.objective=macro_f1
     """
-    from fftag.bundle import load_bundle
-    from fftag.datasets.manifest import read_manifest
+    from fftag.data.manifest import read_manifest
+    from fftag.models.folder import load_bundle
     from fftag.training.tune import tune as run
 
     settings = pairs(changes or [], "--set")
@@ -94,8 +94,8 @@ def quantize(
 
     Example: fftag quantize runs/cnn --data dataset.parquet
     """
-    from fftag.bundle import load_bundle
-    from fftag.datasets.manifest import read_manifest
+    from fftag.data.manifest import read_manifest
+    from fftag.models.folder import load_bundle
     from fftag.training.quantize import quantize as run
     from fftag.training.quantize import report_lines
 
@@ -126,8 +126,8 @@ def screen(
     """
     from pydantic import ValidationError
 
-    from fftag.bundle import load_bundle
-    from fftag.datasets.manifest import read_manifest
+    from fftag.data.manifest import read_manifest
+    from fftag.models.folder import load_bundle
     from fftag.training.screening import add_screen
     from fftag.training.settings import ScreenSettings
 
@@ -172,9 +172,9 @@ def evaluate(
 
     Example: fftag evaluate runs/cnn --data dataset.parquet --split test
     """
-    from fftag.bundle import load_bundle
-    from fftag.datasets.manifest import read_manifest
-    from fftag.training.evaluate import evaluate_model, summary_lines
+    from fftag.data.manifest import read_manifest
+    from fftag.evaluation.evaluate import evaluate_model, summary_lines
+    from fftag.models.folder import load_bundle
 
     if non_apparel is not None and split in ("train", "all"):
         raise typer.BadParameter("--non-apparel measures on photos not trained on: --split test")
@@ -231,14 +231,14 @@ def compare(
     """
     if len(runs) < 2:
         raise typer.BadParameter("give two or more model folders")
-    from fftag.bundle import Bundle
-    from fftag.training.compare import compare as run
-    from fftag.training.compare_page import write_comparison
-    from fftag.training.runs import load_runs
+    from fftag.evaluation.compare import compare as run
+    from fftag.evaluation.compare_page import write_comparison
+    from fftag.evaluation.runs import load_runs
+    from fftag.models.folder import Bundle
 
     def evaluate_first(bundle: Bundle, folder: Path) -> None:
-        from fftag.datasets.manifest import read_manifest
-        from fftag.training.evaluate import evaluate_model
+        from fftag.data.manifest import read_manifest
+        from fftag.evaluation.evaluate import evaluate_model
 
         if data is not None:
             say(f"evaluating {bundle.path}")
@@ -258,7 +258,7 @@ def models(json_: Json = False) -> None:
 
     Example: fftag models
     """
-    from fftag.models import input_spec, names
+    from fftag.models.architectures.factory import input_spec, names
 
     sizes = {name: input_spec(name) for name in names()}
     content = {name: {"height": spec.height, "width": spec.width} for name, spec in sizes.items()}

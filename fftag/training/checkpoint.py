@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from fftag.atomic import make_folder, replacing
-from fftag.bundle import refuse_other_folder
-from fftag.errors import FftagError
+from fftag.base.atomic import make_folder, replacing
+from fftag.base.errors import FftagError
+from fftag.models.folder import refuse_other_folder
 from fftag.training.processes import Processes
 
 FILE = "checkpoint.pt"

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from fftag.models import Classifier, Stage
+from fftag.models.architectures.factory import Classifier, Stage
 from fftag.training.schedule import SCHEDULES, half_cosine
 from fftag.training.settings import FreezeSettings, OptimizerSettings
 

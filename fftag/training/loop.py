@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fftag import models
-from fftag.bundle import Bundle, load_bundle
-from fftag.datasets.manifest import Manifest, check_files
-from fftag.devices import choose_device
-from fftag.progress import be_quiet, say
+from fftag.base.progress import be_quiet, say
+from fftag.data.manifest import Manifest, check_files
+from fftag.data.photos import Photos
+from fftag.models.architectures import factory
+from fftag.models.devices import choose_device
+from fftag.models.folder import Bundle, load_bundle
+from fftag.training.augmentation import make_augmentation
 from fftag.training.checkpoint import FILE, begin_or_resume
-from fftag.training.photos import Photos, make_augmentation
 from fftag.training.processes import join, local_device
 from fftag.training.publish import publish
 from fftag.training.recipe import Recipe
@@ -24,7 +25,7 @@ class TrainOptions:
     """Where and with what to train; nothing here changes what is learned.
 
     Attributes:
-        device: see `fftag.devices.choose_device`.
+        device: see `fftag.models.devices.choose_device`.
         workers: decoding processes.
         restart: throw away what an interrupted run, or another one, left in the folder.
     """
@@ -65,7 +66,7 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, options: TrainOptions) 
     _cache(train_photos, val_photos, recipe.data.cache_gb, options.workers)
 
     torch.manual_seed(recipe.run.seed)
-    model = models.build(
+    model = factory.build(
         recipe.model.architecture, len(manifest.labels), spec, recipe.model.weights
     )
     model.dropout.p = recipe.model.dropout
@@ -94,7 +95,7 @@ def _cache(train_photos: Photos, val_photos: Photos, limit_gb: float, workers: i
         val_photos.fill_cache(workers, "validation photos")
 
 
-def _start_at_prior(model: models.Classifier, prevalence: np.ndarray) -> None:
+def _start_at_prior(model: factory.Classifier, prevalence: np.ndarray) -> None:
     """Sets the head's bias so that the first scores are the labels' shares (Lin et al. 2017)."""
     share = torch.from_numpy(prevalence).float().clamp(1e-4, 1 - 1e-4)
     with torch.no_grad():

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 from torchvision.ops import sigmoid_focal_loss
 
-from fftag.models import Outputs
+from fftag.models.architectures.factory import Outputs
 from fftag.training.settings import LossSettings
 
 AUXILIARY_WEIGHT = 0.4  # Szegedy et al. 2016 train Inception v3's auxiliary head at this weight

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
-from fftag.atomic import make_folder, write_text
-from fftag.bundle import DIGESTS, Bundle, load_bundle
-from fftag.datasets.manifest import Manifest
-from fftag.devices import choose_device
-from fftag.errors import FftagError
-from fftag.predict import Predictor, choose_precision
-from fftag.progress import say
-from fftag.training.evaluate import score_photos
+from fftag.base.atomic import make_folder, write_text
+from fftag.base.errors import FftagError
+from fftag.base.progress import say
+from fftag.data.manifest import Manifest
+from fftag.data.photos import Photos
+from fftag.evaluation.evaluate import score_photos
+from fftag.models.devices import choose_device
+from fftag.models.folder import DIGESTS, Bundle, load_bundle
+from fftag.models.torch_scorer import Predictor, choose_precision
 from fftag.training.loop import TrainOptions, train
-from fftag.training.photos import Photos
 from fftag.training.recipe import Recipe
 
 FEWEST_FOLDS = 3

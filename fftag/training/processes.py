@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Sampler
 
-from fftag.devices import Device
-from fftag.errors import FftagError
+from fftag.base.errors import FftagError
+from fftag.models.devices import Device
 
 PATIENCE = timedelta(hours=2)  # the others wait while the first one writes the model folder
 

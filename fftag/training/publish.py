@@ -12,19 +12,20 @@ import torchvision
 from jinja2 import Environment, PackageLoader
 from torch import Tensor
 
-from fftag import __version__, models
-from fftag.atomic import write_bytes, write_text
-from fftag.bundle import CARD, CURVES, Bundle, ModelConfig, save_bundle
-from fftag.datasets.manifest import Manifest
-from fftag.plots import INK, STYLE, figure, to_png
-from fftag.predict import Predictor
-from fftag.predictions import Predictions
-from fftag.screen import Screen
-from fftag.training import metrics
+from fftag import __version__
+from fftag.base.atomic import write_bytes, write_text
+from fftag.base.plots import INK, STYLE, figure, to_png
+from fftag.data.manifest import Manifest
+from fftag.data.photos import Photos
+from fftag.evaluation import metrics
+from fftag.evaluation.evaluate import score_photos, write_evaluation
+from fftag.models.architectures import factory
+from fftag.models.folder import CARD, CURVES, Bundle, ModelConfig, save_bundle
+from fftag.models.predictions import Predictions
+from fftag.models.screen import Screen
+from fftag.models.torch_scorer import Predictor
 from fftag.training.calibration import Calibration, calibrate
 from fftag.training.checkpoint import Checkpoint
-from fftag.training.evaluate import score_photos, write_evaluation
-from fftag.training.photos import Photos
 from fftag.training.recipe import Recipe
 from fftag.training.screening import screen_of
 from fftag.training.settings import TagSettings
@@ -61,7 +62,7 @@ def publish(
     resolved = recipe.model_copy(
         update={"model": recipe.model.model_copy(update={"input_size": (spec.height, spec.width)})}
     )
-    network = models.network_json(predictor.model)
+    network = factory.network_json(predictor.model)
     config = ModelConfig(
         architecture=recipe.model.architecture,
         labels=manifest.labels,
@@ -79,7 +80,7 @@ def publish(
             "torchvision": torchvision.__version__,
             **({"transformers": version("transformers")} if network else {}),
         },
-        weights_licence=models.licence(recipe.model.architecture, recipe.model.weights),
+        weights_licence=factory.licence(recipe.model.architecture, recipe.model.weights),
         network=network,
     )
     write_bytes(out / CURVES, draw_curves(checkpoint.history, recipe.run.monitor))
@@ -212,7 +213,7 @@ def _write_card(
         for label in config.to_json()["labels"]
     ]
     # Markdown, not HTML: label names are escaped where the template uses them.
-    environment = Environment(loader=PackageLoader("fftag"), autoescape=False)  # noqa: S701
+    environment = Environment(loader=PackageLoader("fftag.base"), autoescape=False)  # noqa: S701
     text = environment.get_template("model_card.md").render(
         name=out.resolve().name,
         config=config,

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from fftag.atomic import write_text
-from fftag.backends import Arithmetic, Scorer, Screened, open_scorer
-from fftag.bundle import DIGESTS, Bundle, digest_line
-from fftag.datasets.manifest import Manifest, check_files
-from fftag.devices import CPU
-from fftag.errors import FftagError
-from fftag.predictions import Predictions
-from fftag.progress import say
-from fftag.quantized import CONSTANTS, FILES, FOLDER, GRAPH, REPORT
-from fftag.training.evaluate import BATCH_SIZE, score_photos
-from fftag.training.metrics import overall
-from fftag.training.photos import Photos, batches
+from fftag.base.atomic import write_text
+from fftag.base.errors import FftagError
+from fftag.base.progress import say
+from fftag.data.manifest import Manifest, check_files
+from fftag.data.photos import Photos, batches
+from fftag.evaluation.evaluate import BATCH_SIZE, score_photos
+from fftag.evaluation.metrics import overall
+from fftag.models.devices import CPU
+from fftag.models.folder import DIGESTS, Bundle, digest_line
+from fftag.models.predictions import Predictions
+from fftag.models.quantized import CONSTANTS, FILES, FOLDER, GRAPH, REPORT
+from fftag.models.scorers import Arithmetic, Scorer, Screened, open_scorer
 
 # What an activation is taken to range over: the extremes that calibration saw of it, or the mean of
 # each photo's. Extremes cut nothing off; where a few photos have outliers, they leave all others
@@ -59,7 +59,7 @@ def quantize(
     for package in ("openvino", "nncf"):
         if find_spec(package) is None:
             raise FftagError(f"{package} is not installed: pip install 'fftag[openvino]'")
-    from fftag.openvino_backend import OpenVinoPredictor, computes_in_bf16, convert
+    from fftag.models.openvino_scorer import OpenVinoPredictor, computes_in_bf16, convert
 
     config = bundle.config
     if config.labels.unknown(manifest.labels.names):
@@ -244,7 +244,7 @@ def _quantized(
 
 
 def _save(folder: Path, graph: Any, report: dict[str, Any]) -> None:
-    from fftag.openvino_backend import ov
+    from fftag.models.openvino_scorer import ov
 
     folder.mkdir(exist_ok=True)
     (folder / DIGESTS).unlink(missing_ok=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fftag.errors import FftagError
-from fftag.resources import recipes_folder
+from fftag.base.errors import FftagError
+from fftag.base.resources import recipes_folder
 from fftag.training.settings import (
     DataSettings,
     FreezeSettings,

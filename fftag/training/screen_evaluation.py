@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from fftag.atomic import Kind, has_keys, write_bytes, write_text
-from fftag.bundle import Bundle
-from fftag.datasets.manifest import Manifest, check_files
-from fftag.devices import choose_device
-from fftag.errors import FftagError
-from fftag.models import build, input_spec
-from fftag.plots import PICTURE
-from fftag.predict import Predictor, choose_precision
-from fftag.predictions import Predictions
-from fftag.screen import METHODS, Screen
-from fftag.training.evaluate import BATCH_SIZE, check_labels, score_photos
-from fftag.training.photos import Photos
+from fftag.base.atomic import Kind, has_keys, write_bytes, write_text
+from fftag.base.errors import FftagError
+from fftag.base.plots import PICTURE
+from fftag.data.manifest import Manifest, check_files
+from fftag.data.photos import Photos
+from fftag.evaluation.evaluate import BATCH_SIZE, check_labels, score_photos
+from fftag.models.architectures.factory import build, input_spec
+from fftag.models.devices import choose_device
+from fftag.models.folder import Bundle
+from fftag.models.predictions import Predictions
+from fftag.models.screen import METHODS, Screen
+from fftag.models.torch_scorer import Predictor, choose_precision
 from fftag.training.screen_fit import Known, fit_method
 from fftag.training.screen_plots import KEPT, Sides, distributions, roc_curves
 from fftag.training.screening import MOST_PHOTOS, count_verdicts, score_folder
@@ -36,8 +36,8 @@ class Backbone:
     """A network that was trained on something else, whose embeddings are measured too.
 
     Attributes:
-        architecture: one of `fftag.models.names()`.
-        weights: see `fftag.models.build`; not `none`.
+        architecture: one of `fftag.models.architectures.factory.names()`.
+        weights: see `fftag.models.architectures.factory.build`; not `none`.
     """
 
     architecture: str
@@ -145,7 +145,7 @@ def measure_screen(
         split: of the apparel photos; not `train`.
         non_apparel: folder of photos without apparel.
         backbone: another network, whose embeddings are measured too.
-        device: see `fftag.devices.choose_device`.
+        device: see `fftag.models.devices.choose_device`.
         workers: decoding processes.
 
     Raises:

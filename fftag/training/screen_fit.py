@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fftag.errors import FftagError
-from fftag.predictions import Predictions
-from fftag.screen import METHODS, Screen, Tensors, on_sphere, squared_distances
+from fftag.base.errors import FftagError
+from fftag.models.predictions import Predictions
+from fftag.models.screen import METHODS, Screen, Tensors, on_sphere, squared_distances
 from fftag.training.settings import ScreenSettings
 
 PHOTOS_PER_CLUSTER = 20
@@ -66,7 +66,7 @@ def fit_screen(settings: ScreenSettings, known: Known) -> Screen:
 
 
 def fit_method(method: str, known: Known) -> Tensors:
-    """The tensors of a method: float32, as `fftag.screen.METHODS` has their shapes.
+    """The tensors of a method: float32, as `fftag.models.screen.METHODS` has their shapes.
 
     Raises:
         FftagError: the method needs photos without apparel, and there are none.

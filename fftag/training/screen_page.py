@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from fftag.page import Section
+from fftag.base.page import Section
 from fftag.training.screen_evaluation import FIGURES, ScreenFindings, in_percent
 
 HEADINGS = ("AUROC (95 %)", "average precision (95 %)", "let through at 95 % kept (95 %)")

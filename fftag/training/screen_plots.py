@@ -5,8 +5,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
-from fftag.plots import ACCENT, COLOURS, INK, QUIET, STYLE, figure, to_png
-from fftag.screen import Screen
+from fftag.base.plots import ACCENT, COLOURS, INK, QUIET, STYLE, figure, to_png
+from fftag.models.screen import Screen
 
 KEPT = 0.95  # of the apparel photos, where methods are compared
 COLUMNS = 3

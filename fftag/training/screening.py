@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from fftag.backends import Scorer
-from fftag.bundle import Bundle, save_screen
-from fftag.datasets.manifest import Manifest, check_files
-from fftag.devices import choose_device
-from fftag.errors import FftagError
-from fftag.predict import Predictor, choose_precision
-from fftag.predictions import Predictions
-from fftag.progress import say
-from fftag.reader import ReadOptions
-from fftag.screen import Screen
-from fftag.sources import Folder, list_source
-from fftag.training.evaluate import BATCH_SIZE, score_photos
-from fftag.training.photos import Photos
+from fftag.base.errors import FftagError
+from fftag.base.progress import say
+from fftag.data.manifest import Manifest, check_files
+from fftag.data.photos import Photos
+from fftag.evaluation.evaluate import BATCH_SIZE, score_photos
+from fftag.models.devices import choose_device
+from fftag.models.folder import Bundle, save_screen
+from fftag.models.predictions import Predictions
+from fftag.models.scorers import Scorer
+from fftag.models.screen import Screen
+from fftag.models.torch_scorer import Predictor, choose_precision
+from fftag.photos.reader import ReadOptions
+from fftag.photos.sources import Folder, list_source
+from fftag.photos.workers import batches
 from fftag.training.screen_fit import Known, fit_screen
 from fftag.training.settings import ScreenSettings
-from fftag.workers import batches
 
 MOST_PHOTOS = 20_000  # clusters of more look the same
 HELD_BACK = 5  # of photos without apparel, every fifth measures what the others taught
@@ -119,7 +119,7 @@ def add_screen(
         settings: how.
         non_apparel: a folder of photos without apparel, all of which are judged; `contrast` learns
             from four in five of them and is judged by the rest.
-        device: see `fftag.devices.choose_device`.
+        device: see `fftag.models.devices.choose_device`.
         workers: decoding processes.
 
     Raises:

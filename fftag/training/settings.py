@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fftag import models
-from fftag.decode import InputSpec
+from fftag.models.architectures import factory
+from fftag.photos.decode import InputSpec
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -44,7 +44,7 @@ class ModelSettings(Settings):
 
     def input_spec(self) -> InputSpec:
         """How photos are presented to this network."""
-        spec = models.input_spec(self.architecture, self.weights)
+        spec = factory.input_spec(self.architecture, self.weights)
         height, width = self.input_size or (spec.height, spec.width)
         return replace(spec, height=height, width=width, resize=self.resize)
 
@@ -199,7 +199,7 @@ class RunSettings(Settings):
         ema: decay of the moving average of the weights that is validated and kept; 0 for none.
         patience: stop after this many epochs without a better validation metric; 0 never stops.
         monitor: the validation metric that picks the best epoch.
-        precision: see `fftag.predict.choose_precision`.
+        precision: see `fftag.models.torch_scorer.choose_precision`.
         channels_last: lay photos out as convolutions like them.
         compile: `torch.compile` the network.
         seed: of everything random.

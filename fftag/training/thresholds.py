@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import expit, logit
 
-from fftag.errors import FftagError
-from fftag.training.metrics import checked
+from fftag.base.errors import FftagError
+from fftag.evaluation.metrics import checked
+from fftag.evaluation.threshold_counts import ThresholdCounts, counts_by_threshold
 from fftag.training.settings import TagSettings
-from fftag.training.threshold_counts import ThresholdCounts, counts_by_threshold
 
 DISTANCES = np.linspace(-3, 4, 141)
 Choice = Callable[[ThresholdCounts], float]

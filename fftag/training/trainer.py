@@ -13,19 +13,19 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fftag import models
-from fftag.atomic import write_text
-from fftag.bundle import LOG
-from fftag.devices import Device
-from fftag.errors import FftagError
-from fftag.predict import DTYPES, Normalise, Predictor, choose_precision
-from fftag.progress import progress, say
-from fftag.training import metrics
+from fftag.base.atomic import write_text
+from fftag.base.errors import FftagError
+from fftag.base.progress import progress, say
+from fftag.data.photos import Batch, Photos, batches
+from fftag.evaluation import metrics
+from fftag.evaluation.evaluate import score_photos
+from fftag.models.architectures import factory
+from fftag.models.devices import Device
+from fftag.models.folder import LOG
+from fftag.models.torch_scorer import DTYPES, Normalise, Predictor, choose_precision
 from fftag.training.checkpoint import Checkpoint
-from fftag.training.evaluate import score_photos
 from fftag.training.freezing import Freezer, make_optimizer, make_rates, trainable
 from fftag.training.losses import make_loss
-from fftag.training.photos import Batch, Photos, batches
 from fftag.training.processes import Processes, RankSampler
 from fftag.training.recipe import Recipe
 from fftag.training.sampling import make_sampler
@@ -36,7 +36,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: models.Classifier,
+        model: factory.Classifier,
         recipe: Recipe,
         device: Device,
         processes: Processes,
@@ -114,7 +114,7 @@ class Trainer:
         for name, part in state.items():
             getattr(self, name).load_state_dict(part)
 
-    def best_candidate(self) -> models.Classifier:
+    def best_candidate(self) -> factory.Classifier:
         """The network to validate and to keep: the average of its weights where there is one."""
         return self.average.module if self.average else self.model  # type: ignore[return-value]
 
@@ -215,7 +215,7 @@ class Trainer:
         scored = score_photos(self.predictor(), self.val_photos, size, self.workers)
         share = [scored.logits, scored.scores, self.val_photos.targets.numpy()]
         logits, scores, targets = self.processes.gather(share, self.val_photos.of)
-        outputs = models.Outputs(torch.from_numpy(logits), torch.empty(0), None)
+        outputs = factory.Outputs(torch.from_numpy(logits), torch.empty(0), None)
         return {
             "val_loss": float(self.loss(outputs, torch.from_numpy(targets))),
             **metrics.summary(targets, scores),

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from fftag.atomic import make_folder
-from fftag.bundle import CURVES, LOG, Bundle
-from fftag.datasets.manifest import Manifest, check_files
-from fftag.devices import choose_device
-from fftag.errors import FftagError
-from fftag.predict import Predictor, choose_precision
-from fftag.progress import say
+from fftag.base.atomic import make_folder
+from fftag.base.errors import FftagError
+from fftag.base.progress import say
+from fftag.data.manifest import Manifest, check_files
+from fftag.data.photos import Photos
+from fftag.evaluation.evaluate import BATCH_SIZE
+from fftag.models.devices import choose_device
+from fftag.models.folder import CURVES, LOG, Bundle
+from fftag.models.torch_scorer import Predictor, choose_precision
 from fftag.training.calibration import Calibration
-from fftag.training.evaluate import BATCH_SIZE
-from fftag.training.photos import Photos
 from fftag.training.publish import finish, tune_head
 from fftag.training.recipe import Recipe, change_recipe
 
@@ -37,7 +37,7 @@ def tune(
         manifest: its validation split decides.
         out: the new model folder.
         changes: settings `tags.key` -> value; the others stay as the model was trained with.
-        device: see `fftag.devices.choose_device`.
+        device: see `fftag.models.devices.choose_device`.
         workers: decoding processes.
 
     Raises:

@@ -209,7 +209,7 @@ def show_heat(tagger: Tagger, upload: Upload, tags: list[str], at: int) -> None:
         if st.button("Show the heat map", key=f"tag_heat_{at}"):
             with laid_down([upload], tagger.spool) as (entry,):
                 path = Path(tagger.spool) / entry["image"]
-                from fftag.explain import heat_maps  # loads what draws
+                from fftag.explain.maps import heat_maps  # loads what draws
 
                 found = heat_maps(tagger.bundle, path, [label])
             st.image(found[label], alt=f"Where {label} was seen")

@@ -8,8 +8,8 @@ import streamlit as st
 from fftag.app import shared
 from fftag.app.filters import choose_filters
 from fftag.app.parts import missing, page, plain
-from fftag.report import Answer, Report, all_reports
-from fftag.report_formats import as_csv, display
+from fftag.reports.ask import Answer, Report, all_reports
+from fftag.reports.write import as_csv, display
 
 FIRST = "trend"
 MOST_ROWS = 2000  # of a table on the page; the file has all

@@ -1,0 +1,197 @@
+"""A model over the photos of a manifest: scores, and what they are worth."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fftag.base.atomic import Kind, has_keys, make_folder, write_text
+from fftag.base.errors import FftagError
+from fftag.base.page import Section
+from fftag.base.progress import progress
+from fftag.base.text_table import text_table
+from fftag.data.manifest import Manifest, check_files
+from fftag.data.photos import Photos, batches
+from fftag.evaluation import page as evaluation_page
+from fftag.evaluation.predictions import FILE, About, write_predictions
+from fftag.evaluation.results import judge
+from fftag.models.devices import choose_device
+from fftag.models.folder import Bundle, ModelConfig
+from fftag.models.predictions import Predictions
+from fftag.models.scorers import Scorer, choose_arithmetic, open_scorer
+
+BATCH_SIZE = 64
+FIGURES = Kind("the figures of an evaluation", has_keys("overall", "per_label"))
+HEADLINES = {
+    "subset_accuracy": "subset accuracy",
+    "micro_precision": "micro precision",
+    "micro_recall": "micro recall",
+    "micro_f1": "micro-F1",
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
+    "CF1": "CF1",
+    "mAP": "mAP",
+    "lrap": "label-ranking AP",
+}
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Which photos were evaluated, and by which model.
+
+    Attributes:
+        images: names of the photos, in order.
+        files: where they lie.
+        model_id: of the model folder.
+        data_fingerprint: of the manifest.
+    """
+
+    images: Sequence[str]
+    files: Sequence[Path]
+    model_id: str
+    data_fingerprint: str
+
+
+def score_photos(
+    scorer: Scorer, photos: Photos, batch_size: int, workers: int, show: bool = False
+) -> Predictions:
+    """Scores all photos, in order: arrays of [photos, ...].
+
+    Raises:
+        FftagError: a photo cannot be read.
+    """
+    parts = []
+    with progress(len(photos), "scoring", "photo", show=show) as bar:
+        for batch in batches(photos, batch_size, workers):
+            parts.append(scorer(batch.pixels.numpy()))
+            bar.update(len(batch.pixels))
+    return Predictions.joined(parts)
+
+
+def check_labels(bundle: Bundle, manifest: Manifest) -> None:
+    """Raises FftagError where the manifest has labels that the model does not know."""
+    unknown = bundle.config.labels.unknown(manifest.labels.names)
+    if unknown:
+        raise FftagError(
+            f"the model does not know {len(unknown)} of the manifest's labels, such as "
+            f"{unknown[0]!r}: evaluate it on data with labels it was trained on"
+        )
+
+
+def evaluate_model(
+    bundle: Bundle,
+    manifest: Manifest,
+    split: str,
+    out: Path,
+    device: str = "auto",
+    workers: int = 2,
+    resamples: int | None = None,
+    tier: str = "fast",
+    further: Sequence[Section] = (),
+) -> dict[str, Any]:
+    """Scores one split of a manifest and writes the evaluation: see `write_evaluation`.
+
+    Args:
+        bundle: the model.
+        manifest: photos and their true labels, all of which the model must know.
+        split: `train`, `val`, `test` or `all`.
+        out: folder to write to.
+        device: see `fftag.models.devices.choose_device`.
+        workers: decoding processes.
+        resamples: for the intervals; see `fftag.evaluation.intervals.bootstrap`.
+        tier: see `fftag.models.scorers.choose_arithmetic`.
+        further: parts of the page on what else was measured.
+
+    Raises:
+        FftagError: the manifest has labels that the model does not know, or no such split, or
+            photos are missing or cannot be read.
+    """
+    config = bundle.config
+    check_labels(bundle, manifest)
+    chosen = manifest if split == "all" else manifest.of_split(split)
+    check_files(chosen)
+    photos = Photos(replace(chosen, labels=config.labels), config.input, None)
+    on = choose_device(device)
+    scorer = open_scorer(bundle, choose_arithmetic(tier, "auto", on), on)
+    scores = score_photos(scorer, photos, BATCH_SIZE, workers, show=True).scores
+    of = Evaluated(
+        images=chosen.frame["image"].tolist(),
+        files=photos.files,
+        model_id=bundle.model_id,
+        data_fingerprint=manifest.fingerprint,
+    )
+    targets = photos.targets.numpy().astype(np.uint8)
+    return write_evaluation(out, config, targets, scores, split, of, resamples, further)
+
+
+def write_evaluation(
+    out: Path,
+    config: ModelConfig,
+    targets: np.ndarray,
+    scores: np.ndarray,
+    split: str,
+    of: Evaluated | None = None,
+    resamples: int | None = None,
+    further: Sequence[Section] = (),
+) -> dict[str, Any]:
+    """Writes `metrics.json`, `evaluation.html` and its figures, and `predictions.parquet`.
+
+    Args:
+        out: folder.
+        config: the model's labels, thresholds and training prevalence.
+        targets: uint8 [photos, labels].
+        scores: float32 [photos, labels].
+        split: its name, for the page.
+        of: names the photos, for `predictions.parquet` and the thumbnails; None leaves both out.
+        resamples: for the intervals.
+        further: parts of the page on what else was measured.
+
+    Returns:
+        The content of `metrics.json`.
+    """
+    results = judge(config, targets, scores, of.files if of else (), resamples)
+    content = {"split": split, **results.to_json()}
+    make_folder(out)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(out / "metrics.json", text + "\n", FIGURES)
+    title = f"{config.architecture}: evaluation on split {split}"
+    evaluation_page.write(out, title, results, further)
+    if of is not None:
+        about = About.of(config, of.model_id, split, of.data_fingerprint)
+        # Last: where it stands, the rest of the evaluation stands too.
+        write_predictions(out / FILE, about, of.images, targets, scores)
+    return content
+
+
+def summary_lines(content: dict[str, Any], folder: Path) -> list[str]:
+    """The headline figures with 95 % intervals beside the baselines, as aligned lines."""
+    columns = {name: content["baselines"][name]["overall"] for name in ("chance", "best_constant")}
+    heads = ["", "model (95 %)", *(name.replace("_", " ") for name in columns)]
+    rows = [
+        [
+            title,
+            _with_interval(content["overall"][key], content["intervals"][key]),
+            *(_percent(overall[key]) for overall in columns.values()),
+        ]
+        for key, title in HEADLINES.items()
+    ]
+    made = content["bootstrap"]
+    return [
+        f"{int(content['overall']['photos']):,} photos of split {content['split']}",
+        *text_table(heads, rows, [False, *[True] * (len(heads) - 1)]),
+        f"95 %: {made['method']}, {made['resamples']:,} resamples",
+        f"page: {folder / 'evaluation.html'}",
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.1%}"
+
+
+def _with_interval(value: float | None, interval: list[float] | None) -> str:
+    if interval is None:
+        return _percent(value)
+    return f"{_percent(value)} ({100 * interval[0]:.1f}-{100 * interval[1]:.1f})"

@@ -1,0 +1,130 @@
+"""Several batches scored at once, by threads that share a model's weights; results in order."""
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from fftag.base.machine import cores, keep_freed_memory
+from fftag.models.devices import Device
+from fftag.models.fleet import Fleet
+from fftag.models.predictions import Predictions
+from fftag.models.scorers import Scorer
+from fftag.photos.workers import Batch
+
+ON_CUDA = 2  # one batch is computed while the next is copied
+WAITING = 1  # batches that wait decoded, so that no replica does
+
+
+def replica_count(scorer: Scorer) -> int:
+    """How many batches are scored at once."""
+    return scorer.at_once if isinstance(scorer, Fleet) else replicas_on(scorer.device)
+
+
+def replicas_on(device: Device) -> int:
+    """How many batches one device is given at once.
+
+    On a CPU one per core, each on one thread: several threads for one batch wait for each other at
+    every layer, and wait long where other work has the cores too. On MPS one: two threads end the
+    process (https://github.com/pytorch/pytorch/issues/197805).
+    """
+    if device.type == "cpu":
+        return cores()
+    return ON_CUDA if device.type == "cuda" else 1
+
+
+def batches_held(count: int) -> int:
+    """How many batches have to stay valid while so many are scored at once.
+
+    See `fftag.photos.workers.batches`.
+    """
+    return count + WAITING + 1
+
+
+def scored(
+    batches: Iterator[Batch], scorer: Scorer, labels: int
+) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Scores batches in their order.
+
+    Args:
+        batches: decoded; so many are asked for ahead of the one that is yielded that
+            `batches_held` are in use at once.
+        scorer: may be called by several threads at a time.
+        labels: how many scores a photo has.
+
+    Yields:
+        Each batch, and the scores of its photos: float32 [photos, labels]; zero for those that
+        failed, and for those that are known from the run before. With a screen, the records of
+        photos that were scored have their `apparel_score`.
+
+    Raises:
+        FftagError: the scores are not finite.
+    """
+    count = replica_count(scorer)
+    pending: deque[tuple[Batch, list[int], Future[Predictions | None]]] = deque()
+    with replicas(scorer) as pool:
+        try:
+            for batch in batches:
+                wanted = [
+                    place
+                    for place, photo in enumerate(batch.photos)
+                    if photo["status"] == "ok" and not photo["known"]
+                ]
+                pending.append((batch, wanted, pool.submit(_predictions, scorer, batch, wanted)))
+                if len(pending) > count + WAITING - 1:
+                    yield _settled(*pending.popleft(), labels)
+            while pending:
+                yield _settled(*pending.popleft(), labels)
+        finally:
+            for _, _, left in pending:
+                left.cancel()
+
+
+def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions | None:
+    """Of the photos wanted; None where none is."""
+    if not wanted:
+        return None
+    if len(wanted) == len(batch.pixels):
+        return scorer(batch.pixels)
+    return scorer(batch.pixels[wanted])
+
+
+def _settled(
+    batch: Batch, wanted: list[int], future: Future[Predictions | None], labels: int
+) -> tuple[Batch, np.ndarray]:
+    scores = np.zeros((len(batch.photos), labels), np.float32)
+    found = future.result()
+    for number, place in enumerate(wanted):
+        assert found is not None
+        scores[place] = found.scores[number]
+        if found.apparel is not None:
+            batch.photos[place]["apparel_score"] = float(found.apparel[number])
+    return batch, scores
+
+
+@contextmanager
+def replicas(scorer: Scorer) -> Iterator[ThreadPoolExecutor]:
+    """A thread for each of the batches that a scorer is given at once.
+
+    On a CPU each computes on its own: the number of torch's threads, which is the process's, is set
+    to one, and set back.
+    """
+    count = replica_count(scorer)
+    on_cpu = scorer.device.type == "cpu"
+    if on_cpu:
+        keep_freed_memory()
+    torch = sys.modules.get("torch")  # where it was not imported, nothing computes with it
+    if torch is None or not on_cpu:
+        with ThreadPoolExecutor(count, "replica") as pool:
+            yield pool
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(count, "replica", torch.set_num_threads, (1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)

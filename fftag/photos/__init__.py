@@ -1,0 +1,1 @@
+"""Where photos are, and what is in them: sources, listings, decoding that may die."""

@@ -1,0 +1,498 @@
+"""tags.parquet: the Arrow schema of the one table that tagging writes; how it is read, written."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from fftag.base.atomic import PARQUET, Kind
+from fftag.base.errors import FftagError, first_line
+
+MAGIC = b"PAR1"
+UNREADABLE = (OSError, ValueError, pa.ArrowException)  # what damage makes pyarrow raise
+BYTES_BUFFERED = 2**16  # of one column of one file
+ROWS_AT_ONCE = 16_384
+WRITTEN = {"compression": "zstd", "write_page_checksum": True}  # how tags files and parts are
+
+FORMAT_VERSION = 2
+METADATA_KEY = b"fftag"
+DIGEST_KEY = b"fftag_sha256"  # of what stands there: Parquet has checksums for pages alone
+TELLING = {"image", "status", "tags", "scores"}  # a file with these is, or was, a tags file
+OF_EACH_LABEL = ("groups", "thresholds", "validation")
+
+STATUSES = (
+    "ok",
+    "unreadable",
+    "truncated",
+    "too_large",
+    "unsupported",
+    "vanished",
+    "crashed",
+    "timeout",
+)
+
+TAG = pa.struct([pa.field("label", pa.string()), pa.field("score", pa.float32())])
+
+Text = Annotated[str, Field(pattern=r"\S")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Counts(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    tp: NonNegativeInt
+    fp: NonNegativeInt
+    fn: NonNegativeInt
+    tn: NonNegativeInt
+
+
+class _Screen(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    id: Text
+    method: Text
+    reject: float = Field(ge=0, le=1)
+    review: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "_Screen":
+        if self.reject > self.review:
+            raise ValueError("reject is above review")
+        return self
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    shard: Annotated[str, Field(pattern=r"^[1-9]\d*/[1-9]\d*$")] | None = None
+
+
+def _fits(model: type[BaseModel]) -> AfterValidator:
+    """A dictionary that stays one, and is what a model asks for."""
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        model.model_validate(value)
+        return value
+
+    return AfterValidator(check)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a tags file says of the run that made it, as JSON in the Parquet metadata.
+
+    Attributes:
+        run_id: unique to the run that published the file.
+        model_id: SHA-256 of the model folder's weights and config.
+        scores_id: SHA-256 of what the scores depend on: weights, network and input, without the
+            thresholds.
+        fftag_version: version of the writer.
+        source: the folder that was tagged, as given.
+        labels: label names in the order of `scores`.
+        groups: their groups.
+        thresholds: a label becomes a tag at or above this score.
+        validation: per label, counts on the validation split at that threshold:
+            `{"tp": int, "fp": int, "fn": int, "tn": int}`; None where the model has none.
+        settings: what else changes results (precision, input size, ...).
+        screen: of the apparel screen: `id` (SHA-256 of what its scores depend on), `method`, and
+            the scores `reject` and `review`, below which a photo is turned down and to be looked
+            at; None where the model has none.
+        format_version: of the tags format.
+    """
+
+    run_id: Text
+    model_id: Digest
+    scores_id: Text
+    fftag_version: Text
+    source: Text
+    labels: Annotated[Sequence[Text], Field(min_length=1)]
+    groups: Sequence[Text | None]
+    thresholds: Sequence[FiniteFloat]
+    validation: Sequence[Annotated[dict[str, int], _fits(_Counts)]] | None
+    settings: Annotated[dict[str, Any], _fits(_Settings)]
+    screen: Annotated[dict[str, Any], _fits(_Screen)] | None = None
+    format_version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
+
+    @cached_property
+    def header(self) -> bytes:
+        """All of it as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False).encode()
+
+
+_HEADER = TypeAdapter(RunInfo)
+
+
+def run_of(schema: pa.Schema) -> tuple[RunInfo | None, list[str]]:
+    """What a tags file says of its run; None where that is not as documented, and why, a line each.
+
+    Args:
+        schema: as the file has it.
+    """
+    metadata = schema.metadata or {}
+    stored = metadata.get(METADATA_KEY)
+    if stored is None:
+        return None, [f"the key {METADATA_KEY.decode()} is missing"]
+    if metadata.get(DIGEST_KEY, digest := sha256(stored).hexdigest().encode()) != digest:
+        return None, [f"{DIGEST_KEY.decode()} is not the digest of {METADATA_KEY.decode()}"]
+    try:
+        run = _HEADER.validate_json(stored, strict=True)
+    except ValidationError as error:
+        return None, [_says(one["loc"], one["msg"]) for one in error.errors()]
+    wrong = [
+        f"the label {name!r} stands {count} times in labels"
+        for name, count in Counter(run.labels).items()
+        if count > 1
+    ]
+    for key in OF_EACH_LABEL:
+        values = getattr(run, key)
+        if values is not None and len(values) != len(run.labels):
+            wrong.append(f"{len(values)} {key} for {len(run.labels)} labels")
+    if "format_version" not in _content(schema):
+        wrong.append("format_version: Field required")
+    return (None if wrong else run), wrong
+
+
+def _content(schema: pa.Schema) -> dict[str, Any]:
+    """The JSON object under the key; an empty one where there is none."""
+    try:
+        content = json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _says(place: tuple[int | str, ...], message: str) -> str:
+    where = ".".join(map(str, place))
+    first = message.splitlines()[0]
+    return f"{where}: {first}" if where else first
+
+
+def format_beside_ours(path: Path, schema: pa.Schema) -> int:
+    """Sees that a file is a tags file, whatever is wrong inside of it, and of which format.
+
+    Returns:
+        1 where a newer fftag wrote it, -1 for an older one, and 0 for this format, or where it does
+        not say.
+
+    Raises:
+        FftagError: it is Parquet of something else.
+    """
+    content = _content(schema)
+    # A manifest has metadata under the same key, but of no run.
+    if not set(schema.names) >= TELLING and "run_id" not in content:
+        raise FftagError(f"{path} is Parquet, but no tags file: give one that `fftag tag` wrote")
+    version = content.get("format_version")
+    if type(version) is not int or version < 1:
+        return 0
+    return (version > FORMAT_VERSION) - (version < FORMAT_VERSION)
+
+
+def check_format(path: Path, schema: pa.Schema) -> None:
+    """Sees that a file is a tags file of this format, whatever is wrong inside of it.
+
+    Raises:
+        FftagError: it is Parquet of something else, or a newer or an older fftag wrote it.
+    """
+    beside = format_beside_ours(path, schema)
+    if beside > 0:
+        raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to use it")
+    if beside < 0:
+        raise FftagError(f"{path} was written by an older fftag: run `fftag tag` once more")
+
+
+def read_run(path: Path, schema: pa.Schema) -> RunInfo:
+    """What a tags file says of its run; its columns are the documented ones, too.
+
+    Raises:
+        FftagError: see `check_format`; or metadata or columns are not as documented.
+    """
+    check_format(path, schema)
+    run, wrong = run_of(schema)
+    if run is None:
+        raise FftagError(
+            f"{path} is damaged in its metadata ({wrong[0]}): copy it again, or write it anew with "
+            "`fftag tag --force`"
+        )
+    if first := next(wrong_columns(schema, tags_schema(run)), None):
+        raise FftagError(
+            f"{path} is damaged in its columns ({first}): copy it again, or write it anew with "
+            "`fftag tag --force`"
+        )
+    return run
+
+
+def tags_schema(run: RunInfo) -> pa.Schema:
+    """The schema of `tags.parquet`; see docs/tags-format.md for the meaning of each column."""
+    return pa.schema(
+        [
+            pa.field("image", pa.string(), nullable=False),
+            pa.field("status", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+            pa.field("error", pa.string()),
+            pa.field("tags", pa.list_(TAG)),
+            pa.field("scores", pa.list_(pa.float32(), len(run.labels))),
+            pa.field("is_apparel", pa.bool_()),
+            pa.field("apparel_score", pa.float32()),
+            pa.field("width", pa.int32()),
+            pa.field("height", pa.int32()),
+            pa.field("format", pa.string()),
+            pa.field("file_size", pa.int64()),
+            pa.field("modified_at", pa.timestamp("us", tz="UTC")),
+            pa.field("taken_at", pa.timestamp("us")),
+            pa.field("content_sha256", pa.string()),
+            pa.field("model_id", pa.string(), nullable=False),
+            pa.field("tagged_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        ],
+        metadata={METADATA_KEY: run.header, DIGEST_KEY: sha256(run.header).hexdigest()},
+    )
+
+
+def documented_columns(schema: pa.Schema, run: RunInfo | None) -> pa.Schema:
+    """The columns that a file should have.
+
+    Args:
+        schema: as the file has it.
+        run: its own; where it does not say, it has as many labels as `scores` has room for.
+    """
+    if run is not None:
+        return tags_schema(run)
+    size = 0
+    if schema.names.count("scores") == 1:
+        kind = schema.field("scores").type
+        size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+    return tags_schema(RunInfo("", "", "", "", "", [""] * size, [], [], None, {}))
+
+
+def wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
+    """What is wrong with a file's columns, a line each."""
+    for name, count in Counter(schema.names).items():
+        if count > 1:
+            yield f"{name} stands {count} times"
+        if name not in documented.names:
+            yield f"{name} is not a column of the format"
+    for field in documented:
+        if field.name not in schema.names:
+            yield f"{field.name} is missing"
+        if schema.names.count(field.name) != 1:
+            continue
+        found = schema.field(field.name)
+        if found.type != field.type:
+            yield f"{field.name} is {found.type}, not {field.type}"
+        elif found.nullable and not field.nullable:
+            yield f"{field.name} may be null, and should not"
+        elif field.nullable and not found.nullable:
+            yield f"{field.name} may not be null, and should"
+    known = [name for name in schema.names if name in documented.names]
+    present = [name for name in documented.names if name in schema.names]
+    if known != present and sorted(known) == sorted(present):
+        first = next(name for name, other in zip(known, present, strict=True) if name != other)
+        yield f"{first} stands out of order: it should go {', '.join(present)}"
+
+
+def open_tags_file(path: Path) -> pq.ParquetFile:
+    """Opens what should be a tags file: little of it is held at a time, and damage is noticed.
+
+    Raises:
+        FftagError: there is no file, or it is empty, damaged, or no Parquet.
+    """
+    try:
+        with path.open("rb") as content:
+            start = content.read(len(MAGIC))
+    except FileNotFoundError as error:
+        raise FftagError(f"no tags file {path}: write one with `fftag tag`") from error
+    except OSError as error:
+        raise FftagError(f"cannot read {path}: {error.strerror}") from error
+    if not start:
+        raise FftagError(f"{path} is empty: write it anew with `fftag tag`")
+    if start != MAGIC:
+        raise FftagError(f"{path} is no Parquet file: give one that `fftag tag` wrote")
+    try:
+        # By default pyarrow keeps all that it has read until the file is closed.
+        file = pq.ParquetFile(
+            path,
+            buffer_size=BYTES_BUFFERED,
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
+        if _foot_is_sound(file):
+            return file
+        file.close()
+        raise ValueError("its foot contradicts itself")
+    except UNREADABLE as error:
+        raise FftagError(
+            f"{path} is cut off or damaged: copy it again, or write it anew with `fftag tag`"
+        ) from error
+
+
+def _foot_is_sound(file: pq.ParquetFile) -> bool:
+    """Whether what Parquet says twice, and without a checksum, is the same both times."""
+    about = file.metadata
+    rows = sum(about.row_group(group).num_rows for group in range(about.num_row_groups))
+    stored, used = about.metadata or {}, file.schema_arrow.metadata or {}
+    return rows == about.num_rows and stored.get(METADATA_KEY) == used.get(METADATA_KEY)
+
+
+def group_batches(
+    file: pq.ParquetFile, group: int, columns: Sequence[str] | None = None, rows: int = ROWS_AT_ONCE
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one row group, some at a time.
+
+    Args:
+        file: see `open_tags_file`.
+        group: its number.
+        columns: which; None means all.
+        rows: how many at a time.
+
+    Raises:
+        OSError, ValueError, pa.ArrowException: they cannot be read.
+    """
+    missing = file.metadata.row_group(group).num_rows
+    for batch in file.iter_batches(rows, [group], columns):
+        batch.validate(full=True)
+        missing -= batch.num_rows
+        yield batch
+    if missing:  # Arrow passes over a page that it takes for one of an unknown kind
+        raise ValueError(f"{missing:,} rows are missing")
+
+
+def read_batches(
+    path: Path,
+    file: pq.ParquetFile,
+    columns: Sequence[str] | None = None,
+    rows: int = ROWS_AT_ONCE,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a tags file, some at a time.
+
+    Args:
+        path: of the file, for messages.
+        file, columns, rows: see `group_batches`.
+
+    Raises:
+        FftagError: they cannot be read; it names the row group.
+    """
+    for group in range(file.num_row_groups):
+        try:
+            yield from group_batches(file, group, columns, rows)
+        except UNREADABLE as error:
+            raise FftagError(
+                f"{path} is damaged in {where_of(file, group, error)}: copy it again, or let "
+                "`fftag tag` read the photos of these rows again"
+            ) from error
+
+
+def where_of(file: pq.ParquetFile, group: int, error: Exception) -> str:
+    """A row group, its rows, and why they cannot be read, in words."""
+    counts = [file.metadata.row_group(number).num_rows for number in range(group + 1)]
+    why = first_line(error)[:200]
+    return f"row group {group} (rows {sum(counts[:-1]):,} to {sum(counts) - 1:,}: {why})"
+
+
+def rows(
+    photos: Sequence[dict[str, Any]],
+    scores: np.ndarray,
+    run: RunInfo,
+    tagged_at: Sequence[datetime],
+) -> pa.Table:
+    """Photos as a table of `tags_schema(run)`.
+
+    Args:
+        photos: per photo the columns `image`, `status`, `error`, `width`, `height`, `format`,
+            `file_size`, `modified_at`, `taken_at` and `content_sha256`; whether it is `known`, as
+            its content has scores in another row: here it has none; and, of a model with a screen,
+            `apparel_score`.
+        scores: float32 [photos, labels]; ignored where the status is not `ok`, or it is known.
+        run: what made them.
+        tagged_at: when, of each.
+    """
+    schema = tags_schema(run)
+    failed = np.array([photo["status"] != "ok" or photo.get("known", False) for photo in photos])
+    columns: dict[str, Any] = {
+        name: [photo[name] for photo in photos]
+        for name in schema.names
+        if photos and name in photos[0]
+    }
+    columns["tags"] = tags_of(scores, run, failed)
+    columns["scores"] = pa.FixedSizeListArray.from_arrays(
+        pa.array(scores.ravel(), pa.float32()), len(run.labels), mask=pa.array(failed)
+    )
+    if run.screen is not None:
+        given = [photo.get("apparel_score") for photo in photos]
+        columns["is_apparel"] = is_apparel_of(pa.array(given, pa.float32()), run)
+    columns["model_id"] = [run.model_id] * len(photos)
+    columns["tagged_at"] = tagged_at
+    arrays = [
+        _as_array(columns.get(field.name, [None] * len(photos)), field.type) for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _as_array(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
+    return pa.array(values, kind)
+
+
+def is_apparel_of(scores: pa.Array, run: RunInfo) -> pa.Array:
+    """The screen's verdict of each photo: bool, null where the float32 score is null."""
+    if run.screen is None:
+        return pa.nulls(len(scores), pa.bool_())
+    return pc.greater_equal(scores, pa.scalar(run.screen["reject"], pa.float32()))
+
+
+def tags_of(scores: np.ndarray, run: RunInfo, failed: np.ndarray) -> pa.ListArray:
+    """The tags of each photo, best first: labels whose score is at or above their threshold.
+
+    Args:
+        scores: float32 [photos, labels].
+        run: gives labels and thresholds.
+        failed: bool [photos]; their tags are null, which is not the same as no tags.
+    """
+    chosen = scores >= np.asarray(run.thresholds, dtype=np.float32)
+    chosen[failed] = False
+    photo, label = np.nonzero(chosen)
+    score = scores[photo, label]
+    order = np.lexsort((label, -score, photo))
+    tags = pa.StructArray.from_arrays(
+        [
+            pa.array(np.asarray(run.labels, dtype=object)[label[order]], pa.string()),
+            pa.array(score[order], pa.float32()),
+        ],
+        fields=list(TAG),
+    )
+    offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), tags, mask=pa.array(failed))
+
+
+def _is_tags(path: Path) -> bool:
+    """Whether it is a tags file, or was one that is damaged by now: all else is told by its end."""
+    if not PARQUET.knows(path):
+        return False
+    try:
+        format_beside_ours(path, pq.read_schema(path))
+    except FftagError:
+        return False
+    except UNREADABLE:
+        return True
+    return True
+
+
+TAGS = Kind("a tags file", _is_tags)

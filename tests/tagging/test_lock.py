@@ -1,0 +1,96 @@
+"""One run at a time writes into an output; one that has just ended is in nobody's way."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from fftag.base.errors import FftagError
+from fftag.tagging.parts import locked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from fftag.tagging.parts import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_who_waits_gets_the_lock_when_the_run_before_ends_and_takes_its_folder_away(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "tags.parquet"
+    waiting = threading.Event()
+
+    def second() -> bool:
+        waiting.set()
+        with locked(out):
+            return (tmp_path / "tags.parquet.parts").is_dir()
+
+    with ThreadPoolExecutor() as threads:
+        with locked(out):
+            after = threads.submit(second)
+            waiting.wait()
+            threading.Event().wait(0.2)  # it has opened the folder by now, and waits
+        assert after.result()
+    assert not list(tmp_path.iterdir())
+
+
+def test_many_that_come_and_go_are_never_refused(tmp_path: Path) -> None:
+    out, inside, most = tmp_path / "tags.parquet", 0, 0
+
+    def come_and_go(_: int) -> None:
+        nonlocal inside, most
+        with locked(out):
+            inside += 1
+            most = max(most, inside)
+            inside -= 1
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(come_and_go, range(100)))
+    assert most == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_process_forked_during_a_run_does_not_keep_its_lock(tmp_path: Path) -> None:
+    out = tmp_path / "tags.parquet"
+    read, write = os.pipe()
+    with locked(out):
+        (tmp_path / "tags.parquet.parts" / "part").touch()  # the folder stays
+        child = os.fork()
+        if child == 0:
+            os.read(read, 1)  # until the end of the test
+            os._exit(0)
+    try:
+        with locked(out):
+            pass
+    finally:
+        os.write(write, b".")
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
+
+
+def test_a_run_that_goes_on_refuses_another_and_one_that_was_killed_does_not(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "tags.parquet"
+    with subprocess.Popen([sys.executable, "-c", HOLD, out], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"locked\n"
+        with pytest.raises(FftagError, match="another fftag is writing"), locked(out):
+            pass
+        running.kill()
+        running.wait()
+        with locked(out):
+            pass
+
+
+def test_a_file_where_the_parts_would_lie_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tags.parquet.parts").touch()
+    with pytest.raises(FftagError, match="cannot write"), locked(tmp_path / "tags.parquet"):
+        pass
