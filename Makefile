@@ -49,9 +49,10 @@ test-slow: setup ## run the tests marked slow
 test-browser: setup ## run the tests in a real browser: Chromium, from your system's packages
 	$(BIN)/python -m pytest -q -m browser
 
-lint: setup ## check style and format
+lint: setup ## check style, format, and that no room knows one above it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: setup ## check types
 	$(BIN)/mypy
