@@ -141,8 +141,8 @@ def test_no_other_module_decodes_files() -> None:
     """Whoever wants pixels asks processes that may die: a file can end the one that decodes it."""
     package = Path(__file__).parents[2] / "fftag"
     means = re.compile(
-        r"Image\.open\(|import simplejpeg|from fftag\.decode import .*\bdecode\b|"
-        r"imread|decode_image|fftag\.decode\.decode|default_loader|ImageFolder"
+        r"Image\.open\(|import simplejpeg|from fftag\.photos\.decode import .*\bdecode\b|"
+        r"imread|decode_image|fftag\.photos\.decode\.decode|default_loader|ImageFolder"
     )
     found = {
         path.relative_to(package).as_posix()
@@ -150,7 +150,7 @@ def test_no_other_module_decodes_files() -> None:
         if means.search(path.read_text())
     }
     # The doctor decodes what it has just encoded.
-    assert found == {"decode.py", "jpeg.py", "reader.py", "doctor.py"}
+    assert found == {"photos/decode.py", "photos/jpeg.py", "photos/reader.py", "cli/doctor.py"}
 
 
 def test_what_kills_a_decoder_ends_no_step_that_reads_photos(
