@@ -27,7 +27,8 @@ from fftag.data.manifest import make_manifest, write_manifest
 from fftag.models.architectures import factory
 from fftag.models.folder import Bundle, ModelConfig, save_bundle
 from fftag.models.labels import LabelSet
-from fftag.photos.decode import InputSpec
+from fftag.photos.decode import Failure, InputSpec
+from fftag.photos.record import PhotoRecord
 from fftag.tagging.tags_file import WRITTEN, RunInfo, rows, tags_schema
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
@@ -145,32 +146,26 @@ class Catalog:
 
     def write(self, path: Path) -> Path:
         """Writes the tags file; a label seen scores 0.9, another 0.1."""
-        run, scores, photos = self.run(), [], []
+        run, scores, photos, verdicts = self.run(), [], [], list[bool | None]()
         for image, seen in self.photos.items():
             failed = isinstance(seen, str)
             plain = [0.9 if not failed and name in seen else 0.1 for name in self.labels]
             scores.append(list(self.scores.get(image, plain)))
-            turned_down = self.no_apparel is not None and image in self.no_apparel
-            photos.append(
-                {
-                    "image": image,
-                    "status": seen if failed else "ok",
-                    "error": f"cannot read: {seen}" if failed else None,
-                    "is_apparel": None if failed or self.no_apparel is None else not turned_down,
-                    "apparel_score": None if failed or self.no_apparel is None else 0.75,
-                    "width": None if failed else 60,
-                    "height": None if failed else 80,
-                    "format": None if failed else "JPEG",
-                    "file_size": 1234,
-                    "modified_at": MODIFIED_AT,
-                    "taken_at": None if failed else self.taken.get(image),
-                    "content_sha256": None
-                    if failed
-                    else self.contents.get(image, digest_of(image)),
-                }
-            )
+            photo = PhotoRecord(image, file_size=1234, modified_at=MODIFIED_AT)
+            if isinstance(seen, str):
+                photo.fail(Failure(seen, f"cannot read: {seen}"))
+            else:
+                photo.width, photo.height, photo.format = 60, 80, "JPEG"
+                photo.taken_at = self.taken.get(image)
+                photo.content_sha256 = self.contents.get(image, digest_of(image))
+                photo.apparel_score = None if self.no_apparel is None else 0.75
+            photos.append(photo)
+            screened = photo.apparel_score is not None
+            verdicts.append(image not in (self.no_apparel or ()) if screened else None)
         if photos:
             table = rows(photos, np.array(scores, np.float32), run, [self.tagged_at] * len(photos))
+            place = table.schema.get_field_index("is_apparel")
+            table = table.set_column(place, table.schema.field(place), [verdicts])
         else:
             table = tags_schema(run).empty_table()
         pq.write_table(table, path, **WRITTEN)

@@ -17,6 +17,7 @@ import fftag.tagging.dry_run
 import fftag.tagging.tag
 from fftag.photos.decode import InputSpec
 from fftag.photos.reader import ReadOptions, read_photo
+from fftag.photos.record import PhotoRecord
 from fftag.photos.sources import Source
 from fftag.photos.workers import Batch
 
@@ -71,7 +72,7 @@ def spoil(root: Path) -> dict[str, str]:
 
 
 @contextmanager
-def decoding(each: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
+def decoding(each: Callable[[PhotoRecord], PhotoRecord]) -> Iterator[None]:
     """Inside the block, a run has the record of each photo that is read as `each` gives it."""
     scored = fftag.tagging.tag.scored
 
@@ -90,9 +91,9 @@ def reading() -> Iterator[list[str]]:
     """The names of the files that are decoded inside the block."""
     decoded: list[str] = []
 
-    def note(photo: dict[str, Any]) -> dict[str, Any]:
-        if not photo["known"]:
-            decoded.append(photo["image"])
+    def note(photo: PhotoRecord) -> PhotoRecord:
+        if not photo.known:
+            decoded.append(photo.image)
         return photo
 
     with decoding(note):

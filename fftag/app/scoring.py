@@ -97,10 +97,10 @@ class Tagger:
         return [
             Scored(
                 name=photo.name,
-                status=record["status"],
-                error=record["error"],
-                width=record["width"],
-                height=record["height"],
+                status=record.status,
+                error=record.error,
+                width=record.width,
+                height=record.height,
                 scores=scores.get(at),
                 jpeg=None if pixels is None else as_jpeg(pixels, LARGE),
                 apparel=float(screened[at][0]) if at in screened else None,

@@ -95,7 +95,7 @@ class Thumbnails:
         entries = [{"image": photos[at].image, "size": 0, "modified_ns": None} for at in lacking]
         for at, (record, pixels) in zip(lacking, self._decode(entries), strict=True):
             if pixels is None:
-                shown[at] = Shown(None, f"{record['status']}: {record['error']}")
+                shown[at] = Shown(None, f"{record.status}: {record.error}")
             else:
                 shown[at] = Shown(as_jpeg(pixels, side))
                 self.held.put(keys[at], shown[at].jpeg or b"")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from fftag.data.manifest import Manifest
 from fftag.photos.decode import InputSpec
 from fftag.photos.decoders import Decoded, decoded
 from fftag.photos.reader import ReadOptions
+from fftag.photos.record import PhotoRecord
 
 BATCH_SIZE = 64  # photos that are decoded at once, to be kept
 
@@ -144,8 +145,8 @@ def _stacked(found: Sequence[Decoded], files: Sequence[Path]) -> Tensor:
     return torch.from_numpy(np.stack([pixels for _, pixels in found if pixels is not None]))
 
 
-def _problem(file: Path, photo: dict[str, Any]) -> str:
-    return f"{file} is {photo['status']} ({photo['error']})"
+def _problem(file: Path, photo: PhotoRecord) -> str:
+    return f"{file} is {photo.status} ({photo.error})"
 
 
 def _refuse(problems: Sequence[str]) -> None:

@@ -98,8 +98,7 @@ class Thumbnails:
         """
         photos = list(decoded([files[one.photo] for one in shown], THUMBNAIL, ReadOptions()))
         self.problems = [
-            f"{photo['status']}: {photo['error']}" if pixels is None else ""
-            for photo, pixels in photos
+            f"{photo.status}: {photo.error}" if pixels is None else "" for photo, pixels in photos
         ]
         rows = -(-len(shown) // PER_ROW)
         with mpl.rc_context(STYLE):

@@ -117,9 +117,10 @@ class Explainer:
         ((record, pixels),) = decode([{"image": image, "size": None, "modified_ns": None}])
         if pixels is None:
             raise FftagError(
-                f"{image} cannot be explained, as it is {record['status']}: {record['error']}"
+                f"{image} cannot be explained, as it is {record.status}: {record.error}"
             )
-        return (record["width"], record["height"]), pixels
+        assert record.width is not None and record.height is not None
+        return (record.width, record.height), pixels
 
     def _tags(self, scores: np.ndarray) -> list[int]:
         order = np.argsort(-scores, kind="stable")

@@ -68,11 +68,7 @@ def scored(
     with replicas(scorer) as pool:
         try:
             for batch in batches:
-                wanted = [
-                    place
-                    for place, photo in enumerate(batch.photos)
-                    if photo["status"] == "ok" and not photo["known"]
-                ]
+                wanted = [place for place, photo in enumerate(batch.photos) if photo.has_pixels]
                 pending.append((batch, wanted, pool.submit(_predictions, scorer, batch, wanted)))
                 if len(pending) > count + WAITING - 1:
                     yield _settled(*pending.popleft(), labels)
@@ -101,7 +97,7 @@ def _settled(
         assert found is not None
         scores[place] = found.scores[number]
         if found.apparel is not None:
-            batch.photos[place]["apparel_score"] = float(found.apparel[number])
+            batch.photos[place].apparel_score = float(found.apparel[number])
     return batch, scores
 
 

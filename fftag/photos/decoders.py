@@ -12,13 +12,13 @@ import numpy as np
 from fftag.photos.decode import InputSpec
 from fftag.photos.listing import escape
 from fftag.photos.reader import ReadOptions
+from fftag.photos.record import PhotoRecord
 from fftag.photos.sources.base import Source
 from fftag.photos.sources.folder import Folder
 from fftag.photos.workers import Batch, Crew, batches
 
-Decoded = tuple[dict[str, Any], np.ndarray | None]
-"""A photo's record (see `fftag.photos.reader.read_photo`), and its pixels: uint8
-[height, width, 3], None where it failed."""
+Decoded = tuple[PhotoRecord, np.ndarray | None]
+"""A photo's record, and its pixels: uint8 [height, width, 3], None where it failed."""
 
 
 def decoded(
@@ -51,7 +51,7 @@ def decoded(
 
 def _photos_of(batch: Batch) -> Iterator[Decoded]:
     for photo, pixels in zip(batch.photos, batch.pixels, strict=False):
-        yield photo, pixels.copy() if photo["status"] == "ok" else None
+        yield photo, pixels.copy() if photo.has_pixels else None
 
 
 class Decoders:

@@ -2,16 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from fftag.base.errors import FftagError
 from fftag.photos.decode import Failure, InputSpec, Limits, decode
+from fftag.photos.record import PhotoRecord, time_of
 from fftag.photos.sources.base import Reader
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def read_photo(
     spec: InputSpec,
     limits: Limits,
     exact: bool = False,
-) -> tuple[dict[str, Any], np.ndarray | None]:
+) -> tuple[PhotoRecord, np.ndarray | None]:
     """Reads one listed file once; hashes and decodes the same bytes.
 
     Args:
@@ -57,49 +55,22 @@ def read_photo(
         exact: see `fftag.photos.decode.decode`.
 
     Returns:
-        The photo's record: `image`, `status`, `error`, `width`, `height`, `format`, `file_size`,
-        `modified_at`, `taken_at`, `content_sha256`, `known` (whether it is one of those),
-        `apparel_score` (None until it is scored). And its pixels, or None where it failed or is
-        known.
+        The photo's record, and its pixels; None where it failed or is known.
     """
-    record = blank_record(entry)
+    record = PhotoRecord.of_listed(entry)
     content = reader.read(entry, limits.file_bytes)
     if isinstance(content, Failure):
-        return record | {"status": content.status, "error": content.error}, None
-    record["file_size"] = content.size
-    record["modified_at"] = _time(content.modified_ns)
+        return record.fail(content), None
+    record.file_size = content.size
+    record.modified_at = time_of(content.modified_ns)
     if len(content.data) <= limits.file_bytes:
-        record["content_sha256"] = hashlib.sha256(content.data).hexdigest()
-    if record["content_sha256"] in entry.get("known", ()):
-        return record | {"known": True}, None
-    result = decode(content.data, spec, limits, exact)
-    if isinstance(result, Failure):
-        return record | {"status": result.status, "error": result.error}, None
-    found = {name: getattr(result, name) for name in ("width", "height", "format", "taken_at")}
-    return record | found | {"error": result.note}, result.pixels
-
-
-def blank_record(entry: dict[str, Any]) -> dict[str, Any]:
-    """The record of a listed file of which nothing is known but its listing."""
-    return {
-        "image": entry["image"],
-        "status": "ok",
-        "error": None,
-        "width": None,
-        "height": None,
-        "format": None,
-        "file_size": entry["size"] or 0,
-        "modified_at": _time(entry["modified_ns"]),
-        "taken_at": None,
-        "content_sha256": None,
-        "known": False,
-        "apparel_score": None,
-    }
-
-
-def _time(nanoseconds: int | None) -> datetime | None:
-    """A file time as UTC; None where it lies outside of what a calendar holds."""
-    try:
-        return None if nanoseconds is None else EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    except OverflowError:
-        return None
+        record.content_sha256 = hashlib.sha256(content.data).hexdigest()
+    if record.content_sha256 in entry.get("known", ()):
+        record.known = True
+        return record, None
+    photo = decode(content.data, spec, limits, exact)
+    if isinstance(photo, Failure):
+        return record.fail(photo), None
+    record.width, record.height, record.format = photo.width, photo.height, photo.format
+    record.taken_at, record.error = photo.taken_at, photo.note
+    return record, photo.pixels

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from fftag.base.errors import FftagError
-from fftag.photos.decode import InputSpec
-from fftag.photos.reader import ReadOptions, blank_record
+from fftag.photos.decode import Failure, InputSpec
+from fftag.photos.reader import ReadOptions
+from fftag.photos.record import PhotoRecord
 from fftag.photos.sources.base import Source
 from fftag.photos.worker import READY, Setup, Task, shared, size_of_shared
 
@@ -36,12 +37,12 @@ class Batch:
         number: of the batch, as planned.
         pixels: uint8 [batch size, height, width, 3]; zero where a photo failed or is known, and
             behind the last one. Valid for as long as `batches` was told to hold it.
-        photos: one record per photo, in the same order (see `fftag.photos.reader.read_photo`).
+        photos: one record per photo, in the same order.
     """
 
     number: int
     pixels: np.ndarray
-    photos: list[dict[str, Any]]
+    photos: list[PhotoRecord]
 
 
 def batches(
@@ -82,7 +83,7 @@ class _Open:
     number: int
     slot: int
     entries: Sequence[dict[str, Any]]
-    records: dict[int, dict[str, Any]] = field(default_factory=dict)
+    records: dict[int, PhotoRecord] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -300,16 +301,17 @@ class Crew:
         if job.places:
             self.jobs.appendleft(_Job(job.batch, job.places))
         if hung:
-            self._fail(job.batch, culprit, "timeout", f"took over {self.options.timeout:g} s")
+            failure = Failure("timeout", f"took over {self.options.timeout:g} s")
+            self._fail(job.batch, culprit, failure)
         elif job.again:
-            self._fail(job.batch, culprit, "crashed", f"the decoding process died ({ended})")
+            failure = Failure("crashed", f"the decoding process died ({ended})")
+            self._fail(job.batch, culprit, failure)
         else:
             self.jobs.appendleft(_Job(job.batch, [culprit], again=True))
 
-    def _fail(self, batch: _Open, place: int, status: str, error: str) -> None:
+    def _fail(self, batch: _Open, place: int, failure: Failure) -> None:
         self.slots[batch.slot, place] = 0
-        record = blank_record(batch.entries[place])
-        batch.records[place] = record | {"status": status, "error": error}
+        batch.records[place] = PhotoRecord.of_listed(batch.entries[place]).fail(failure)
 
 
 def _shared_memory(size: int) -> int:

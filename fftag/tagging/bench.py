@@ -223,7 +223,7 @@ class _Work:
     def some_pixels(self) -> np.ndarray:
         """uint8 [batch size, height, width, 3] of photos that could be decoded, repeated."""
         for batch in self._batches():
-            good = [n for n, photo in enumerate(batch.photos) if photo["status"] == "ok"]
+            good = [n for n, photo in enumerate(batch.photos) if photo.has_pixels]
             if good:
                 return batch.pixels[
                     list(itertools.islice(itertools.cycle(good), len(batch.pixels)))

@@ -10,6 +10,7 @@ import pyarrow as pa
 from fftag.base.errors import FftagError
 from fftag.photos.decode import InputSpec
 from fftag.photos.reader import ReadOptions
+from fftag.photos.record import PhotoRecord
 from fftag.photos.sources import Source
 from fftag.photos.workers import Crew
 from fftag.tagging.cluster_parts import decoded
@@ -40,7 +41,7 @@ def decode_part(table: pa.Table, source: Source, spec: InputSpec, options: ReadO
         for number, start in enumerate(range(0, len(files), size), row["first"])
     ]
     pixels = np.empty((len(files), spec.height, spec.width, 3), np.uint8)
-    records: list[dict[str, Any]] = []
+    records: list[PhotoRecord] = []
     key = (source, spec, options)
     crew = _crew(*key)
     done = False
@@ -69,7 +70,7 @@ def _crew(source: Source, spec: InputSpec, options: ReadOptions) -> Crew:
 
 
 def _check_seen(
-    source: Source, files: Sequence[dict[str, Any]], records: Sequence[dict[str, Any]]
+    source: Source, files: Sequence[dict[str, Any]], records: Sequence[PhotoRecord]
 ) -> None:
     """Tells a machine without the share from files that went away."""
     there = [
@@ -77,9 +78,9 @@ def _check_seen(
         for file, record in zip(files, records, strict=True)
         if file["size"] is not None  # it was when it was listed
     ]
-    if there and all(record["status"] == "vanished" for record in there):
+    if there and all(record.status == "vanished" for record in there):
         raise FftagError(
             f"{socket.gethostname()} finds none of {len(there):,} files, such as "
-            f"{there[0]['image']!r} of {source.name}: every machine has to see the source under "
+            f"{there[0].image!r} of {source.name}: every machine has to see the source under "
             "the same path"
         )

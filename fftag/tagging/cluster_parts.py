@@ -1,6 +1,7 @@
 """What travels in a cluster, as Arrow: files of a part; pixels and records; what became of it."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 
 from fftag.photos.decode import InputSpec
 from fftag.photos.listing import SCHEMA as LISTED
+from fftag.photos.record import PhotoRecord
 from fftag.photos.workers import Batch
 
 if TYPE_CHECKING:  # a process that decodes has no need of torch
@@ -77,27 +79,28 @@ def files_of(work: "Work", first: int, stop: int) -> pa.Table:
     return pa.Table.from_arrays([pa.array([first]), pa.array([stop]), lists], schema=FILES)
 
 
-def decoded(row: dict[str, Any], pixels: np.ndarray, records: list[dict[str, Any]]) -> pa.Table:
+def decoded(row: dict[str, Any], pixels: np.ndarray, records: list[PhotoRecord]) -> pa.Table:
     """One row of `DECODED`.
 
     Args:
         row: that of `FILES`.
         pixels: uint8 [photos, height, width, 3].
-        records: of the photos, see `fftag.photos.reader.read_photo`.
+        records: of the photos.
     """
     offsets = pa.array([0, pixels.nbytes], pa.int64()).buffers()[1]
     whole = pa.py_buffer(np.ascontiguousarray(pixels))
     binary = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, whole])
     place = [pa.array([row[field.name]], field.type) for field in PLACE]
+    found = [asdict(record) for record in records]
     return pa.Table.from_arrays(
-        [*place, binary, pa.array([records], DECODED.field("records").type)], schema=DECODED
+        [*place, binary, pa.array([found], DECODED.field("records").type)], schema=DECODED
     )
 
 
 def batches_of(table: pa.Table, spec: InputSpec, batch_size: int) -> Iterator[Batch]:
     """A row of `DECODED` -> its batches, numbered as planned; no pixel is copied."""
     first = table["first"][0].as_py()
-    records = table["records"][0].as_py()
+    records = [PhotoRecord(**record) for record in table["records"][0].as_py()]
     shape = (len(records), spec.height, spec.width, 3)
     pixels = np.frombuffer(table["pixels"][0].as_buffer(), np.uint8).reshape(shape)
     for number, start in enumerate(range(0, len(records), batch_size), first):

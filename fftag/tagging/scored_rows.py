@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from fftag.photos.record import PhotoRecord
 from fftag.tagging.tags_file import RunInfo, rows
 
 
@@ -19,7 +19,7 @@ class ScoredRows:
 
     def __init__(self) -> None:
         self.batches = 0
-        self._photos: list[dict[str, Any]] = []
+        self._photos: list[PhotoRecord] = []
         self._scores: list[np.ndarray] = []
         self._tagged_at: list[datetime] = []
 
@@ -27,7 +27,7 @@ class ScoredRows:
         """How many photos there are."""
         return len(self._photos)
 
-    def add(self, photos: Sequence[dict[str, Any]], scores: np.ndarray) -> None:
+    def add(self, photos: Sequence[PhotoRecord], scores: np.ndarray) -> None:
         """Takes a batch that was scored now: records, and float32 [photos, labels]."""
         self.batches += 1
         self._photos += photos

@@ -254,7 +254,7 @@ def _read(work: Work) -> None:
         scorer = opened.result()
         for batch, scores in scored(chain([first], decoded), scorer, len(run.labels)):
             made.add(batch.photos, scores)
-            summary.recognised += sum(record["known"] for record in batch.photos)
+            summary.recognised += sum(record.known for record in batch.photos)
             bar.update(len(batch.photos))
             reach.note_records(batch.photos)
             after = batch.number + 1

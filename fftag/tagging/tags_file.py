@@ -28,6 +28,7 @@ from pydantic import (
 
 from fftag.base.atomic import PARQUET, Kind
 from fftag.base.errors import FftagError, first_line
+from fftag.photos.record import PhotoRecord
 
 MAGIC = b"PAR1"
 UNREADABLE = (OSError, ValueError, pa.ArrowException)  # what damage makes pyarrow raise
@@ -405,7 +406,7 @@ def where_of(file: pq.ParquetFile, group: int, error: Exception) -> str:
 
 
 def rows(
-    photos: Sequence[dict[str, Any]],
+    photos: Sequence[PhotoRecord],
     scores: np.ndarray,
     run: RunInfo,
     tagged_at: Sequence[datetime],
@@ -413,28 +414,25 @@ def rows(
     """Photos as a table of `tags_schema(run)`.
 
     Args:
-        photos: per photo the columns `image`, `status`, `error`, `width`, `height`, `format`,
-            `file_size`, `modified_at`, `taken_at` and `content_sha256`; whether it is `known`, as
-            its content has scores in another row: here it has none; and, of a model with a screen,
-            `apparel_score`.
-        scores: float32 [photos, labels]; ignored where the status is not `ok`, or it is known.
+        photos: their records; one that is known has its scores in another row, and none here.
+        scores: float32 [photos, labels]; ignored where a photo has no pixels.
         run: what made them.
         tagged_at: when, of each.
     """
     schema = tags_schema(run)
-    failed = np.array([photo["status"] != "ok" or photo.get("known", False) for photo in photos])
+    failed = np.array([not photo.has_pixels for photo in photos])
     columns: dict[str, Any] = {
-        name: [photo[name] for photo in photos]
+        name: [getattr(photo, name) for photo in photos]
         for name in schema.names
-        if photos and name in photos[0]
+        if name in PhotoRecord.__slots__
     }
     columns["tags"] = tags_of(scores, run, failed)
     columns["scores"] = pa.FixedSizeListArray.from_arrays(
         pa.array(scores.ravel(), pa.float32()), len(run.labels), mask=pa.array(failed)
     )
     if run.screen is not None:
-        given = [photo.get("apparel_score") for photo in photos]
-        columns["is_apparel"] = is_apparel_of(pa.array(given, pa.float32()), run)
+        given = pa.array(columns["apparel_score"], pa.float32())
+        columns["is_apparel"] = is_apparel_of(given, run)
     columns["model_id"] = [run.model_id] * len(photos)
     columns["tagged_at"] = tagged_at
     arrays = [

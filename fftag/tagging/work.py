@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from fftag.base.errors import TOO_MANY_FAILED, FftagError
 from fftag.models.devices import Device
 from fftag.models.folder import Bundle
 from fftag.photos.listing import Listing
+from fftag.photos.record import PhotoRecord
 from fftag.photos.sources import Source
 from fftag.photos.sources.base import NETWORK
 from fftag.tagging.options import TagOptions
@@ -48,9 +49,9 @@ class Reach:
         else:
             self.failed, self.error = self.failed + unreached, error
 
-    def note_records(self, records: Sequence[dict[str, Any]]) -> None:
-        """Takes a batch, see `fftag.photos.reader.read_photo`."""
-        errors = [one["error"] for one in records if (one["error"] or "").startswith(NETWORK)]
+    def note_records(self, records: Sequence[PhotoRecord]) -> None:
+        """Takes a batch."""
+        errors = [one.error for one in records if one.error and one.error.startswith(NETWORK)]
         self.note(len(records), len(errors), errors[-1] if errors else "")
 
     @property

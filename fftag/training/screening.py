@@ -180,7 +180,7 @@ def score_folder(scorer: Scorer, folder: Path, workers: int) -> Predictions:
     plan = ((start, entries[start : start + BATCH_SIZE]) for start in starts)
     parts, failed = [], 0
     for batch in batches(source, plan, scorer.spec, options):
-        good = [place for place, photo in enumerate(batch.photos) if photo["status"] == "ok"]
+        good = [place for place, photo in enumerate(batch.photos) if photo.has_pixels]
         failed += len(batch.photos) - len(good)
         if good:
             parts.append(scorer(batch.pixels[good]))

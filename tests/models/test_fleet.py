@@ -21,6 +21,7 @@ from fftag.models.folder import Bundle
 from fftag.models.predictions import Predictions
 from fftag.models.replicas import batches_held, replica_count, replicas_on, scored
 from fftag.models.torch_scorer import Predictor
+from fftag.photos.record import PhotoRecord
 from fftag.photos.sources import Folder
 from fftag.photos.workers import Batch
 from fftag.tagging.options import TagOptions
@@ -62,17 +63,7 @@ class Slow:
 
 def made(count: int) -> Iterator[Batch]:
     for number in range(count):
-        photos: list[dict[str, Any]] = [
-            {
-                "status": "ok",
-                "known": False,
-                "content_sha256": f"{number}-{place}",
-                "file_size": 1,
-                "apparel_score": None,
-            }
-            | dict.fromkeys(("width", "height", "format", "taken_at", "error"))
-            for place in range(2)
-        ]
+        photos = [PhotoRecord(f"{number}-{place}.jpg") for place in range(2)]
         yield Batch(number, np.full((2, SPEC.height, SPEC.width, 3), number, np.uint8), photos)
 
 

@@ -47,9 +47,9 @@ def test_photos_come_in_the_order_asked_for_again_and_again(folder_of_photos: Ma
     try:
         for asked in (entries, entries[2:9], [], entries[:1]):
             found = decoders(asked)
-            assert [record["image"] for record, _ in found] == [one["image"] for one in asked]
+            assert [record.image for record, _ in found] == [one["image"] for one in asked]
             for record, pixels in found:
-                photo = decode((root / record["image"]).read_bytes(), SPEC)
+                photo = decode((root / record.image).read_bytes(), SPEC)
                 assert pixels is not None and np.array_equal(pixels, photo.pixels)
     finally:
         decoders.close()
@@ -66,7 +66,7 @@ def test_a_photo_that_kills_its_decoder_costs_itself_alone(
     decoders = Decoders(Folder(root), SPEC, OPTIONS)
     try:
         for _ in range(2):
-            status = [record["status"] for record, _ in decoders(entries)]
+            status = [record.status for record, _ in decoders(entries)]
             assert status == [*["ok", "crashed", "ok", "ok", "crashed"], *["ok"] * 3]
     finally:
         decoders.close()
@@ -79,9 +79,7 @@ def test_threads_are_served_one_after_the_other(folder_of_photos: Make) -> None:
     found: list[list[str]] = []
 
     def ask() -> None:
-        found.append(
-            [record["image"] for record, pixels in decoders(entries) if pixels is not None]
-        )
+        found.append([record.image for record, pixels in decoders(entries) if pixels is not None])
 
     try:
         threads = [threading.Thread(target=ask) for _ in range(4)]
@@ -104,7 +102,7 @@ def test_where_no_process_starts_it_is_told_and_tried_again(
             patch.setenv("PYTHONPATH", install(tmp_path / "site", BROKEN_SITE))
             with pytest.raises(FftagError, match="as soon as they start"):
                 decoders(rows(root))
-        assert [record["status"] for record, _ in decoders(rows(root))] == ["ok", "ok"]
+        assert [record.status for record, _ in decoders(rows(root))] == ["ok", "ok"]
     finally:
         decoders.close()
 
@@ -124,9 +122,9 @@ def test_files_are_decoded_wherever_they_lie_and_in_order(
     given = [*paths, link, strange, Path("notes.txt"), tmp_path / "gone.jpg", paths[0]]
     found = list(decoded(given, SPEC, OPTIONS))
     status = ["ok", "ok", "crashed", *["ok"] * 6, "unsupported", "vanished", "ok"]
-    assert [record["status"] for record, _ in found] == status
+    assert [record.status for record, _ in found] == status
     for path, (record, pixels) in zip(given, found, strict=True):
-        assert (pixels is not None) == (record["status"] == "ok")
+        assert (pixels is not None) == (record.status == "ok")
         if pixels is not None:
             assert np.array_equal(pixels, decode(path.read_bytes(), SPEC).pixels)
     assert list(decoded([], SPEC, OPTIONS)) == []

@@ -27,8 +27,9 @@ from fftag.base.errors import FftagError
 from fftag.base.interrupt import deferred
 from fftag.models.architectures import factory
 from fftag.models.folder import Bundle, save_bundle
-from fftag.photos.decode import InputSpec
-from fftag.photos.reader import ReadOptions, blank_record
+from fftag.photos.decode import Failure, InputSpec
+from fftag.photos.reader import ReadOptions
+from fftag.photos.record import PhotoRecord
 from fftag.photos.shards import Shard
 from fftag.photos.sources import Folder, Selection, choose_source, list_source
 from fftag.photos.workers import batches
@@ -243,9 +244,11 @@ def test_a_part_tells_how_many_of_its_files_could_not_be_reached(
     work = work_of(folder_of_photos(8), session_bundle, out)
     records = []
     for entry in work.listing.files.to_pylist():
-        lost = "season-2" in entry["image"]
-        failed = {"status": "unreadable", "error": "network: no route"}
-        records.append(blank_record(entry) | (failed if lost else {"width": 60, "height": 80}))
+        record = PhotoRecord.of_listed(entry)
+        record.width, record.height = 60, 80
+        if "season-2" in record.image:
+            record = PhotoRecord.of_listed(entry).fail(Failure("unreadable", "network: no route"))
+        records.append(record)
     pixels = np.zeros((8, spec.height, spec.width, 3), np.uint8)
     table = decoded({"first": 0, "stop": 2}, pixels, records)
     with locked(out):

@@ -21,6 +21,8 @@ from tagged import aged, assert_same, decoding, decoding_here, rows_of
 import fftag.photos.workers
 from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
+from fftag.photos.decode import Failure
+from fftag.photos.record import PhotoRecord
 from fftag.photos.sources import Folder
 from fftag.photos.sources.local import LocalReader
 from fftag.tagging.dry_run import look_ahead
@@ -59,7 +61,7 @@ from fftag.photos.workers import batches
 source = Folder(Path(sys.argv[1]))
 plan = [(0, list_source(source).files.to_pylist())]
 for batch in batches(source, plan, InputSpec(32, 24), ReadOptions(workers=1)):
-    print([photo["status"] for photo in batch.photos])
+    print([photo.status for photo in batch.photos])
 """
 
 
@@ -222,14 +224,13 @@ class Store:
     def __init__(self, answers: int) -> None:
         self.answers, self.asked = answers, 0
 
-    def __call__(self, photo: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, photo: PhotoRecord) -> PhotoRecord:
         self.asked += 1
         self.answers -= 1
         if self.answers >= 0:
             return photo
-        lost = {"status": "unreadable", "error": "network: ConnectionError: no route"}
-        unread = dict.fromkeys(("width", "height", "format", "taken_at", "content_sha256"))
-        return photo | unread | lost
+        unread = PhotoRecord(photo.image, file_size=photo.file_size, modified_at=photo.modified_at)
+        return unread.fail(Failure("unreadable", "network: ConnectionError: no route"))
 
 
 def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(

@@ -26,6 +26,7 @@ from fftag.base.interrupt import Interruption
 from fftag.models.folder import Bundle
 from fftag.photos.decode import InputSpec, Limits
 from fftag.photos.reader import ReadOptions
+from fftag.photos.record import PhotoRecord
 from fftag.photos.shards import Shard
 from fftag.photos.sources import Folder, Selection, list_source
 from fftag.photos.workers import Crew, batches
@@ -316,7 +317,7 @@ def test_rows_of_other_files_are_never_published(
 
     out = tmp_path / "t.parquet"
 
-    def swapped(photos: list[dict[str, Any]], *rest: Any) -> pa.Table:
+    def swapped(photos: list[PhotoRecord], *rest: Any) -> pa.Table:
         return rows(photos[::-1], *rest)
 
     monkeypatch.setattr(fftag.tagging.scored_rows, "rows", swapped)
@@ -360,7 +361,7 @@ def test_slots_do_not_count_as_a_decoder_s_memory(
     plan = [(0, [entry | {"known": ()} for entry in source.list().files.to_pylist()])]
     (batch,) = batches(source, plan, spec, options)
     assert batch.pixels.nbytes * 3 > options.worker_memory  # three slots
-    assert {photo["status"] for photo in batch.photos} == {"ok"}
+    assert {photo.status for photo in batch.photos} == {"ok"}
 
 
 def test_processes_that_cannot_be_started_leave_nothing_behind(
