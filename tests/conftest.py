@@ -1,7 +1,7 @@
 """Fixtures that more than one test module uses: photos, a small model, a manifest."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from catalogues import (
     photo_folder,
     untrained_model,
 )
+from tagged import Here, crew_of
 
 from fftag.bundle import Bundle, save_bundle
 from fftag.labels import LabelSet
+from fftag.workers import Crew
 
 
 @pytest.fixture
@@ -26,6 +28,20 @@ def label_set() -> LabelSet:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing that an earlier version kept is taken for what this one makes."""
     os.environ["FFTAG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoding_here() -> Iterator[None]:
+    """Photos are decoded in the test's own process, which takes a tenth of the time."""
+    with crew_of(Here):
+        yield
+
+
+@pytest.fixture
+def decoding_processes(decoding_here: None) -> Iterator[None]:
+    """Photos are decoded in processes that may die, as they are for users."""
+    with crew_of(Crew):
+        yield
 
 
 @pytest.fixture(scope="session")

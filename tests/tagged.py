@@ -3,8 +3,8 @@
 import os
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import fftag.decoders
 import fftag.dry_run
 import fftag.tag
+import fftag.workers
 from fftag.decode import InputSpec
 from fftag.reader import ReadOptions, read_photo
 from fftag.sources import Source
@@ -99,27 +101,34 @@ def reading() -> Iterator[list[str]]:
         yield decoded
 
 
+class Here:
+    """Decodes where it is asked to, as a `fftag.workers.Crew` does in processes of its own."""
+
+    def __init__(
+        self, source: Source, spec: InputSpec, options: ReadOptions, held: int = 1
+    ) -> None:
+        self.reader = source.reader()
+        self.spec, self.options = spec, options
+
+    def work(self, plan: Iterator[tuple[int, Sequence[dict[str, Any]]]]) -> Iterator[Batch]:
+        spec, options = self.spec, self.options
+        for number, entries in plan:
+            pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), np.uint8)
+            photos = []
+            for place, entry in enumerate(entries):
+                photo, found = read_photo(self.reader, entry, spec, options.limits, options.exact)
+                pixels[place] = 0 if found is None else found
+                photos.append(photo)
+            yield Batch(number, pixels, photos)
+
+    def dismiss(self) -> None:
+        self.reader.close()
+
+
 @contextmanager
-def decoding_here() -> Iterator[None]:
-    """Inside the block a run decodes in this process: for tests that tag hundreds of times."""
-
-    def batches(
-        source: Source,
-        plan: Iterable[tuple[int, Sequence[dict[str, Any]]]],
-        spec: InputSpec,
-        options: ReadOptions,
-        held: int = 1,
-    ) -> Generator[Batch]:
-        with closing(source.reader()) as reader:
-            for number, entries in plan:
-                pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), np.uint8)
-                photos = []
-                for place, entry in enumerate(entries):
-                    photo, found = read_photo(reader, entry, spec, options.limits, options.exact)
-                    pixels[place] = 0 if found is None else found
-                    photos.append(photo)
-                yield Batch(number, pixels, photos)
-
+def crew_of(kind: Any) -> Iterator[None]:
+    """Inside the block photos are decoded by such a crew: `Here`, or `fftag.workers.Crew`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fftag.tag, "batches", batches)
+        for module in (fftag.workers, fftag.decoders):
+            patch.setattr(module, "Crew", kind)
         yield

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
-from tagged import aged, assert_same, decoding, decoding_here, rows_of
+from tagged import aged, assert_same, decoding, rows_of
 
 import fftag.workers
 from fftag.bundle import Bundle
@@ -74,6 +74,7 @@ def test_workers_start_where_less_memory_is_allowed_than_they_are_to_have(
     assert done.stdout == "['ok', 'ok', 'ok']\n", done.stderr
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_a_photo_that_kills_its_decoder_costs_itself_alone(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -106,6 +107,7 @@ def test_a_photo_that_kills_its_decoder_costs_itself_alone(
     assert rows_of(out) == whole
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_photos_that_all_crash_have_a_row_each(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -120,6 +122,7 @@ def test_photos_that_all_crash_have_a_row_each(
     assert summary.statuses == {"crashed": 6}
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_processes_that_cannot_start_end_the_run_with_a_reason(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -133,6 +136,7 @@ def test_processes_that_cannot_start_end_the_run_with_a_reason(
     assert not (tmp_path / "t.parquet").exists()
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_decoding_processes_killed_at_random_cost_no_photo_anything(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -195,8 +199,7 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
 
     out = tmp_path / "tags.parquet"
     monkeypatch.setattr(LocalReader, "read", read_and_change)
-    with decoding_here():
-        tag(Folder(root), out, session_bundle, ALONE)
+    tag(Folder(root), out, session_bundle, ALONE)
     monkeypatch.undo()
     rows = {root / image: row for image, row in rows_of(out).items()}
     assert len(rows) == 40
@@ -359,7 +362,7 @@ def test_a_file_that_may_not_grow_is_refused_and_the_old_one_stands(
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
     # Pixels of decoding processes lie in shared memory, which may not grow then either.
-    here = "from tagged import decoding_here\nhere = decoding_here()\nhere.__enter__()\n"
+    here = "from tagged import Here, crew_of\nhere = crew_of(Here)\nhere.__enter__()\n"
     command = [sys.executable, "-c", here + TAG, str(root), str(out), str(session_bundle.path), "1"]
     tests = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(

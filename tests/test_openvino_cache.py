@@ -9,7 +9,7 @@ import pytest
 from fftag.backends import Arithmetic, open_scorer
 from fftag.bundle import Bundle, load_bundle, save_bundle
 
-pytest.importorskip("openvino")
+pytest.importorskip("fftag.openvino_backend")
 
 from fftag import openvino_backend
 from fftag.devices import CPU
