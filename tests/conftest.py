@@ -1,9 +1,11 @@
 """Fixtures that more than one test module uses: photos, a small model, a manifest."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from catalogues import (
@@ -12,9 +14,16 @@ from catalogues import (
     photo_folder,
     untrained_model,
 )
+from matplotlib.figure import Figure
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from tagged import Here, crew_of
+from torchvision import models as zoo
 
+from fftag.base.plots import MADE_BY
 from fftag.models.folder import Bundle, save_bundle
 from fftag.models.labels import LabelSet
+from fftag.photos.workers import Crew
 
 
 @pytest.fixture
@@ -26,6 +35,63 @@ def label_set() -> LabelSet:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing that an earlier version kept is taken for what this one makes."""
     os.environ["FFTAG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoding_here() -> Iterator[None]:
+    """Photos are decoded in the test's own process, which takes a tenth of the time."""
+    with crew_of(Here):
+        yield
+
+
+@pytest.fixture
+def decoding_processes(decoding_here: None) -> Iterator[None]:
+    """Photos are decoded in processes that may die, as they are for users."""
+    with crew_of(Crew):
+        yield
+
+
+@pytest.fixture
+def undrawn() -> Iterator[None]:
+    """Pictures are put together and not drawn: most of what a short training takes is drawing."""
+    about = PngInfo()
+    for key, value in MADE_BY.items():
+        about.add_text(key, value)
+
+    def blank(figure: Figure, to: IO[bytes], **_: object) -> None:
+        Image.new("RGB", (1, 1)).save(to, "PNG", pnginfo=about)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", blank)
+        yield
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Architectures of torchvision have two layers of each kind, of their own width."""
+    families = {
+        "resnet": ("_resnet", "layers"),
+        "vision_transformer": ("_vision_transformer", "num_layers"),
+        "swin_transformer": ("_swin_transformer", "depths"),
+        "convnext": ("_convnext", "block_setting"),
+    }
+
+    def two(given: Any) -> Any:
+        if isinstance(given, int):
+            return 2
+        if isinstance(given, list):
+            return [two(one) for one in given]
+        return type(given)(given.input_channels, given.out_channels, 2)
+
+    for module, (maker, depth) in families.items():
+        whole = getattr(getattr(zoo, module), maker)
+
+        def made(*given: Any, whole: Any = whole, depth: str = depth, **more: Any) -> Any:
+            bound = signature(whole).bind(*given, **more)
+            bound.arguments[depth] = two(bound.arguments[depth])
+            return whole(*bound.args, **bound.kwargs)
+
+        monkeypatch.setattr(getattr(zoo, module), maker, made)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import os
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import fftag.photos.decoders
+import fftag.photos.workers
 import fftag.tagging.dry_run
 import fftag.tagging.tag
 from fftag.photos.decode import InputSpec
@@ -100,27 +102,34 @@ def reading() -> Iterator[list[str]]:
         yield decoded
 
 
+class Here:
+    """Decodes where it is asked to, as a `Crew` does in processes of its own."""
+
+    def __init__(
+        self, source: Source, spec: InputSpec, options: ReadOptions, held: int = 1
+    ) -> None:
+        self.reader = source.reader()
+        self.spec, self.options = spec, options
+
+    def work(self, plan: Iterator[tuple[int, Sequence[dict[str, Any]]]]) -> Iterator[Batch]:
+        spec, options = self.spec, self.options
+        for number, entries in plan:
+            pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), np.uint8)
+            photos = []
+            for place, entry in enumerate(entries):
+                photo, found = read_photo(self.reader, entry, spec, options.limits, options.exact)
+                pixels[place] = 0 if found is None else found
+                photos.append(photo)
+            yield Batch(number, pixels, photos)
+
+    def dismiss(self) -> None:
+        self.reader.close()
+
+
 @contextmanager
-def decoding_here() -> Iterator[None]:
-    """Inside the block a run decodes in this process: for tests that tag hundreds of times."""
-
-    def batches(
-        source: Source,
-        plan: Iterable[tuple[int, Sequence[dict[str, Any]]]],
-        spec: InputSpec,
-        options: ReadOptions,
-        held: int = 1,
-    ) -> Generator[Batch]:
-        with closing(source.reader()) as reader:
-            for number, entries in plan:
-                pixels = np.zeros((options.batch_size, spec.height, spec.width, 3), np.uint8)
-                photos = []
-                for place, entry in enumerate(entries):
-                    photo, found = read_photo(reader, entry, spec, options.limits, options.exact)
-                    pixels[place] = 0 if found is None else found
-                    photos.append(photo)
-                yield Batch(number, pixels, photos)
-
+def crew_of(kind: Any) -> Iterator[None]:
+    """Inside the block photos are decoded by such a crew: `Here`, or one of processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fftag.tagging.tag, "batches", batches)
+        for module in (fftag.photos.workers, fftag.photos.decoders):
+            patch.setattr(module, "Crew", kind)
         yield

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,18 +24,24 @@ PHOTOS = {f"{number}.jpg": ["cape"] if number < 4 else ["hat"] for number in ran
 ANSWERS = [Answered(image, "photos", "hat", False, True) for image in PHOTOS]
 
 
-@pytest.fixture
-def tags(tmp_path: Path) -> Path:
-    return Catalog(["cape", "hat"], PHOTOS).write(tmp_path / "tags.parquet")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tags file, and a catalogue of it with eight corrections."""
+    folder = tmp_path_factory.mktemp("made")
+    load(Catalog(["cape", "hat"], PHOTOS).write(folder / "tags.parquet"), folder / "c.duckdb")
+    take_answers(folder / "c.duckdb", ANSWERS, "ada", "it", "")
+    return folder
 
 
 @pytest.fixture
-def db(tmp_path: Path, tags: Path) -> Path:
+def tags(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(made / "tags.parquet", tmp_path))
+
+
+@pytest.fixture
+def db(made: Path, tmp_path: Path) -> Path:
     """A catalogue with eight corrections."""
-    path = tmp_path / "c.duckdb"
-    load(tags, path)
-    take_answers(path, ANSWERS, "ada", "it", "")
-    return path
+    return Path(shutil.copy(made / "c.duckdb", tmp_path))
 
 
 HOLD = """

@@ -1,12 +1,13 @@
-"""The command line as a user meets it: a real process, its exit code, its last line."""
+"""The command line as a user meets it: its exit code, its last line, what it prints where."""
 
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fftag.base.errors import FftagError
-from fftag.cli import app
+from fftag.cli import app, run_command
 from fftag.models.folder import Bundle
 from fftag.photos.sources import Folder
 from fftag.tagging.merge import merge
@@ -37,6 +38,27 @@ def fftag(*arguments: str | Path, **environment: str) -> subprocess.CompletedPro
         env=os.environ | environment,
         timeout=300,
     )
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """The same in this process, where all that it needs is imported."""
+
+    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+            patch.setattr(sys, "argv", ["fftag", *map(str, arguments)])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            capfd.readouterr()
+            run_command()
+        return subprocess.CompletedProcess(arguments, ended.value.code, *capfd.readouterr())
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 def refused(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -82,15 +104,23 @@ def test_results_go_to_stdout_and_progress_to_stderr(
     assert pq.read_metadata(out).num_rows == 5
 
 
+def test_an_error_is_one_line_and_a_code_of_the_process(tmp_path: Path) -> None:
+    result = fftag("tag", tmp_path / "none", "--out", tmp_path / "t.parquet", "--model", tmp_path)
+    refused(result, 1, "is not a model folder")
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty", "no images"])
-def test_a_source_with_nothing_to_tag(session_bundle: Bundle, tmp_path: Path, kind: str) -> None:
+def test_a_source_with_nothing_to_tag(
+    here: Run, session_bundle: Bundle, tmp_path: Path, kind: str
+) -> None:
     source = tmp_path / "photos"
     if kind != "missing":
         source.mkdir()
     if kind == "no images":
         (source / "notes.txt").write_text("no photo")
         (source / "data.csv").write_text("a,b")
-    result = fftag("tag", source, "--out", tmp_path / "t.parquet", "--model", session_bundle.path)
+    result = here("tag", source, "--out", tmp_path / "t.parquet", "--model", session_bundle.path)
     if kind == "missing":
         refused(result, 1, "does not exist", "photos")
     elif kind == "empty":
@@ -101,16 +131,16 @@ def test_a_source_with_nothing_to_tag(session_bundle: Bundle, tmp_path: Path, ki
 
 
 def test_an_output_that_cannot_be_written(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+    here: Run, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root = folder_of_photos(2)
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
-    result = fftag("tag", root, "--out", blocker / "t.parquet", "--model", session_bundle.path)
+    result = here("tag", root, "--out", blocker / "t.parquet", "--model", session_bundle.path)
     refused(result, 1, "cannot write")
-    result = fftag("tag", root, "--out", tmp_path, "--model", session_bundle.path)
+    result = here("tag", root, "--out", tmp_path, "--model", session_bundle.path)
     refused(result, 1, "is a folder")
-    result = fftag("tag", root, "--out", "/proc/t.parquet", "--model", session_bundle.path)
+    result = here("tag", root, "--out", "/proc/t.parquet", "--model", session_bundle.path)
     refused(result, 1, "cannot write /proc/t.parquet")
 
 
@@ -225,65 +255,69 @@ def test_tags_through_a_link_are_the_file_that_it_leads_to(
 
 
 def test_a_model_folder_that_is_not_whole(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+    here: Run, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root, out = folder_of_photos(2), tmp_path / "t.parquet"
     copy = Path(shutil.copytree(session_bundle.path, tmp_path / "copy"))
     (copy / "model.safetensors").unlink()
-    refused(fftag("tag", root, "--out", out, "--model", copy), 1, "no model.safetensors")
+    refused(here("tag", root, "--out", out, "--model", copy), 1, "no model.safetensors")
     (copy / "model.safetensors").write_bytes(b"altered")
-    refused(fftag("tag", root, "--out", out, "--model", copy), 1, "not the file that was saved")
+    refused(here("tag", root, "--out", out, "--model", copy), 1, "not the file that was saved")
 
 
-def test_a_manifest_with_missing_files(bands_manifest: Path, tmp_path: Path) -> None:
+def test_a_manifest_with_missing_files(here: Run, bands_manifest: Path, tmp_path: Path) -> None:
     copy = tmp_path / "bands.parquet"
     shutil.copy(bands_manifest, copy)
-    result = fftag("train", "cnn", "--data", copy, "--out", tmp_path / "run")
+    result = here("train", "cnn", "--data", copy, "--out", tmp_path / "run")
     refused(result, 1, "96 of 96 photos are missing", "photos/000.jpg")
-    result = fftag("train", "cnn", "--data", tmp_path / "no.parquet", "--out", tmp_path / "run")
+    result = here("train", "cnn", "--data", tmp_path / "no.parquet", "--out", tmp_path / "run")
     refused(result, 1, "no.parquet")
 
 
 def test_strict_tells_failed_files_by_the_exit_code(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+    here: Run, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root = folder_of_photos(3)
     (root / "broken.jpg").write_bytes(b"")
     command = ("tag", root, "--out", tmp_path / "t.parquet", "--model", session_bundle.path)
-    assert fftag(*command).returncode == 0
-    strict = fftag(*command, "--strict")
+    assert here(*command).returncode == 0
+    strict = here(*command, "--strict")
     assert strict.returncode == 3 and "failed   1 (1 unreadable)" in strict.stdout
 
 
-def test_wrong_usage_is_two(tmp_path: Path) -> None:
-    assert fftag("tag").returncode == 2
-    assert fftag("tag", tmp_path, "--out", "t.parquet", "--workers", "-1").returncode == 2
-    assert fftag("tag", tmp_path, "--out", "t.parquet", "--products", "p.csv").returncode == 2
-    assert fftag("frobnicate").returncode == 2
+def test_wrong_usage_is_two(here: Run, tmp_path: Path) -> None:
+    assert here("tag").returncode == 2
+    assert here("tag", tmp_path, "--out", "t.parquet", "--workers", "-1").returncode == 2
+    assert here("tag", tmp_path, "--out", "t.parquet", "--products", "p.csv").returncode == 2
+    assert here("frobnicate").returncode == 2
 
 
 def test_the_environment_gives_the_model_and_a_flag_beats_it(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+    here: Run, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     command = ("tag", folder_of_photos(2), "--out", tmp_path / "t.parquet")
-    by_environment = fftag(*command, FFTAG_MODEL=str(session_bundle.path))
+    by_environment = here(*command, FFTAG_MODEL=str(session_bundle.path))
     assert by_environment.returncode == 0, by_environment.stderr
-    beaten = fftag(*command, "--model", tmp_path, FFTAG_MODEL=str(session_bundle.path))
+    beaten = here(*command, "--model", tmp_path, FFTAG_MODEL=str(session_bundle.path))
     refused(beaten, 1, "is not a model folder")
 
 
 def test_without_a_model_the_newest_run_is_taken_and_named(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Run,
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    refused(fftag("tag", folder_of_photos(2), "--out", "t.parquet"), 1, "no model under runs/")
+    refused(here("tag", folder_of_photos(2), "--out", "t.parquet"), 1, "no model under runs/")
     shutil.copytree(session_bundle.path, tmp_path / "runs/first")
-    result = fftag("tag", folder_of_photos(2), "--out", "t.parquet")
+    result = here("tag", folder_of_photos(2), "--out", "t.parquet")
     assert result.returncode == 0 and "model: runs/first" in result.stderr
 
 
-def test_the_models_are_listed_with_their_input() -> None:
-    listed = json.loads(fftag("models", "--json").stdout)
+def test_the_models_are_listed_with_their_input(here: Run) -> None:
+    listed = json.loads(here("models", "--json").stdout)
     assert listed["vit_b_16"] == {"height": 224, "width": 224}
     assert {"cnn", "resnet101", "inception_v3"} <= set(listed) and len(listed) > 70
 

@@ -181,6 +181,7 @@ def test_bad_input_is_one_line(explainer: Explainer, photo: Path, tmp_path: Path
         heat_maps(explainer.bundle, tmp_path / "gone.jpg", ["red"])
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_a_photo_that_kills_its_decoder_costs_itself_alone(
     explainer: Explainer, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def settled(architecture: str, spec: InputSpec) -> factory.Classifier:
     return model.eval()
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_openvino_gives_the_scores_of_torch(architecture: str) -> None:
     from fftag.models.openvino_scorer import OpenVinoPredictor, convert
@@ -55,6 +56,7 @@ def test_openvino_gives_the_scores_of_torch(architecture: str) -> None:
         np.testing.assert_allclose(one, other, atol=2e-3 * max(1, np.abs(other).max()))
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("architecture", ["cnn", "resnet18", "googlenet", "vit_b_32"])
 def test_folding_batch_norms_changes_no_score(architecture: str) -> None:
     spec = InputSpec(64, 64)
@@ -69,6 +71,7 @@ def test_folding_batch_norms_changes_no_score(architecture: str) -> None:
     np.testing.assert_allclose(found.embeddings, wanted.embeddings, atol=1e-3)
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("architecture", sorted({*FAMILIES, *factory.OWN, "googlenet"}))
 def test_weights_in_half_precision_give_nearly_the_same_scores(architecture: str) -> None:
     spec = InputSpec(64, 64)

@@ -31,20 +31,23 @@ def small_spec(name: str) -> InputSpec:
     return InputSpec(299, 299) if name == "inception_v3" else InputSpec(96, 96)
 
 
-@pytest.mark.parametrize("name", FAMILIES + OTHERS)
-def test_every_architecture_gives_logits_and_an_embedding(name: str) -> None:
-    spec = small_spec(name)
-    network = factory.build(name, 5, spec).eval()
+@pytest.fixture(scope="module", params=FAMILIES + OTHERS)
+def network(request: pytest.FixtureRequest) -> factory.Classifier:
+    return factory.build(request.param, 5, small_spec(request.param)).eval()
+
+
+def test_every_architecture_gives_logits_and_an_embedding(network: factory.Classifier) -> None:
+    side = 299 if isinstance(network.backbone, zoo.Inception3) else 96
     with torch.no_grad():
-        outputs = network(torch.rand(2, 3, spec.height, spec.width))
+        outputs = network(torch.rand(2, 3, side, side))
     assert outputs.logits.shape == (2, 5) and outputs.auxiliary is None
     assert outputs.embedding.shape == (2, network.head.in_features)
     assert torch.equal(network.head(outputs.embedding), outputs.logits)
 
 
-@pytest.mark.parametrize("name", FAMILIES + OTHERS)
-def test_stages_run_from_head_to_stem_and_hold_each_parameter_once(name: str) -> None:
-    network = factory.build(name, 5, small_spec(name))
+def test_stages_run_from_head_to_stem_and_hold_each_parameter_once(
+    network: factory.Classifier,
+) -> None:
     stages = network.stages()
     assert stages[0].name == "head" and len(stages) >= 4
     held = [id(parameter) for stage in stages for parameter in stage.parameters]
@@ -87,6 +90,7 @@ def test_swag_weights_carry_their_licence_and_the_others_none() -> None:
     assert factory.licence("cnn", "none") is None
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("name", ["resnet101", "vit_b_16"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_torchvision_weights_load_from_a_file(tmp_path: Path, name: str, suffix: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fftag.models.folder import Bundle, load_bundle, save_bundle
 from fftag.models.scorers import Arithmetic, open_scorer
 
-pytest.importorskip("openvino")
+pytest.importorskip("fftag.models.openvino_scorer")
 
 from fftag.models import openvino_scorer
 from fftag.models.devices import CPU

@@ -30,6 +30,7 @@ from fftag.training.label_review_page import write_review_page
 
 Make = Callable[[int], Path]
 OPTIONS = ReadOptions(batch_size=3, workers=2, timeout=20)
+pytestmark = pytest.mark.usefixtures("decoding_processes")
 
 
 def rows(root: Path) -> list[dict[str, object]]:

@@ -944,6 +944,7 @@ def test_a_download_that_stalls_is_of_the_network_before_the_photo_is_late(
     assert read.error.startswith("network: ") and took < most
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_a_stalled_download_is_of_the_network_in_a_run(
     answering: Callable[..., str],
     session_bundle: Bundle,

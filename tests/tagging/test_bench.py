@@ -32,6 +32,7 @@ ON_CPU = Rates(
 )
 
 
+@pytest.mark.usefixtures("decoding_processes")
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("tier", ["fast", "exact"])
 def test_every_step_is_measured_and_nothing_is_left_behind(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
-from tagged import aged, assert_same, decoding, decoding_here, rows_of
+from tagged import aged, assert_same, decoding, rows_of
 
 import fftag.photos.workers
 from fftag.base.errors import FftagError
@@ -76,6 +76,7 @@ def test_workers_start_where_less_memory_is_allowed_than_they_are_to_have(
     assert done.stdout == "['ok', 'ok', 'ok']\n", done.stderr
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_a_photo_that_kills_its_decoder_costs_itself_alone(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -108,6 +109,7 @@ def test_a_photo_that_kills_its_decoder_costs_itself_alone(
     assert rows_of(out) == whole
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_photos_that_all_crash_have_a_row_each(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -122,6 +124,7 @@ def test_photos_that_all_crash_have_a_row_each(
     assert summary.statuses == {"crashed": 6}
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_processes_that_cannot_start_end_the_run_with_a_reason(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -135,6 +138,7 @@ def test_processes_that_cannot_start_end_the_run_with_a_reason(
     assert not (tmp_path / "t.parquet").exists()
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_decoding_processes_killed_at_random_cost_no_photo_anything(
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -197,8 +201,7 @@ def test_files_that_change_during_the_run_have_a_row_of_what_was_read(
 
     out = tmp_path / "tags.parquet"
     monkeypatch.setattr(LocalReader, "read", read_and_change)
-    with decoding_here():
-        tag(Folder(root), out, session_bundle, ALONE)
+    tag(Folder(root), out, session_bundle, ALONE)
     monkeypatch.undo()
     rows = {root / image: row for image, row in rows_of(out).items()}
     assert len(rows) == 40
@@ -360,7 +363,7 @@ def test_a_file_that_may_not_grow_is_refused_and_the_old_one_stands(
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
     # Pixels of decoding processes lie in shared memory, which may not grow then either.
-    here = "from tagged import decoding_here\nhere = decoding_here()\nhere.__enter__()\n"
+    here = "from tagged import Here, crew_of\nhere = crew_of(Here)\nhere.__enter__()\n"
     command = [sys.executable, "-c", here + TAG, str(root), str(out), str(session_bundle.path), "1"]
     tests = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(

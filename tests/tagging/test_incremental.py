@@ -19,7 +19,7 @@ from faults import stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from tagged import LAST_YEAR, aged, assert_same, decoding_here, reading, rows_of
+from tagged import LAST_YEAR, aged, assert_same, reading, rows_of
 from typer.testing import CliRunner
 
 import fftag.tagging.plan
@@ -43,12 +43,6 @@ Make = Callable[[int], Path]
 OPTIONS = TagOptions(
     backend="torch", workers=1, batch_size=4, shard_size=8, max_failure_rate=1, max_removal_rate=1
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def decoded_here() -> Iterator[None]:
-    with decoding_here():
-        yield
 
 
 # Any tree, any changes

@@ -43,6 +43,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).drop_columns(["tagged_at"]).to_pylist()
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_every_file_has_exactly_one_row_in_listing_order(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_file_that_goes_away_after_the_listing_has_its_row(
     assert set(statuses.values()) == {"ok"} and len(statuses) == 3
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_results_do_not_depend_on_workers_or_shards(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:

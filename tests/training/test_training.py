@@ -59,6 +59,7 @@ def test_a_training_ends_with_a_model_that_beats_chance(manifest: Manifest, tmp_
     assert support == manifest.of_split("val").targets().sum(axis=0).tolist()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_model_card_can_be_published_as_it_is(manifest: Manifest, tmp_path: Path) -> None:
     bundle = train(load_recipe("cnn", SMALL), manifest, tmp_path / "my-run", QUICK)
     card = (bundle.path / "README.md").read_text()
@@ -80,6 +81,7 @@ def interrupt_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "_train_epoch", stop)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -102,6 +104,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(
     assert resumed.model_id == whole.model_id
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_resume_with_another_recipe_or_other_data_is_refused(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_resume_with_another_recipe_or_other_data_is_refused(
     assert anew.config.recipe["optimizer"]["lr"] == 0.5
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_finished_model_is_not_written_over_unasked(manifest: Manifest, tmp_path: Path) -> None:
     recipe = load_recipe("cnn", SMALL | {"run.epochs": "1"})
     before = train(recipe, manifest, tmp_path / "run", QUICK)
@@ -123,6 +127,7 @@ def test_a_finished_model_is_not_written_over_unasked(manifest: Manifest, tmp_pa
     assert load_bundle(tmp_path / "run") == before
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_early_stopping_ends_and_keeps_the_best_epoch(manifest: Manifest, tmp_path: Path) -> None:
     changes = SMALL | {"run.epochs": "40", "run.patience": "2", "optimizer.lr": "1e-9"}
     bundle = train(load_recipe("cnn", changes), manifest, tmp_path / "run", QUICK)
@@ -145,6 +150,7 @@ def test_missing_and_broken_photos_are_reported_before_training(
         train(load_recipe("cnn", SMALL), manifest, tmp_path / "run", QUICK)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_photos_too_many_for_memory_are_decoded_as_they_come(
     manifest: Manifest, tmp_path: Path
 ) -> None:
@@ -246,6 +252,7 @@ def test_recipes_are_small_and_say_why() -> None:
         assert text.startswith("# ") and len(text.splitlines()) < 40
 
 
+@pytest.mark.usefixtures("undrawn", "shallow")
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_trains_saves_and_loads(
     manifest: Manifest, tmp_path: Path, name: str
