@@ -13,8 +13,7 @@ from fftag.evaluation.mistakes import Instead, Mistake
 from fftag.evaluation.plots import shortened
 from fftag.evaluation.reliability import Bins, bins
 from fftag.photos.decode import InputSpec
-from fftag.photos.decoders import decoded
-from fftag.photos.reader import ReadOptions
+from fftag.photos.pool import ReadOptions, decoded
 
 LABELS_DRAWN = 8
 THUMBNAIL = InputSpec(150, 120, resize="pad")

@@ -13,7 +13,7 @@ from fftag.models.devices import Device
 from fftag.models.fleet import Fleet
 from fftag.models.predictions import Predictions
 from fftag.models.scorers import Scorer
-from fftag.photos.workers import Batch
+from fftag.photos.pool import Batch
 
 ON_CUDA = 2  # one batch is computed while the next is copied
 WAITING = 1  # batches that wait decoded, so that no replica does
@@ -39,7 +39,7 @@ def replicas_on(device: Device) -> int:
 def batches_held(count: int) -> int:
     """How many batches have to stay valid while so many are scored at once.
 
-    See `fftag.photos.workers.batches`.
+    See `fftag.photos.pool.batches`.
     """
     return count + WAITING + 1
 

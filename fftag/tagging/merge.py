@@ -18,9 +18,8 @@ from fftag import __version__
 from fftag.base.atomic import replacing, target_of
 from fftag.base.errors import FftagError
 from fftag.base.progress import progress, say
-from fftag.photos.listing import keys_of
-from fftag.photos.shards import SETTING, Shard, missing
-from fftag.photos.sources import Source
+from fftag.photos.listing import SETTING, Shard, keys_of, missing
+from fftag.photos.sources.base import Source
 from fftag.tagging.parts import locked
 from fftag.tagging.previous import SAME_SETTINGS, TagsRows, check_removals, open_published
 from fftag.tagging.publish import ROWS_PER_GROUP

@@ -11,9 +11,8 @@ from fftag.models.fleet import Fleet
 from fftag.models.folder import Bundle
 from fftag.models.replicas import replicas_on
 from fftag.models.scorers import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
-from fftag.photos.reader import ReadOptions
-from fftag.photos.shards import SETTING
-from fftag.photos.sources import Selection
+from fftag.photos.listing import SETTING, Selection
+from fftag.photos.pool import ReadOptions
 from fftag.tagging.tags_file import RunInfo
 
 

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag.base.errors import TOO_MANY_FAILED, FftagError
-from fftag.photos.listing import Listing
-from fftag.photos.shards import SETTING
+from fftag.photos.listing import SETTING, Listing
 from fftag.tagging.tags_file import (
     ROWS_AT_ONCE,
     UNREADABLE,

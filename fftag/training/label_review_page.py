@@ -12,8 +12,7 @@ from PIL import Image
 from fftag.base.atomic import PAGE, write_bytes
 from fftag.catalogue.review_sheet import Suspect
 from fftag.photos.decode import InputSpec
-from fftag.photos.decoders import decoded
-from fftag.photos.reader import ReadOptions
+from fftag.photos.pool import ReadOptions, decoded
 
 THUMBNAIL = InputSpec(240, 180, resize="pad")
 QUALITY = 80

@@ -21,9 +21,9 @@ from fftag.models.folder import Bundle
 from fftag.models.predictions import Predictions
 from fftag.models.replicas import batches_held, replica_count, replicas_on, scored
 from fftag.models.torch_scorer import Predictor
+from fftag.photos.pool import Batch
 from fftag.photos.record import PhotoRecord
-from fftag.photos.sources import Folder
-from fftag.photos.workers import Batch
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
 
