@@ -16,8 +16,8 @@ from fftag.base.errors import FftagError
 from fftag.base.machine import cores
 from fftag.base.progress import progress
 from fftag.models.folder import Bundle
-from fftag.models.replicas import batches_held, replica_count, replicas, scored
 from fftag.models.scorers import Arithmetic, Scorer
+from fftag.models.side_by_side import batches_held, replica_count, replicas, scored
 from fftag.photos.decode import Failure
 from fftag.photos.listing import Listing
 from fftag.photos.pool import Batch, batches

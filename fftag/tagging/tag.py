@@ -19,8 +19,8 @@ from fftag.base.interrupt import deferred
 from fftag.base.progress import progress, say
 from fftag.models.devices import Device, choose_devices
 from fftag.models.folder import Bundle
-from fftag.models.replicas import batches_held, scored
 from fftag.models.scorers import scores_id
+from fftag.models.side_by_side import batches_held, scored
 from fftag.photos.listing import Listing
 from fftag.photos.pool import batches
 from fftag.photos.sources.base import Source

@@ -18,7 +18,7 @@ from fftag.evaluation.evaluate import BATCH_SIZE, check_labels, score_photos
 from fftag.models.architectures.factory import build, input_spec
 from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle
-from fftag.models.predictions import Predictions
+from fftag.models.scorers import Predictions
 from fftag.models.screen import METHODS, Screen
 from fftag.models.torch_scorer import Predictor, choose_precision
 from fftag.training.screen_fit import Known, fit_method

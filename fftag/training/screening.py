@@ -14,8 +14,7 @@ from fftag.data.photos import Photos
 from fftag.evaluation.evaluate import BATCH_SIZE, score_photos
 from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle, save_screen
-from fftag.models.predictions import Predictions
-from fftag.models.scorers import Scorer
+from fftag.models.scorers import Predictions, Scorer
 from fftag.models.screen import Screen
 from fftag.models.torch_scorer import Predictor, choose_precision
 from fftag.photos.pool import ReadOptions, batches
