@@ -18,14 +18,14 @@ from fftag.data.near_embeddings import similar_embeddings
 from fftag.data.photo_hashes import hash_photos
 from fftag.data.photos import Photos
 from fftag.data.photos import batches as training_batches
-from fftag.evaluation.mistake_plots import Thumbnails
 from fftag.evaluation.mistakes import Mistake
+from fftag.evaluation.mistakes_page import Thumbnails
 from fftag.models.folder import Bundle
 from fftag.models.labels import LabelSet
 from fftag.photos.decode import decode
 from fftag.photos.pool import PoolOnDemand, ReadOptions, decoded
 from fftag.photos.sources.local import Folder
-from fftag.training.label_review_page import write_review_page
+from fftag.training.label_review import write_review_page
 
 Make = Callable[[int], Path]
 OPTIONS = ReadOptions(batch_size=3, workers=2, timeout=20)
