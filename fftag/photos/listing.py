@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
 )
 ROWS_AT_ONCE = 65_536
 SHARD_GIVEN = re.compile(r"([1-9]\d*)/([1-9]\d*)", re.ASCII)
-SETTING = "shard"  # its key among the settings of a tags file
+SHARD_SETTING = "shard"  # its key among the settings of a tags file
 
 # Why something that was seen is not listed.
 NOT_INCLUDED = "files that --include does not name"
@@ -376,7 +376,7 @@ def shard_of(image: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(image.encode()).digest()[:8], "big") % count + 1
 
 
-def missing(shards: Iterable[Shard]) -> list[Shard]:
+def missing_shards(shards: Iterable[Shard]) -> list[Shard]:
     """Those that are not there of the shards that one of them is of."""
     there = set(shards)
     count = next(iter(there)).count

@@ -10,7 +10,7 @@ from fftag.models.devices import Device, choose_devices
 from fftag.models.folder import Bundle
 from fftag.models.scorers import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
 from fftag.models.side_by_side import SideBySide, replicas_on
-from fftag.photos.listing import SETTING, Selection
+from fftag.photos.listing import SHARD_SETTING, Selection
 from fftag.photos.pool import ReadOptions
 from fftag.tagging.tags_file import RunInfo
 
@@ -89,7 +89,7 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         "timeout": options.timeout,
     }
     if options.selection.shard is not None:
-        settings[SETTING] = str(options.selection.shard)
+        settings[SHARD_SETTING] = str(options.selection.shard)
     return info_of(source, bundle, scores_id(bundle, chosen.precision), settings)
 
 
