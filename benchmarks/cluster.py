@@ -21,7 +21,8 @@ from untrained import make_model
 
 from fftag.models.folder import load_bundle
 from fftag.photos.decode import InputSpec
-from fftag.photos.sources import Folder, list_source
+from fftag.photos.sources.choose import list_source
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
 

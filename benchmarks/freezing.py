@@ -15,7 +15,7 @@ import torch
 from fftag.models.architectures import factory
 from fftag.models.devices import choose_device
 from fftag.photos.decode import InputSpec
-from fftag.training.freezing import Freezer, make_optimizer, make_rates
+from fftag.training.learning_rates import Freezer, make_optimizer, make_rates
 from fftag.training.settings import FreezeSettings, OptimizerSettings
 
 SCHEDULES = ("none", "head_only", "probe", "gradual", "freezeout")

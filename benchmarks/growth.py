@@ -17,7 +17,8 @@ from large_catalogue import make_photos, watched
 from untrained import make_model
 
 from fftag.photos.decode import InputSpec
-from fftag.photos.sources import Selection, choose_source, list_source
+from fftag.photos.listing import Selection
+from fftag.photos.sources.choose import choose_source, list_source
 
 
 def main() -> None:

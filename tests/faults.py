@@ -7,7 +7,7 @@ import pytest
 from tagged import aged
 
 from fftag.models.folder import Bundle
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.parts import PartStore
 from fftag.tagging.tag import tag
@@ -26,13 +26,13 @@ FAULTS = {  # what a photo's mark does -> the status that its row must get
 # Python imports a module of this name at its start. It is for the decoding processes alone.
 SITE = """
 import sys
-if "fftag.photos.worker" in sys.orig_argv:
+if "fftag.photos.pool_child" in sys.orig_argv:
     import ctypes, os, signal, time
-    import fftag.photos.decode, fftag.photos.reader
+    import fftag.photos.decode, fftag.photos.record
     from pathlib import Path
 
     ONCE = Path(__file__).with_name("crashed")
-    decode, to_rgb = fftag.photos.reader.decode, fftag.photos.decode.to_rgb
+    decode, to_rgb = fftag.photos.record.decode, fftag.photos.decode.to_rgb
     greedy = False
 
     def eats_memory(*image):
@@ -63,11 +63,11 @@ if "fftag.photos.worker" in sys.orig_argv:
             time.sleep(3600)
         return decode(data, spec, limits, exact)
 
-    fftag.photos.reader.decode, fftag.photos.decode.to_rgb = faulty, eats_memory
+    fftag.photos.record.decode, fftag.photos.decode.to_rgb = faulty, eats_memory
 """
 BROKEN_SITE = """
 import sys
-if "fftag.photos.worker" in sys.orig_argv:
+if "fftag.photos.pool_child" in sys.orig_argv:
     import os
     os._exit(7)
 """

@@ -18,10 +18,9 @@ import fftag.photos.workers
 import fftag.tagging.dry_run
 import fftag.tagging.tag
 from fftag.photos.decode import InputSpec
-from fftag.photos.reader import ReadOptions, read_photo
-from fftag.photos.record import PhotoRecord
-from fftag.photos.sources import Source
-from fftag.photos.workers import Batch
+from fftag.photos.pool import Batch, ReadOptions
+from fftag.photos.record import PhotoRecord, read_photo
+from fftag.photos.sources.base import Source
 
 LAST_YEAR = time.time() - 365 * 86_400
 

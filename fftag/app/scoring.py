@@ -17,9 +17,8 @@ from fftag.catalogue.review_sheet import defused
 from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle
 from fftag.models.scorers import Scorer, choose_arithmetic, open_scorer
-from fftag.photos.decoders import Decoders
-from fftag.photos.reader import ReadOptions
-from fftag.photos.sources import Folder
+from fftag.photos.pool import PoolOnDemand, ReadOptions
+from fftag.photos.sources.local import Folder
 
 READ_EXACTLY = ReadOptions(batch_size=8, workers=1, timeout=20, exact=True)
 
@@ -69,8 +68,8 @@ class Tagger:
         self.scorer: Scorer = open_scorer(
             bundle, choose_arithmetic("exact", "auto", device), device
         )
-        self._decode = Decoders(Folder(spool), bundle.config.input, READ_EXACTLY)
-        self._picture = Decoders(Folder(spool), SPEC, READ)
+        self._decode = PoolOnDemand(Folder(spool), bundle.config.input, READ_EXACTLY)
+        self._picture = PoolOnDemand(Folder(spool), SPEC, READ)
 
     def __call__(self, photos: Sequence[Upload]) -> Iterator[Scored]:
         """Scores photos, some at a time; one that failed says why, and costs no other anything.

@@ -17,7 +17,8 @@ from fftag.app.settings import Settings
 from fftag.app.thumbnails import SMALL, Held, Shown, Thumbnails, Wanted
 from fftag.base.errors import FftagError
 from fftag.models.folder import DIGESTS, load_bundle
-from fftag.photos.sources import Folder, choose_source
+from fftag.photos.sources.choose import choose_source
+from fftag.photos.sources.local import Folder
 from fftag.reports.ask import Answer, Filters, run_report
 from fftag.reports.charts import draw
 

@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image
 
 from fftag.photos.decode import InputSpec
-from fftag.photos.decoders import Decoders
-from fftag.photos.reader import ReadOptions
-from fftag.photos.sources import Folder
+from fftag.photos.pool import PoolOnDemand, ReadOptions
+from fftag.photos.sources.local import Folder
 
 SMALL, LARGE = 256, 640  # pixels of a side
 SPEC = InputSpec(LARGE, LARGE, "pad")
@@ -82,7 +81,7 @@ class Thumbnails:
             held: where pictures are kept; folders may share it.
         """
         self.root, self.held = root, held
-        self._decode = Decoders(Folder(root), SPEC, READ)
+        self._decode = PoolOnDemand(Folder(root), SPEC, READ)
 
     def __call__(self, photos: Sequence[Wanted], side: int = SMALL) -> list[Shown]:
         """The photos, in their order; a photo that failed says why."""

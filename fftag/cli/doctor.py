@@ -240,7 +240,7 @@ def _tag_a_few(device: str) -> str:
     Raises:
         FftagError: the result is not what it should be.
     """
-    from fftag.photos.sources import Folder
+    from fftag.photos.sources.local import Folder
     from fftag.tagging.options import TagOptions
     from fftag.tagging.tag import tag
     from fftag.tagging.validate import validate

@@ -32,7 +32,8 @@ def explain(
     from fftag.explain.page import write_page_of, write_picture
     from fftag.models.folder import load_bundle
     from fftag.photos.listing import escape
-    from fftag.photos.sources import Folder, list_source
+    from fftag.photos.sources.choose import list_source
+    from fftag.photos.sources.local import Folder
 
     if html is None and photo.is_dir():
         raise typer.BadParameter("of a folder, a page is made: give --html DIR")

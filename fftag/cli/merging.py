@@ -34,7 +34,7 @@ def merge(
     """
     if source is None and (include or root or follow_symlinks):
         raise typer.BadParameter("--include, --root and --follow-symlinks need --source")
-    from fftag.photos.sources import choose_source
+    from fftag.photos.sources.choose import choose_source
     from fftag.tagging.merge import merge as run
 
     chosen = choose_source(source, root, follow_symlinks) if source else None

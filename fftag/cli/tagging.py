@@ -121,8 +121,8 @@ def tag(
     from fftag.base.atomic import target_of
     from fftag.models.devices import default_batch_size
     from fftag.photos.decode import Limits
-    from fftag.photos.shards import Shard
-    from fftag.photos.sources import Selection, choose_source
+    from fftag.photos.listing import Selection, Shard
+    from fftag.photos.sources.choose import choose_source
     from fftag.tagging.metrics_file import measured
     from fftag.tagging.options import TagOptions
     from fftag.tagging.tag import tag as run
@@ -204,7 +204,7 @@ def bench(
     Example: fftag bench catalog --model runs/cnn
     """
     from fftag.models.devices import choose_devices, default_batch_size
-    from fftag.photos.sources import choose_source
+    from fftag.photos.sources.choose import choose_source
     from fftag.tagging.bench import bench as run
     from fftag.tagging.options import TagOptions
 
@@ -259,7 +259,7 @@ def validate(
     """
     if include and source is None:
         raise typer.BadParameter("--include needs --source: it says which files to compare with")
-    from fftag.photos.sources import choose_source
+    from fftag.photos.sources.choose import choose_source
     from fftag.tagging.validate import validate as run
 
     chosen = choose_source(source, root, follow_symlinks) if source else None

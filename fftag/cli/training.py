@@ -187,8 +187,7 @@ def evaluate(
     manifest = read_manifest(data)
     findings, further = None, []
     if non_apparel is not None:
-        from fftag.training.screen_evaluation import Backbone, measure_screen
-        from fftag.training.screen_page import screen_section
+        from fftag.training.screen_evaluation import Backbone, measure_screen, screen_section
 
         general = Backbone(backbone, weights or "imagenet") if backbone else None
         findings = measure_screen(bundle, manifest, split, non_apparel, general, device, workers)

@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from fftag.base import plots
 from fftag.data.manifest import Manifest
 from fftag.photos.decode import InputSpec
-from fftag.photos.decoders import decoded
-from fftag.photos.reader import ReadOptions
+from fftag.photos.pool import ReadOptions, decoded
 
 LONGEST_NAME = 40
 THUMBNAIL = InputSpec(360, 270, resize="pad")

@@ -13,8 +13,7 @@ from fftag.data.photo_hashes import LEAST_CONTRAST
 from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle
 from fftag.models.torch_scorer import Predictor, choose_precision
-from fftag.photos.decoders import decoded
-from fftag.photos.reader import ReadOptions
+from fftag.photos.pool import ReadOptions, decoded
 
 SIMILARITY = 0.98
 BATCH = 64

@@ -11,8 +11,7 @@ from PIL import Image
 from fftag.base.machine import cores
 from fftag.base.progress import progress
 from fftag.photos.decode import InputSpec
-from fftag.photos.decoders import decoded
-from fftag.photos.reader import ReadOptions
+from fftag.photos.pool import ReadOptions, decoded
 
 HASHES = (imagehash.phash, imagehash.dhash, imagehash.dhash_vertical)
 BITS = 64 * len(HASHES)

@@ -16,8 +16,7 @@ from fftag.base.errors import FftagError
 from fftag.base.progress import progress
 from fftag.data.manifest import Manifest
 from fftag.photos.decode import InputSpec
-from fftag.photos.decoders import Decoded, decoded
-from fftag.photos.reader import ReadOptions
+from fftag.photos.pool import Decoded, ReadOptions, decoded
 from fftag.photos.record import PhotoRecord
 
 BATCH_SIZE = 64  # photos that are decoded at once, to be kept

@@ -20,8 +20,7 @@ from fftag.evaluation.predictions import FILE, About, write_predictions
 from fftag.evaluation.results import judge
 from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle, ModelConfig
-from fftag.models.predictions import Predictions
-from fftag.models.scorers import Scorer, choose_arithmetic, open_scorer
+from fftag.models.scorers import Predictions, Scorer, choose_arithmetic, open_scorer
 
 BATCH_SIZE = 64
 FIGURES = Kind("the figures of an evaluation", has_keys("overall", "per_label"))

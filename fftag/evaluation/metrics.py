@@ -16,12 +16,12 @@ from sklearn.metrics import (
 from fftag.base.errors import FftagError
 from fftag.evaluation.ranking import (
     average_precision,
+    counts_by_threshold,
     micro_average_precision,
     photo_coverage,
     photo_ranking_precision,
 )
 from fftag.evaluation.reliability import classwise_calibration_error, photo_brier
-from fftag.evaluation.threshold_counts import counts_by_threshold
 from fftag.models.labels import LabelSet
 
 AVERAGES = ("micro", "macro", "weighted", "samples")

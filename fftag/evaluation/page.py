@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fftag.base.atomic import make_folder, write_bytes
 from fftag.base.page import Section, write_page
 from fftag.base.plots import PICTURE, to_png
-from fftag.evaluation import breakdown, mistake_plots
+from fftag.evaluation import breakdown, mistakes_page
 from fftag.evaluation import plots as evaluation_plots
 from fftag.evaluation.mistakes_page import instead_section, surest_sections
 from fftag.evaluation.results import Results
@@ -92,10 +92,10 @@ def _plots(results: Results) -> dict[str, bytes]:
         ),
         "labels.png": lambda: evaluation_plots.by_label(per_label),
         "thresholds.png": lambda: evaluation_plots.thresholds(targets, scores, used),
-        "reliability.png": lambda: mistake_plots.reliability(targets, scores, results.names),
+        "reliability.png": lambda: mistakes_page.reliability(targets, scores, results.names),
     }
     if len(results.instead.columns):
-        draw["missed.png"] = lambda: mistake_plots.instead_of_missed(results.instead, results.names)
+        draw["missed.png"] = lambda: mistakes_page.instead_of_missed(results.instead, results.names)
     return {name: to_png(picture()) for name, picture in draw.items()}
 
 

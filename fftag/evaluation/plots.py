@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
 from fftag.base.plots import ACCENT, COLOURS, INK, QUIET, STYLE, figure
-from fftag.evaluation.threshold_counts import ThresholdCounts, counts_by_threshold
+from fftag.evaluation.ranking import ThresholdCounts, counts_by_threshold
 
 MOST_LABELS_DRAWN = 100
 LABEL_CURVES = 5

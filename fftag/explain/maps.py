@@ -18,10 +18,9 @@ from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle
 from fftag.models.torch_scorer import Normalise
 from fftag.photos.decode import InputSpec, fitted_size
-from fftag.photos.decoders import Decoders
 from fftag.photos.listing import escape
-from fftag.photos.reader import ReadOptions
-from fftag.photos.sources import Folder
+from fftag.photos.pool import PoolOnDemand, ReadOptions
+from fftag.photos.sources.local import Folder
 
 PICTURE = InputSpec(640, 640, "pad")  # what a photo is shown in
 READ = ReadOptions(batch_size=1, workers=1, timeout=20, exact=True)
@@ -73,8 +72,8 @@ class Explainer:
         self.model = bundle.build().to(self.device)
         self.spec = bundle.config.input
         self._normalise = Normalise(self.spec).to(self.device)
-        self._input = Decoders(Folder(folder), self.spec, READ)
-        self._picture = Decoders(Folder(folder), PICTURE, READ)
+        self._input = PoolOnDemand(Folder(folder), self.spec, READ)
+        self._picture = PoolOnDemand(Folder(folder), PICTURE, READ)
 
     def __call__(self, image: str, labels: Sequence[str] = ()) -> Explained:
         """Explains labels of a photo.
@@ -112,7 +111,7 @@ class Explainer:
         self._input.close()
         self._picture.close()
 
-    def _decoded(self, decode: Decoders, image: str) -> tuple[tuple[int, int], np.ndarray]:
+    def _decoded(self, decode: PoolOnDemand, image: str) -> tuple[tuple[int, int], np.ndarray]:
         """Width and height of a photo as it is stored, and its pixels."""
         ((record, pixels),) = decode([{"image": image, "size": None, "modified_ns": None}])
         if pixels is None:

@@ -39,6 +39,11 @@ DIGESTS = "SHA256SUMS"
 CARD = "README.md"
 CURVES = "curves.png"
 LOG = "log.jsonl"
+INT8_FOLDER = "int8"
+INT8_GRAPH = "model.xml"
+INT8_CONSTANTS = "model.bin"
+INT8_REPORT = "quantization.json"
+INT8_FILES = (INT8_REPORT, INT8_GRAPH, INT8_CONSTANTS)
 KINDS = {  # of what a folder of something else may have under the same name
     CONFIG: Kind("a model config of fftag", begins(b'{\n "format_version": ')),
     WEIGHTS: Kind("a safetensors file", begins(b"{", at=8)),
@@ -197,9 +202,8 @@ class Bundle:
         Raises:
             FftagError: the weights do not fit the config.
         """
-        from fftag.models.weights import (
-            network_of,  # with torch, which what reads scores can do without
-        )
+        # With torch, which what reads scores can do without.
+        from fftag.models.architectures.factory import network_of
 
         return network_of(self)
 
@@ -300,6 +304,45 @@ def _loaded(path: Path) -> Bundle:
     screen = load_screen(path / SCREEN, _features(path / WEIGHTS)) if screened else None
     weights = lines[WEIGHTS].partition(" ")[0]
     return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config, weights, screen)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An int8 model whose digests have been checked.
+
+    Attributes:
+        graph: its OpenVINO graph; the constants lie beside it.
+        scores_id: SHA-256 of the files.
+        report: how it was made, and how it agrees with the model.
+    """
+
+    graph: Path
+    scores_id: str
+    report: dict[str, Any]
+
+
+def load_quantized(bundle: Bundle) -> Quantized:
+    """The int8 form of a model.
+
+    Raises:
+        FftagError: there is none, a file is not the one that was saved, or it is of other weights.
+    """
+    folder = bundle.path / INT8_FOLDER
+    if not (folder / DIGESTS).is_file():
+        raise FftagError(
+            f"{bundle.path} has no int8 form: make it with `fftag quantize {bundle.path} "
+            "--data dataset.parquet`, or use --tier fast"
+        )
+    sums = (folder / DIGESTS).read_text(encoding="utf-8", errors="replace")
+    for name in INT8_FILES:
+        if not (folder / name).is_file() or digest_line(folder / name) not in sums:
+            raise FftagError(
+                f"{folder / name} is not the file that was saved: run `fftag quantize` again"
+            )
+    report = json.loads((folder / INT8_REPORT).read_text(encoding="utf-8"))
+    if report["of"] != bundle.scores_id:
+        raise FftagError(f"{folder} is of other weights: run `fftag quantize` again")
+    return Quantized(folder / INT8_GRAPH, hashlib.sha256(sums.encode()).hexdigest(), report)
 
 
 def newest_model(runs: Path) -> Path:

@@ -31,7 +31,7 @@ from fftag.base.machine import cores  # noqa: E402
 from fftag.base.progress import say  # noqa: E402
 from fftag.models.devices import CPU  # noqa: E402
 from fftag.models.folder import Bundle  # noqa: E402
-from fftag.models.predictions import Predictions, checked, photos_per_pass  # noqa: E402
+from fftag.models.scorers import Predictions, checked, photos_per_pass  # noqa: E402
 from fftag.photos.decode import InputSpec  # noqa: E402
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
 from fftag.models.architectures.factory import Classifier
 from fftag.models.devices import Device
-from fftag.models.predictions import Predictions, checked, photos_per_pass
+from fftag.models.scorers import Predictions, checked, photos_per_pass
 from fftag.photos.decode import InputSpec
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

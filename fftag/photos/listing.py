@@ -8,19 +8,17 @@ import os
 import posixpath
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fftag.base.errors import FftagError
 from fftag.photos.companions import COMPANIONS, is_companion
-
-if TYPE_CHECKING:
-    from fftag.photos.shards import Shard
 
 ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\e|\\\\")
 EMPTY_PART = "\\e"  # how an image spells it
@@ -33,11 +31,14 @@ SCHEMA = pa.schema(
     ]
 )
 ROWS_AT_ONCE = 65_536
+SHARD_GIVEN = re.compile(r"([1-9]\d*)/([1-9]\d*)", re.ASCII)
+SHARD_SETTING = "shard"  # its key among the settings of a tags file
 
 # Why something that was seen is not listed.
 NOT_INCLUDED = "files that --include does not name"
 NO_PLAIN_PATH = "paths with . or .. or NUL in them"
 GONE = "files and folders that went away while they were listed"
+OF_OTHER_SHARDS = "files of other shards"
 UNREAD = "folders and archives that could not be listed"
 
 
@@ -321,3 +322,62 @@ def _unescaped(match: re.Match[str]) -> str:
     if match[1]:
         return chr(0xDC00 + int(match[1], 16))
     return "" if match[0] == EMPTY_PART else "\\"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` shares of a source.
+
+    A file's shard depends on its path alone, so that a new file moves no other.
+
+    Attributes:
+        number: from 1.
+        count: of how many.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Reads `2/8`.
+
+        Raises:
+            FftagError: it is no such text, or there is no such shard.
+        """
+        found = SHARD_GIVEN.fullmatch(text)
+        if found is None or int(found[1]) > int(found[2]):
+            raise FftagError(
+                f"no shard {text!r}: --shard takes I/N, from 1/N to N/N, such as 2/8 for the "
+                "second of eight"
+            )
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def of(self, listing: Listing) -> Listing:
+        """The files of a listing that are its own, in the same order."""
+        images = listing.files["image"]
+        own = np.zeros(len(listing), bool)
+        for start in range(0, len(listing), ROWS_AT_ONCE):
+            some = images.slice(start, ROWS_AT_ONCE).to_pylist()
+            own[start : start + len(some)] = [
+                shard_of(image, self.count) == self.number for image in some
+            ]
+        others = int(len(own) - own.sum())
+        left_out = listing.left_out | ({OF_OTHER_SHARDS: others} if others else {})
+        return replace(listing, files=listing.files.filter(pa.array(own)), left_out=left_out)
+
+
+def shard_of(image: str, count: int) -> int:
+    """The number, from 1, of a file's shard: the first 8 bytes of its path's SHA-256, big-endian,
+    modulo the count."""
+    return int.from_bytes(hashlib.sha256(image.encode()).digest()[:8], "big") % count + 1
+
+
+def missing_shards(shards: Iterable[Shard]) -> list[Shard]:
+    """Those that are not there of the shards that one of them is of."""
+    there = set(shards)
+    count = next(iter(there)).count
+    return [shard for shard in (Shard(i + 1, count) for i in range(count)) if shard not in there]

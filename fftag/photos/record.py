@@ -1,13 +1,17 @@
-"""What is known of a photo; its record carries its name all the way."""
+"""One listed file -> its record and its pixels; the record carries its name all the way."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from fftag.photos.decode import Failure
+import numpy as np
+
+from fftag.photos.decode import Failure, InputSpec, Limits, decode
+from fftag.photos.sources.base import Reader
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,3 +82,42 @@ def time_of(nanoseconds: int | None) -> datetime | None:
         return None if nanoseconds is None else EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
         return None
+
+
+def read_photo(
+    reader: Reader,
+    entry: dict[str, Any],
+    spec: InputSpec,
+    limits: Limits,
+    exact: bool = False,
+) -> tuple[PhotoRecord, np.ndarray | None]:
+    """Reads one listed file once; hashes and decodes the same bytes.
+
+    Args:
+        reader: of the source listed.
+        entry: a row of the listing; and, under `known`, digests of photos of this size whose
+            scores are there already: such a photo is not decoded.
+        spec: the input size to decode to.
+        limits: what is too large.
+        exact: see `fftag.photos.decode.decode`.
+
+    Returns:
+        The photo's record, and its pixels; None where it failed or is known.
+    """
+    record = PhotoRecord.of_listed(entry)
+    content = reader.read(entry, limits.file_bytes)
+    if isinstance(content, Failure):
+        return record.fail(content), None
+    record.file_size = content.size
+    record.modified_at = time_of(content.modified_ns)
+    if len(content.data) <= limits.file_bytes:
+        record.content_sha256 = hashlib.sha256(content.data).hexdigest()
+    if record.content_sha256 in entry.get("known", ()):
+        record.known = True
+        return record, None
+    photo = decode(content.data, spec, limits, exact)
+    if isinstance(photo, Failure):
+        return record.fail(photo), None
+    record.width, record.height, record.format = photo.width, photo.height, photo.format
+    record.taken_at, record.error = photo.taken_at, photo.note
+    return record, photo.pixels

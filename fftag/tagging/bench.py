@@ -16,12 +16,13 @@ from fftag.base.errors import FftagError
 from fftag.base.machine import cores
 from fftag.base.progress import progress
 from fftag.models.folder import Bundle
-from fftag.models.replicas import batches_held, replica_count, replicas, scored
 from fftag.models.scorers import Arithmetic, Scorer
+from fftag.models.side_by_side import batches_held, replica_count, replicas, scored
 from fftag.photos.decode import Failure
 from fftag.photos.listing import Listing
-from fftag.photos.sources import Source, list_source
-from fftag.photos.workers import Batch, batches
+from fftag.photos.pool import Batch, batches
+from fftag.photos.sources.base import Source
+from fftag.photos.sources.choose import list_source
 from fftag.tagging.options import TagOptions, arithmetic, run_info, scorer_for
 from fftag.tagging.parts import PartStore, locked
 from fftag.tagging.plan import Contents

@@ -15,9 +15,9 @@ from fftag.base.interrupt import deferred
 from fftag.base.progress import progress, say
 from fftag.models.devices import Device
 from fftag.models.folder import Bundle
-from fftag.photos.reader import ReadOptions
-from fftag.photos.sources import Source
+from fftag.photos.pool import ReadOptions
 from fftag.photos.sources.archives import Archives
+from fftag.photos.sources.base import Source
 from fftag.tagging.cluster_decode import decode_part
 from fftag.tagging.cluster_parts import files_of, ranges
 from fftag.tagging.cluster_predict import PartWriter, describe

@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from fftag.base.errors import FftagError
 from fftag.photos.decode import InputSpec
-from fftag.photos.reader import ReadOptions
+from fftag.photos.pool import Pool, ReadOptions
 from fftag.photos.record import PhotoRecord
-from fftag.photos.sources import Source
-from fftag.photos.workers import Crew
+from fftag.photos.sources.base import Source
 from fftag.tagging.cluster_parts import decoded
 
 
@@ -58,14 +57,14 @@ def decode_part(table: pa.Table, source: Source, spec: InputSpec, options: ReadO
     return decoded(row, pixels, records)
 
 
-crews: dict[Any, Crew] = {}  # of this process: one, unless it serves several runs
+crews: dict[Any, Pool] = {}  # of this process: one, unless it serves several runs
 
 
-def _crew(source: Source, spec: InputSpec, options: ReadOptions) -> Crew:
+def _crew(source: Source, spec: InputSpec, options: ReadOptions) -> Pool:
     """The decoding process of this process: it goes on from part to part, and ends with it."""
     key = (source, spec, options)
     if key not in crews:
-        crews[key] = Crew(source, spec, options)
+        crews[key] = Pool(source, spec, options)
     return crews[key]
 
 

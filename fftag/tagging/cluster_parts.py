@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from fftag.photos.decode import InputSpec
 from fftag.photos.listing import SCHEMA as LISTED
+from fftag.photos.pool import Batch
 from fftag.photos.record import PhotoRecord
-from fftag.photos.workers import Batch
 
 if TYPE_CHECKING:  # a process that decodes has no need of torch
     from fftag.tagging.work import Work

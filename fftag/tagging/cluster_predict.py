@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fftag.base.errors import FftagError
-from fftag.models.fleet import Fleet
 from fftag.models.folder import Bundle, load_bundle
-from fftag.models.replicas import scored
+from fftag.models.side_by_side import SideBySide, scored
 from fftag.photos.sources.base import NETWORK
 from fftag.tagging.cluster_parts import WRITTEN, batches_of
 from fftag.tagging.options import TagOptions, run_info, scorer_for
@@ -44,7 +43,7 @@ class PartWriter:
         bundle = load_bundle(model)
         _check_alike(bundle, run, options)
         scorer = scorer_for(bundle, options)
-        self.scorer = Fleet([scorer], 1) if scorer.device.type == "cpu" else scorer
+        self.scorer = SideBySide([scorer], 1) if scorer.device.type == "cpu" else scorer
         self.store = PartStore(out, run.run_id)
         self.run = run
         self.batch_size = options.batch_size

@@ -10,9 +10,9 @@ import numpy as np
 
 from fftag.base.errors import TOO_MANY_FAILED, FftagError
 from fftag.models.folder import Bundle
-from fftag.models.replicas import batches_held, replica_count, scored
-from fftag.photos.sources import Source
-from fftag.photos.workers import batches
+from fftag.models.side_by_side import batches_held, replica_count, scored
+from fftag.photos.pool import batches
+from fftag.photos.sources.base import Source
 from fftag.tagging.options import TagOptions, run_info, scorer_for
 from fftag.tagging.parts import PartStore
 from fftag.tagging.plan import make_plan

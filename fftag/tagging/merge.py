@@ -18,9 +18,8 @@ from fftag import __version__
 from fftag.base.atomic import replacing, target_of
 from fftag.base.errors import FftagError
 from fftag.base.progress import progress, say
-from fftag.photos.listing import keys_of
-from fftag.photos.shards import SETTING, Shard, missing
-from fftag.photos.sources import Source
+from fftag.photos.listing import SHARD_SETTING, Shard, keys_of, missing_shards
+from fftag.photos.sources.base import Source
 from fftag.tagging.parts import locked
 from fftag.tagging.previous import SAME_SETTINGS, TagsRows, check_removals, open_published
 from fftag.tagging.publish import ROWS_PER_GROUP
@@ -208,7 +207,7 @@ def _common_run(runs: Mapping[Path, RunInfo], source: Source | None) -> RunInfo:
     settings = {
         name: value
         for name, value in first.settings.items()
-        if name != SETTING and all(run.settings.get(name) == value for run in runs.values())
+        if name != SHARD_SETTING and all(run.settings.get(name) == value for run in runs.values())
     }
     return replace(
         first,
@@ -237,7 +236,9 @@ def _differences(one: RunInfo, two: RunInfo) -> list[str]:
 
 
 def _check_shards(runs: Mapping[Path, RunInfo]) -> None:
-    given: dict[Path, str | None] = {path: run.settings.get(SETTING) for path, run in runs.items()}
+    given: dict[Path, str | None] = {
+        path: run.settings.get(SHARD_SETTING) for path, run in runs.items()
+    }
     if not any(given.values()):
         return
     found: dict[Shard, Path] = {}

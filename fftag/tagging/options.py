@@ -7,13 +7,11 @@ from typing import Any
 from fftag import __version__
 from fftag.base.errors import FftagError
 from fftag.models.devices import Device, choose_devices
-from fftag.models.fleet import Fleet
 from fftag.models.folder import Bundle
-from fftag.models.replicas import replicas_on
 from fftag.models.scorers import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
-from fftag.photos.reader import ReadOptions
-from fftag.photos.shards import SETTING
-from fftag.photos.sources import Selection
+from fftag.models.side_by_side import SideBySide, replicas_on
+from fftag.photos.listing import SHARD_SETTING, Selection
+from fftag.photos.pool import ReadOptions
 from fftag.tagging.tags_file import RunInfo
 
 
@@ -63,7 +61,7 @@ def scorer_for(bundle: Bundle, options: TagOptions) -> Scorer:
     if len(devices) == 1:
         return _scorer_on(devices[0], bundle, options)
     scorers = [_scorer_on(device, bundle, options) for device in devices]
-    return Fleet(scorers, replicas_on(devices[0]))
+    return SideBySide(scorers, replicas_on(devices[0]))
 
 
 def batches_at_once(options: TagOptions) -> int:
@@ -91,7 +89,7 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         "timeout": options.timeout,
     }
     if options.selection.shard is not None:
-        settings[SETTING] = str(options.selection.shard)
+        settings[SHARD_SETTING] = str(options.selection.shard)
     return info_of(source, bundle, scores_id(bundle, chosen.precision), settings)
 
 

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fftag.base.errors import TOO_MANY_FAILED, FftagError
-from fftag.photos.listing import Listing
-from fftag.photos.shards import SETTING
+from fftag.photos.listing import SHARD_SETTING, Listing
 from fftag.tagging.tags_file import (
     ROWS_AT_ONCE,
     UNREADABLE,
@@ -123,7 +122,7 @@ def differences(there: RunInfo | None, run: RunInfo) -> list[str]:
 
 def share_of(run: RunInfo) -> str:
     """Of how much of the source a run is, in words."""
-    shard = run.settings.get(SETTING)
+    shard = run.settings.get(SHARD_SETTING)
     return f"shard {shard}" if shard else "the whole source"
 
 

@@ -19,11 +19,12 @@ from fftag.base.interrupt import deferred
 from fftag.base.progress import progress, say
 from fftag.models.devices import Device, choose_devices
 from fftag.models.folder import Bundle
-from fftag.models.replicas import batches_held, scored
 from fftag.models.scorers import scores_id
+from fftag.models.side_by_side import batches_held, scored
 from fftag.photos.listing import Listing
-from fftag.photos.sources import Source, list_source
-from fftag.photos.workers import batches
+from fftag.photos.pool import batches
+from fftag.photos.sources.base import Source
+from fftag.photos.sources.choose import list_source
 from fftag.tagging.options import TagOptions, batches_at_once, info_of, run_info, scorer_for
 from fftag.tagging.parts import PartStore, locked
 from fftag.tagging.plan import Contents, Plan, make_plan

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import progress
-from fftag.photos.listing import keys_of
-from fftag.photos.shards import SETTING, Shard
-from fftag.photos.sources import Selection, Source, list_source
+from fftag.photos.listing import SHARD_SETTING, Selection, Shard, keys_of
+from fftag.photos.sources.base import Source
+from fftag.photos.sources.choose import list_source
 from fftag.tagging.previous import TagsRows, with_unseen
 from fftag.tagging.publish import ROWS_PER_GROUP
 from fftag.tagging.tags_file import (
@@ -163,7 +163,7 @@ def _check_header(schema: pa.Schema, findings: Findings) -> Header:
 
 
 def _shard_of(header: Header) -> Shard | None:
-    given = header.run.settings.get(SETTING) if header.run is not None else None
+    given = header.run.settings.get(SHARD_SETTING) if header.run is not None else None
     return Shard.parse(given) if given is not None else None
 
 

@@ -12,8 +12,7 @@ from fftag.models.devices import Device
 from fftag.models.folder import Bundle
 from fftag.photos.listing import Listing
 from fftag.photos.record import PhotoRecord
-from fftag.photos.sources import Source
-from fftag.photos.sources.base import NETWORK
+from fftag.photos.sources.base import NETWORK, Source
 from fftag.tagging.options import TagOptions
 from fftag.tagging.parts import PartStore
 from fftag.tagging.plan import Plan

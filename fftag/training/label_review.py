@@ -1,14 +1,19 @@
 """The labels of a data set that are most likely wrong, by confident learning."""
 
+import base64
+import io
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
+from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from fftag.base.atomic import make_folder, refuse_other
+from fftag.base.atomic import PAGE, make_folder, refuse_other, write_bytes
 from fftag.base.errors import FftagError
 from fftag.base.tables import examples
 from fftag.catalogue.review_sheet import UNANSWERED, Suspect, write_sheet
@@ -16,17 +21,20 @@ from fftag.data.manifest import Manifest, check_files
 from fftag.data.near_duplicates import join_groups, near_duplicates
 from fftag.data.splits import duplicate_groups
 from fftag.models.folder import Bundle
-from fftag.training.label_review_page import write_review_page
+from fftag.photos.decode import InputSpec
+from fftag.photos.pool import ReadOptions, decoded
 from fftag.training.loop import TrainOptions
 from fftag.training.out_of_fold import fold_numbers, held_out, model_scores, scores_by_folds
 from fftag.training.recipe import Recipe
 
 SHEET = "review.csv"
-PAGE = "review.html"
+REVIEW_PAGE = "review.html"
 FEWEST_PHOTOS = 5
 """Photos with a label, and without it, that are needed to say anything about its errors."""
 LEAST_OVER_CHANCE = 1.5
 """Below this many times the mean average precision of chance, a review is worth little."""
+THUMBNAIL = InputSpec(240, 180, resize="pad")
+QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -219,7 +227,7 @@ def write_review(manifest: Manifest, scores: np.ndarray, out: Path, top: int) ->
         mean_average_precision=float(np.mean(precisions)),
         chance=float(targets[:, judged].mean()),
         unjudged=unjudged,
-        files=(out / SHEET, out / PAGE),
+        files=(out / SHEET, out / REVIEW_PAGE),
     )
     write_sheet(review.files[0], suspects)
     write_review_page(review.files[1], suspects, manifest.root, flagged, review.summary())
@@ -268,3 +276,43 @@ def find_suspects(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, 
         flags = find_multilabel_issues_per_class(given, probabilities, n_jobs=1)
         quality = get_label_quality_scores_per_class(given, probabilities)
     return np.asarray(flags, dtype=bool), np.asarray(quality, dtype=np.float64)
+
+
+def write_review_page(
+    path: Path,
+    suspects: Sequence[Suspect],
+    root: Path,
+    flagged: dict[str, tuple[int, int]],
+    lead: Sequence[str],
+) -> None:
+    """Writes a page that stands alone: thumbnails are inside it, and all text is escaped.
+
+    Args:
+        path: the HTML file.
+        suspects: in the order of the sheet.
+        root: the folder that their images are relative to.
+        flagged: by label, how many were given wrongly and how many are missing.
+        lead: paragraphs under the title.
+    """
+    environment = Environment(
+        loader=PackageLoader("fftag.base"), autoescape=select_autoescape(default=True)
+    )
+    images = list(dict.fromkeys(one.image for one in suspects))
+    photos = decoded([root / image for image in images], THUMBNAIL, ReadOptions())
+    pictures = {
+        image: _thumbnail(pixels) for image, (_, pixels) in zip(images, photos, strict=True)
+    }
+    text = environment.get_template("review.html").render(
+        suspects=suspects, pictures=pictures, flagged=flagged, lead=lead
+    )
+    # A label or path from a damaged source may hold what UTF-8 cannot.
+    write_bytes(path, text.encode("utf-8", "replace"), PAGE)
+
+
+def _thumbnail(pixels: np.ndarray | None) -> str:
+    """A small JPEG in base64; empty where the photo cannot be read."""
+    if pixels is None:
+        return ""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -21,7 +21,7 @@ from fftag.evaluation import metrics
 from fftag.evaluation.evaluate import score_photos, write_evaluation
 from fftag.models.architectures import factory
 from fftag.models.folder import CARD, CURVES, Bundle, ModelConfig, save_bundle
-from fftag.models.predictions import Predictions
+from fftag.models.scorers import Predictions
 from fftag.models.screen import Screen
 from fftag.models.torch_scorer import Predictor
 from fftag.training.calibration import Calibration, calibrate

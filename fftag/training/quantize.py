@@ -21,10 +21,17 @@ from fftag.data.photos import Photos, batches
 from fftag.evaluation.evaluate import BATCH_SIZE, score_photos
 from fftag.evaluation.metrics import overall
 from fftag.models.devices import CPU
-from fftag.models.folder import DIGESTS, Bundle, digest_line
-from fftag.models.predictions import Predictions
-from fftag.models.quantized import CONSTANTS, FILES, FOLDER, GRAPH, REPORT
-from fftag.models.scorers import Arithmetic, Scorer, Screened, open_scorer
+from fftag.models.folder import (
+    DIGESTS,
+    INT8_CONSTANTS,
+    INT8_FILES,
+    INT8_FOLDER,
+    INT8_GRAPH,
+    INT8_REPORT,
+    Bundle,
+    digest_line,
+)
+from fftag.models.scorers import Arithmetic, Predictions, Scorer, Screened, open_scorer
 
 # What an activation is taken to range over: the extremes that calibration saw of it, or the mean of
 # each photo's. Extremes cut nothing off; where a few photos have outliers, they leave all others
@@ -100,7 +107,7 @@ def quantize(
             f"more than the {max_drop:g} allowed: nothing was written; calibrate on more --photos, "
             "accept it with --max-drop, or stay with --tier fast"
         )
-    _save(bundle.path / FOLDER, made[best], report)
+    _save(bundle.path / INT8_FOLDER, made[best], report)
     return report
 
 
@@ -181,7 +188,7 @@ def report_lines(bundle: Bundle, report: dict[str, Any]) -> list[str]:
         for metric, name in (("macro_f1", "macro-F1"), ("micro_f1", "micro-F1"), ("mAP", "mAP"))
     )
     lines = [
-        f"int8 form: {bundle.path / FOLDER}, used by --tier int8",
+        f"int8 form: {bundle.path / INT8_FOLDER}, used by --tier int8",
         f"  beside fp32  {agreement_line(report)}",
         f"  fp32 -> int8 {figures}",
     ]
@@ -249,12 +256,12 @@ def _save(folder: Path, graph: Any, report: dict[str, Any]) -> None:
     folder.mkdir(exist_ok=True)
     (folder / DIGESTS).unlink(missing_ok=True)
     # OpenVINO writes the constants beside the graph, under the same name.
-    new = folder / f"new-{GRAPH}"
+    new = folder / f"new-{INT8_GRAPH}"
     ov.save_model(graph, new, compress_to_fp16=False)  # as it was measured
-    for name in (CONSTANTS, GRAPH):
+    for name in (INT8_CONSTANTS, INT8_GRAPH):
         (folder / f"new-{name}").replace(folder / name)
-    write_text(folder / REPORT, json.dumps(report, indent=1) + "\n")
-    write_text(folder / DIGESTS, "".join(digest_line(folder / name) for name in FILES))
+    write_text(folder / INT8_REPORT, json.dumps(report, indent=1) + "\n")
+    write_text(folder / DIGESTS, "".join(digest_line(folder / name) for name in INT8_FILES))
 
 
 def _versions() -> dict[str, str]:

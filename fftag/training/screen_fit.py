@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fftag.base.errors import FftagError
-from fftag.models.predictions import Predictions
+from fftag.models.scorers import Predictions
 from fftag.models.screen import METHODS, Screen, Tensors, on_sphere, squared_distances
 from fftag.training.settings import ScreenSettings
 

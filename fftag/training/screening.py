@@ -14,13 +14,12 @@ from fftag.data.photos import Photos
 from fftag.evaluation.evaluate import BATCH_SIZE, score_photos
 from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle, save_screen
-from fftag.models.predictions import Predictions
-from fftag.models.scorers import Scorer
+from fftag.models.scorers import Predictions, Scorer
 from fftag.models.screen import Screen
 from fftag.models.torch_scorer import Predictor, choose_precision
-from fftag.photos.reader import ReadOptions
-from fftag.photos.sources import Folder, list_source
-from fftag.photos.workers import batches
+from fftag.photos.pool import ReadOptions, batches
+from fftag.photos.sources.choose import list_source
+from fftag.photos.sources.local import Folder
 from fftag.training.screen_fit import Known, fit_screen
 from fftag.training.settings import ScreenSettings
 

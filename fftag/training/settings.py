@@ -124,7 +124,7 @@ class OptimizerSettings(Settings):
 
 
 class FreezeSettings(Settings):
-    """Which stages learn when; see `fftag.training.freezing`.
+    """Which stages learn when; see `fftag.training.learning_rates`.
 
     Attributes:
         schedule: `none`; `probe` (Kumar et al. 2022: the head alone, then everything); `gradual`

@@ -7,7 +7,7 @@ from scipy.special import expit, logit
 
 from fftag.base.errors import FftagError
 from fftag.evaluation.metrics import checked
-from fftag.evaluation.threshold_counts import ThresholdCounts, counts_by_threshold
+from fftag.evaluation.ranking import ThresholdCounts, counts_by_threshold
 from fftag.training.settings import TagSettings
 
 DISTANCES = np.linspace(-3, 4, 141)

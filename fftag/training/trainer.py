@@ -24,7 +24,7 @@ from fftag.models.devices import Device
 from fftag.models.folder import LOG
 from fftag.models.torch_scorer import DTYPES, Normalise, Predictor, choose_precision
 from fftag.training.checkpoint import Checkpoint
-from fftag.training.freezing import Freezer, make_optimizer, make_rates, trainable
+from fftag.training.learning_rates import Freezer, make_optimizer, make_rates, trainable
 from fftag.training.losses import make_loss
 from fftag.training.processes import Processes, RankSampler
 from fftag.training.recipe import Recipe

@@ -18,7 +18,7 @@ from fftag.app.uploads import Caps, Upload, laid_down, take
 from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
 from fftag.photos.companions import COMPANIONS
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from fftag.base.errors import FftagError
 from fftag.cli import app, run_command
 from fftag.models.folder import Bundle
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.merge import merge
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import retag, tag

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fftag.base.errors import FftagError
-from fftag.evaluation import metrics, mistake_plots, mistakes, mistakes_page, reliability
+from fftag.evaluation import metrics, mistakes, mistakes_page, reliability
 from fftag.evaluation import page as evaluation_page
 from fftag.evaluation import plots as evaluation_plots
 from fftag.evaluation.results import Results, judge
@@ -181,7 +181,7 @@ def test_a_photo_that_cannot_be_read_is_said_to_be_so(tmp_path):
 
 def test_the_reliability_diagram_draws_share_against_score():
     targets, scores = problem(300, 3)
-    drawing = mistake_plots.reliability(targets, scores, ["a", "b", "c"])
+    drawing = mistakes_page.reliability(targets, scores, ["a", "b", "c"])
     curve = drawing.axes[0].lines[1]
     expected = reliability.bins(targets, scores)
     filled = expected.count > 0

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score, precision_recall_curve
 
 from fftag.base.errors import FftagError
 from fftag.evaluation import baselines, metrics
-from fftag.evaluation.threshold_counts import counts_by_threshold
+from fftag.evaluation.ranking import counts_by_threshold
 from fftag.models.labels import LabelSet
 
 NAN = math.nan

@@ -14,7 +14,7 @@ from tagged import assert_same
 
 from fftag.cli import app
 from fftag.models.folder import Bundle
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
 from fftag.tagging.validate import validate

@@ -244,12 +244,11 @@ def test_int8_is_refused_where_there_is_none_or_another(
 
 
 def write_report(model: Path, of: str) -> None:
-    from fftag.models.folder import digest_line
-    from fftag.models.quantized import FILES
+    from fftag.models.folder import INT8_FILES, digest_line
 
     folder = model / "int8"
     (folder / "quantization.json").write_text(json.dumps({"of": of}))
-    (folder / "SHA256SUMS").write_text("".join(digest_line(folder / name) for name in FILES))
+    (folder / "SHA256SUMS").write_text("".join(digest_line(folder / name) for name in INT8_FILES))
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from fftag.models.devices import CPU
 from fftag.models.folder import Bundle, load_bundle
 from fftag.models.torch_scorer import Normalise, Predictor
 from fftag.photos.decode import InputSpec, Photo, decode
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
 from fftag.training.loop import TrainOptions, train

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fftag.models.folder import Bundle
 from fftag.photos.decode import Failure, InputSpec, Limits, Photo, decode
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.tags_file import STATUSES
 from fftag.tagging.validate import validate
 
@@ -74,7 +74,7 @@ import sys
 from pathlib import Path
 from fftag.models.folder import load_bundle
 from fftag.photos.decode import Limits
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.tag import tag
 from fftag.tagging.options import TagOptions
 root, out, model = map(Path, sys.argv[1:])

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import fftag.photos.listing
 from fftag.base.errors import FftagError
-from fftag.photos.listing import Listing, escape, unescape
-from fftag.photos.sources import Folder, Selection, list_source
+from fftag.photos.listing import Listing, Selection, escape, unescape
+from fftag.photos.sources.choose import list_source
+from fftag.photos.sources.local import Folder
 
 
 def list_folder(

@@ -26,9 +26,10 @@ from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
 from fftag.photos.companions import COMPANIONS
 from fftag.photos.decode import Failure
-from fftag.photos.listing import GONE, NO_PLAIN_PATH, SCHEMA, UNREAD, Listing
-from fftag.photos.sources import Content, Selection, Source, choose_source, list_source
+from fftag.photos.listing import GONE, NO_PLAIN_PATH, SCHEMA, UNREAD, Listing, Selection
 from fftag.photos.sources import base as sources_base
+from fftag.photos.sources.base import Content, Source
+from fftag.photos.sources.choose import choose_source, list_source
 from fftag.photos.sources.remote import Remote, did_not_answer
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag

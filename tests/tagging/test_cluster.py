@@ -28,11 +28,11 @@ from fftag.base.interrupt import deferred
 from fftag.models.architectures import factory
 from fftag.models.folder import Bundle, save_bundle
 from fftag.photos.decode import Failure, InputSpec
-from fftag.photos.reader import ReadOptions
+from fftag.photos.listing import Selection, Shard
+from fftag.photos.pool import ReadOptions, batches
 from fftag.photos.record import PhotoRecord
-from fftag.photos.shards import Shard
-from fftag.photos.sources import Folder, Selection, choose_source, list_source
-from fftag.photos.workers import batches
+from fftag.photos.sources.choose import choose_source, list_source
+from fftag.photos.sources.local import Folder
 from fftag.tagging import cluster_watch
 from fftag.tagging.cluster import absolute, on_ray
 from fftag.tagging.cluster_decode import crews, decode_part

@@ -18,13 +18,12 @@ import pytest
 from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
 from tagged import aged, assert_same, decoding, rows_of
 
-import fftag.photos.workers
+import fftag.photos.pool
 from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
 from fftag.photos.decode import Failure
 from fftag.photos.record import PhotoRecord
-from fftag.photos.sources import Folder
-from fftag.photos.sources.local import LocalReader
+from fftag.photos.sources.local import Folder, LocalReader
 from fftag.tagging.dry_run import look_ahead
 from fftag.tagging.options import TagOptions
 from fftag.tagging.parts import PartStore
@@ -55,9 +54,10 @@ READ = """
 import sys
 from pathlib import Path
 from fftag.photos.decode import InputSpec
-from fftag.photos.reader import ReadOptions
-from fftag.photos.sources import Folder, list_source
-from fftag.photos.workers import batches
+from fftag.photos.pool import ReadOptions
+from fftag.photos.sources.local import Folder
+from fftag.photos.sources.choose import list_source
+from fftag.photos.pool import batches
 source = Folder(Path(sys.argv[1]))
 plan = [(0, list_source(source).files.to_pylist())]
 for batch in batches(source, plan, InputSpec(32, 24), ReadOptions(workers=1)):
@@ -151,7 +151,7 @@ def test_decoding_processes_killed_at_random_cost_no_photo_anything(
     draw = random.Random(5)
     timers: list[threading.Timer] = []
 
-    class Struck(fftag.photos.workers._Worker):
+    class Struck(fftag.photos.pool._Worker):
         """Some of its jobs are its last: it is killed in the middle of them or soon after."""
 
         def give(self, job: Any) -> None:
@@ -160,7 +160,7 @@ def test_decoding_processes_killed_at_random_cost_no_photo_anything(
                 timers.append(threading.Timer(draw.uniform(0, 0.02), self.process.kill))
                 timers[-1].start()
 
-    monkeypatch.setattr(fftag.photos.workers, "_Worker", Struck)
+    monkeypatch.setattr(fftag.photos.pool, "_Worker", Struck)
     tag(Folder(root), out, session_bundle, WORKERS)
     for timer in timers:
         timer.join()
@@ -293,7 +293,7 @@ from pathlib import Path
 from fftag.models.folder import load_bundle
 from fftag.base.errors import FftagError
 from fftag.tagging.parts import PartStore
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.tag import tag
 from fftag.tagging.options import TagOptions
 root, out, model, workers = sys.argv[1:]
@@ -491,7 +491,7 @@ import os, sys
 from pathlib import Path
 import torch
 from fftag.models.folder import load_bundle
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.tag import tag
 from fftag.tagging.options import TagOptions
 root, out, model = map(Path, sys.argv[1:])

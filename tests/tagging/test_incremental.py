@@ -29,9 +29,9 @@ from fftag.models.folder import Bundle, load_bundle, save_bundle
 from fftag.models.torch_scorer import Predictor
 from fftag.photos.companions import COMPANIONS
 from fftag.photos.decode import Limits
-from fftag.photos.listing import UNREAD
-from fftag.photos.shards import Shard
-from fftag.photos.sources import Folder, Selection, choose_source, list_source
+from fftag.photos.listing import UNREAD, Selection, Shard
+from fftag.photos.sources.choose import choose_source, list_source
+from fftag.photos.sources.local import Folder
 from fftag.tagging.dry_run import look_ahead
 from fftag.tagging.options import TagOptions
 from fftag.tagging.plan import make_plan
@@ -236,7 +236,7 @@ def test_with_nothing_to_do_no_file_is_opened(
     root, out = aged(folder_of_photos(12)), tmp_path / "tags.parquet"
     tag(Folder(root), out, session_bundle, OPTIONS)
     before, stamp = out.read_bytes(), out.stat().st_mtime_ns
-    monkeypatch.setattr("fftag.photos.sources.folder.Folder.reader", None)
+    monkeypatch.setattr("fftag.photos.sources.local.Folder.reader", None)
     monkeypatch.setattr("fftag.tagging.tag.scorer_for", None)
     summary = tag(Folder(root), out, session_bundle, OPTIONS)
     assert "nothing to do" in capsys.readouterr().err

@@ -23,9 +23,9 @@ from fftag.base.errors import FftagError
 from fftag.cli import app
 from fftag.models.folder import Bundle
 from fftag.photos.decode import Limits
-from fftag.photos.listing import ListingMaker
-from fftag.photos.shards import Shard, shard_of
-from fftag.photos.sources import Folder, Selection, list_source
+from fftag.photos.listing import ListingMaker, Selection, Shard, shard_of
+from fftag.photos.sources.choose import list_source
+from fftag.photos.sources.local import Folder
 from fftag.tagging.merge import merge
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag

@@ -16,8 +16,8 @@ from tagged import aged, assert_same, reading
 
 from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
-from fftag.photos.shards import Shard
-from fftag.photos.sources import Folder, Selection
+from fftag.photos.listing import Selection, Shard
+from fftag.photos.sources.local import Folder
 from fftag.tagging.dry_run import look_ahead
 from fftag.tagging.merge import merge
 from fftag.tagging.options import TagOptions

@@ -25,11 +25,11 @@ from fftag.base.errors import FftagError
 from fftag.base.interrupt import Interruption
 from fftag.models.folder import Bundle
 from fftag.photos.decode import InputSpec, Limits
-from fftag.photos.reader import ReadOptions
+from fftag.photos.listing import Selection, Shard
+from fftag.photos.pool import Pool, ReadOptions, batches
 from fftag.photos.record import PhotoRecord
-from fftag.photos.shards import Shard
-from fftag.photos.sources import Folder, Selection, list_source
-from fftag.photos.workers import Crew, batches
+from fftag.photos.sources.choose import list_source
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.parts import locked
 from fftag.tagging.tag import tag
@@ -381,7 +381,7 @@ def test_processes_that_cannot_be_started_leave_nothing_behind(
     monkeypatch.setattr(subprocess, "Popen", Scarce)
     before = set(Path("/proc/self/fd").iterdir())
     with pytest.raises(FftagError, match=r"3 decoding processes cannot .* take fewer --workers"):
-        Crew(Folder(folder_of_photos(2)), InputSpec(8, 8), ReadOptions(batch_size=2, workers=3))
+        Pool(Folder(folder_of_photos(2)), InputSpec(8, 8), ReadOptions(batch_size=2, workers=3))
     assert started[0].returncode is not None
     assert set(Path("/proc/self/fd").iterdir()) == before
 

@@ -13,7 +13,9 @@ import pytest
 from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
 from fftag.photos.decode import Limits
-from fftag.photos.sources import Folder, Selection, list_source
+from fftag.photos.listing import Selection
+from fftag.photos.sources.choose import list_source
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
 from fftag.tagging.tags_findings import RULES

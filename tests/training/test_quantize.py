@@ -21,8 +21,7 @@ from fftag.models import openvino_scorer
 from fftag.models.architectures import factory
 from fftag.models.devices import CPU
 from fftag.models.folder import Bundle, load_bundle
-from fftag.models.predictions import Predictions
-from fftag.models.scorers import Arithmetic, open_scorer
+from fftag.models.scorers import Arithmetic, Predictions, open_scorer
 from fftag.photos.decode import InputSpec
 from fftag.training.quantize import compare_apparel, compare_scorers, quantize, report_lines
 from fftag.training.screen_fit import Known, fit_screen

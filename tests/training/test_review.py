@@ -30,8 +30,8 @@ from fftag.training.label_review import (
     review_by_folds,
     review_by_model,
     write_review,
+    write_review_page,
 )
-from fftag.training.label_review_page import write_review_page
 from fftag.training.loop import TrainOptions
 from fftag.training.out_of_fold import fold_numbers, held_out
 from fftag.training.recipe import load_recipe

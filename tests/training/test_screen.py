@@ -31,10 +31,10 @@ from fftag.models.architectures import factory
 from fftag.models.devices import CPU
 from fftag.models.folder import Bundle, load_bundle, save_screen
 from fftag.models.labels import LabelSet
-from fftag.models.predictions import Predictions
+from fftag.models.scorers import Predictions
 from fftag.models.screen import FILE, METHODS, Screen, Tensors
 from fftag.models.torch_scorer import Predictor
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.reports.ask import run_report
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import retag, tag

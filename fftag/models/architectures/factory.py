@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
@@ -17,6 +18,7 @@ from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
 from fftag.models.architectures import hugging_face
 from fftag.models.architectures.own import OWN
+from fftag.models.folder import WEIGHTS, Bundle, shapes
 from fftag.photos.decode import InputSpec
 
 CONTAINERS = {
@@ -209,6 +211,55 @@ def build(
     if weights != "none" and named is None:
         _load_file(model, architecture, Path(weights))
     return model
+
+
+def network_of(bundle: Bundle) -> Classifier:
+    """The network with its weights, in evaluation mode, on the CPU.
+
+    Raises:
+        FftagError: the weights do not fit the config.
+    """
+    file = bundle.path / WEIGHTS
+    model = _planned(bundle)
+    expected = model.state_dict()
+    try:
+        there = shapes(file)
+        wrong = {(key, tuple(value.shape)) for key, value in expected.items()}
+        wrong ^= set(there.items())
+        if wrong:
+            names = {key for key, _ in wrong}
+            raise FftagError(
+                f"{file} does not fit its config: {len(names)} tensors differ, such as {min(names)}"
+            )
+        state = load_file(file)
+    except SafetensorError as error:
+        raise FftagError(f"{file} is no safetensors file: {error}") from error
+    # Copies: the file may be replaced while they are in use.
+    own = {key: value.to(expected[key].dtype, copy=True) for key, value in state.items()}
+    model.load_state_dict(own, assign=True)
+    return model.eval()
+
+
+def _planned(bundle: Bundle) -> Classifier:
+    """The network without weights, where it can be had so; else with random ones."""
+    config = bundle.config
+
+    def anew() -> Classifier:
+        return build(config.architecture, len(config.labels), config.input, network=config.network)
+
+    try:
+        # Shapes, and nothing allocated before they are found to fit; nor drawn in vain.
+        with torch.device("meta"):
+            model = anew()
+    except NotImplementedError:  # RegNets compute with tensors while they are built
+        return anew()
+    # What a network computes when it is built is in no file.
+    return anew() if _left_out(model) else model
+
+
+def _left_out(model: nn.Module) -> bool:
+    """Whether a module has buffers that its state dict leaves out."""
+    return len(list(model.buffers())) + len(list(model.parameters())) > len(model.state_dict())
 
 
 def network_json(model: Classifier) -> dict[str, Any] | None:

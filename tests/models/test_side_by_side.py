@@ -16,14 +16,13 @@ from tagged import assert_same, spoil
 from fftag.base.errors import FftagError
 from fftag.base.machine import cores
 from fftag.models.devices import CPU, Device, choose_devices
-from fftag.models.fleet import Fleet
 from fftag.models.folder import Bundle
-from fftag.models.predictions import Predictions
-from fftag.models.replicas import batches_held, replica_count, replicas_on, scored
+from fftag.models.scorers import Predictions
+from fftag.models.side_by_side import SideBySide, batches_held, replica_count, replicas_on, scored
 from fftag.models.torch_scorer import Predictor
+from fftag.photos.pool import Batch
 from fftag.photos.record import PhotoRecord
-from fftag.photos.sources import Folder
-from fftag.photos.workers import Batch
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
 
@@ -69,9 +68,9 @@ def made(count: int) -> Iterator[Batch]:
 
 def test_a_faster_device_is_given_more_and_results_stay_in_order() -> None:
     fast, slow = Slow(0.002), Slow(0.05)
-    fleet = Fleet([fast, slow], 1)
-    assert replica_count(fleet) == 2 and batches_held(2) == 4
-    found = list(scored(made(40), fleet, 3))
+    both = SideBySide([fast, slow], 1)
+    assert replica_count(both) == 2 and batches_held(2) == 4
+    found = list(scored(made(40), both, 3))
     assert [batch.number for batch, _ in found] == list(range(40))
     assert all((scores == batch.number).all() for batch, scores in found)
     assert sorted(fast.done + slow.done) == list(range(40))
@@ -80,13 +79,13 @@ def test_a_faster_device_is_given_more_and_results_stay_in_order() -> None:
 
 def test_one_broken_device_ends_the_run() -> None:
     with pytest.raises(FftagError, match="this device is broken"):
-        list(scored(made(40), Fleet([Slow(0), Slow(0, fails=True)], 1), 3))
+        list(scored(made(40), SideBySide([Slow(0), Slow(0, fails=True)], 1), 3))
 
 
 def test_devices_side_by_side_take_less_time_than_one() -> None:
     def seconds(count: int) -> float:
         began = time.perf_counter()
-        list(scored(made(24), Fleet([Slow(0.02) for _ in range(count)], 1), 3))
+        list(scored(made(24), SideBySide([Slow(0.02) for _ in range(count)], 1), 3))
         return time.perf_counter() - began
 
     assert seconds(3) < 0.6 * seconds(1)

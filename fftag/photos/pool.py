@@ -7,26 +7,54 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fftag.base.errors import FftagError
-from fftag.photos.decode import Failure, InputSpec
-from fftag.photos.reader import ReadOptions
+from fftag.photos.decode import Failure, InputSpec, Limits
+from fftag.photos.listing import escape
+from fftag.photos.pool_child import READY, Setup, Task, shared, size_of_shared
 from fftag.photos.record import PhotoRecord
 from fftag.photos.sources.base import Source
-from fftag.photos.worker import READY, Setup, Task, shared, size_of_shared
+from fftag.photos.sources.local import Folder
 
 SLOTS_PER_WORKER = 2
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_START = 60.0
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files are read.
+
+    Attributes:
+        batch_size: photos per batch. Small ones stay in a core's cache.
+        workers: decoding processes, at least one.
+        limits: what is refused as too large.
+        timeout: seconds that one photo may take, to read and to decode.
+        worker_memory: bytes of address space that a decoding process may use (Linux).
+        exact: decode JPEGs at their full size before they are made small.
+    """
+
+    batch_size: int = 16
+    workers: int = 2
+    limits: Limits = field(default_factory=Limits)
+    timeout: float = 60.0
+    worker_memory: int = 4 * 2**30
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise FftagError(f"{self.workers} workers decode nothing: take at least 1 of --workers")
 
 
 @dataclass
@@ -69,11 +97,101 @@ def batches(
     Raises:
         FftagError: decoding processes cannot be started.
     """
-    crew = Crew(source, spec, options, held)
+    pool = Pool(source, spec, options, held)
     try:
-        yield from crew.work(iter(plan))
+        yield from pool.work(iter(plan))
     finally:
-        crew.dismiss()
+        pool.dismiss()
+
+
+Decoded = tuple[PhotoRecord, np.ndarray | None]
+"""A photo's record, and its pixels: uint8 [height, width, 3], None where it failed."""
+
+
+def decoded(
+    paths: Sequence[Path], spec: InputSpec, options: ReadOptions
+) -> Generator[Decoded, None, None]:
+    """Decodes files, wherever they lie, in the order given.
+
+    What `batches` says of photos that crash or hang holds here as well.
+
+    Args:
+        paths: of the files; symbolic links are followed.
+        spec: the size to decode to.
+        options: how to read; no more workers are started than there are batches.
+
+    Raises:
+        FftagError: decoding processes cannot be started.
+    """
+    anywhere = Folder(Path("/"), follow=True)
+    names = [escape(str(path.absolute()).lstrip("/")) for path in paths]
+    entries = [{"image": name, "size": None, "modified_ns": None} for name in names]
+    size = options.batch_size
+    plan = [(at, entries[at : at + size]) for at in range(0, len(entries), size)]
+    if not plan:
+        return
+    few = replace(options, workers=min(options.workers, len(plan)))
+    with closing(batches(anywhere, plan, spec, few)) as found:
+        for batch in found:
+            yield from _photos_of(batch)
+
+
+def _photos_of(batch: Batch) -> Iterator[Decoded]:
+    for photo, pixels in zip(batch.photos, batch.pixels, strict=False):
+        yield photo, pixels.copy() if photo.has_pixels else None
+
+
+class PoolOnDemand:
+    """Photos of one source, decoded on demand by processes that stay.
+
+    What `batches` says of photos that crash or hang holds here as well.
+    Threads may ask at the same time; they are served one after the other.
+    """
+
+    def __init__(self, source: Source, spec: InputSpec, options: ReadOptions) -> None:
+        """Starts nothing yet.
+
+        Args:
+            source: where the photos are.
+            spec: the size to decode to.
+            options: how to read; with at least one worker.
+        """
+        self._source, self._spec, self._options = source, spec, options
+        self._pool: Pool | None = None
+        self._turn = threading.Lock()
+
+    def __call__(self, entries: Sequence[dict[str, Any]]) -> list[Decoded]:
+        """Decodes photos.
+
+        Args:
+            entries: rows of a listing.
+
+        Raises:
+            FftagError: decoding processes cannot be started.
+        """
+        size = self._options.batch_size
+        parts = [entries[at : at + size] for at in range(0, len(entries), size)]
+        with self._turn:
+            if self._pool is None:
+                self._pool = Pool(self._source, self._spec, self._options, held=1)
+            found: list[Decoded] = []
+            try:
+                for batch in self._pool.work(iter(enumerate(parts))):
+                    found += _photos_of(batch)
+            except BaseException:
+                self._end()  # what it was at when it was stopped is not known
+                raise
+        return found
+
+    def close(self) -> None:
+        """Ends the processes; a further call starts new ones."""
+        with self._turn:
+            self._end()
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.dismiss()
+            self._pool = None
 
 
 @dataclass
@@ -117,7 +235,7 @@ class _Worker:
                     sys.executable,
                     "-P",
                     "-m",
-                    "fftag.photos.worker",
+                    "fftag.photos.pool_child",
                     str(theirs.fileno()),
                     str(memory),
                 ],
@@ -184,7 +302,7 @@ class _Worker:
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-class Crew:
+class Pool:
     """Workers, the slots that they decode into, and the batches on their way."""
 
     def __init__(

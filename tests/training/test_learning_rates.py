@@ -5,8 +5,15 @@ import torch
 
 from fftag.models.architectures import factory
 from fftag.photos.decode import InputSpec
-from fftag.training.freezing import Freezer, freezeout_ends, make_optimizer, make_rates
-from fftag.training.schedule import constant, one_cycle, warmup_cosine
+from fftag.training.learning_rates import (
+    Freezer,
+    constant,
+    freezeout_ends,
+    make_optimizer,
+    make_rates,
+    one_cycle,
+    warmup_cosine,
+)
 from fftag.training.settings import FreezeSettings, OptimizerSettings
 
 EPOCHS, STEPS = 10, 4

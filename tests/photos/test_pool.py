@@ -18,15 +18,14 @@ from fftag.data.near_embeddings import similar_embeddings
 from fftag.data.photo_hashes import hash_photos
 from fftag.data.photos import Photos
 from fftag.data.photos import batches as training_batches
-from fftag.evaluation.mistake_plots import Thumbnails
 from fftag.evaluation.mistakes import Mistake
+from fftag.evaluation.mistakes_page import Thumbnails
 from fftag.models.folder import Bundle
 from fftag.models.labels import LabelSet
 from fftag.photos.decode import decode
-from fftag.photos.decoders import Decoders, decoded
-from fftag.photos.reader import ReadOptions
-from fftag.photos.sources import Folder
-from fftag.training.label_review_page import write_review_page
+from fftag.photos.pool import PoolOnDemand, ReadOptions, decoded
+from fftag.photos.sources.local import Folder
+from fftag.training.label_review import write_review_page
 
 Make = Callable[[int], Path]
 OPTIONS = ReadOptions(batch_size=3, workers=2, timeout=20)
@@ -44,16 +43,16 @@ def rows(root: Path) -> list[dict[str, object]]:
 def test_photos_come_in_the_order_asked_for_again_and_again(folder_of_photos: Make) -> None:
     root = folder_of_photos(10)
     entries = rows(root)[::-1]
-    decoders = Decoders(Folder(root), SPEC, OPTIONS)
+    pool = PoolOnDemand(Folder(root), SPEC, OPTIONS)
     try:
         for asked in (entries, entries[2:9], [], entries[:1]):
-            found = decoders(asked)
+            found = pool(asked)
             assert [record.image for record, _ in found] == [one["image"] for one in asked]
             for record, pixels in found:
                 photo = decode((root / record.image).read_bytes(), SPEC)
                 assert pixels is not None and np.array_equal(pixels, photo.pixels)
     finally:
-        decoders.close()
+        pool.close()
 
 
 def test_a_photo_that_kills_its_decoder_costs_itself_alone(
@@ -64,23 +63,23 @@ def test_a_photo_that_kills_its_decoder_costs_itself_alone(
     for at, fault in ((1, "segfault"), (4, "killed")):
         afflict(root / str(entries[at]["image"]), fault)
     monkeypatch.setenv("PYTHONPATH", install(tmp_path / "site", SITE))
-    decoders = Decoders(Folder(root), SPEC, OPTIONS)
+    pool = PoolOnDemand(Folder(root), SPEC, OPTIONS)
     try:
         for _ in range(2):
-            status = [record.status for record, _ in decoders(entries)]
+            status = [record.status for record, _ in pool(entries)]
             assert status == [*["ok", "crashed", "ok", "ok", "crashed"], *["ok"] * 3]
     finally:
-        decoders.close()
+        pool.close()
 
 
 def test_threads_are_served_one_after_the_other(folder_of_photos: Make) -> None:
     root = folder_of_photos(6)
     entries = rows(root)
-    decoders = Decoders(Folder(root), SPEC, OPTIONS)
+    pool = PoolOnDemand(Folder(root), SPEC, OPTIONS)
     found: list[list[str]] = []
 
     def ask() -> None:
-        found.append([record.image for record, pixels in decoders(entries) if pixels is not None])
+        found.append([record.image for record, pixels in pool(entries) if pixels is not None])
 
     try:
         threads = [threading.Thread(target=ask) for _ in range(4)]
@@ -89,7 +88,7 @@ def test_threads_are_served_one_after_the_other(folder_of_photos: Make) -> None:
         for thread in threads:
             thread.join()
     finally:
-        decoders.close()
+        pool.close()
     assert found == [[one["image"] for one in entries]] * 4
 
 
@@ -97,15 +96,15 @@ def test_where_no_process_starts_it_is_told_and_tried_again(
     folder_of_photos: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = folder_of_photos(2)
-    decoders = Decoders(Folder(root), SPEC, OPTIONS)
+    pool = PoolOnDemand(Folder(root), SPEC, OPTIONS)
     try:
         with monkeypatch.context() as patch:
             patch.setenv("PYTHONPATH", install(tmp_path / "site", BROKEN_SITE))
             with pytest.raises(FftagError, match="as soon as they start"):
-                decoders(rows(root))
-        assert [record.status for record, _ in decoders(rows(root))] == ["ok", "ok"]
+                pool(rows(root))
+        assert [record.status for record, _ in pool(rows(root))] == ["ok", "ok"]
     finally:
-        decoders.close()
+        pool.close()
 
 
 def test_files_are_decoded_wherever_they_lie_and_in_order(
@@ -149,7 +148,7 @@ def test_no_other_module_decodes_files() -> None:
         if means.search(path.read_text())
     }
     # The doctor decodes what it has just encoded.
-    assert found == {"photos/decode.py", "photos/jpeg.py", "photos/reader.py", "cli/doctor.py"}
+    assert found == {"photos/decode.py", "photos/record.py", "cli/doctor.py"}
 
 
 def test_what_kills_a_decoder_ends_no_step_that_reads_photos(

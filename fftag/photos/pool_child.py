@@ -14,7 +14,7 @@ import numpy as np
 
 from fftag.base.machine import keep_freed_memory
 from fftag.photos.decode import InputSpec, Limits
-from fftag.photos.reader import read_photo
+from fftag.photos.record import read_photo
 from fftag.photos.sources.base import Source
 
 READY = "ready"
@@ -33,7 +33,7 @@ class Setup:
         workers: how many such processes there are.
         shape: of the slots: uint8 [slots, batch, height, width, 3].
         memory: bytes of address space that it may use, beside the slots.
-        exact: see `fftag.photos.reader.read_photo`.
+        exact: see `fftag.photos.record.read_photo`.
         number: which of the processes this is.
     """
 

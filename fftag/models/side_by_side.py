@@ -1,27 +1,60 @@
-"""Several batches scored at once, by threads that share a model's weights; results in order."""
+"""Several batches scored at once, by one device or several; results in order."""
 
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 import numpy as np
 
 from fftag.base.machine import cores, keep_freed_memory
 from fftag.models.devices import Device
-from fftag.models.fleet import Fleet
-from fftag.models.predictions import Predictions
-from fftag.models.scorers import Scorer
-from fftag.photos.workers import Batch
+from fftag.models.scorers import Predictions, Scorer
+from fftag.photos.pool import Batch
 
 ON_CUDA = 2  # one batch is computed while the next is copied
 WAITING = 1  # batches that wait decoded, so that no replica does
 
 
+class SideBySide:
+    """Scorers of one model as one scorer: each batch goes to a device that is free.
+
+    Attributes:
+        device: of the first; all are of one kind.
+        spec: the input that they take.
+        at_once: how many batches are scored at the same time.
+    """
+
+    def __init__(self, scorers: Sequence[Scorer], at_once_each: int) -> None:
+        """Takes over scorers.
+
+        Args:
+            scorers: one for each device, of the same model and arithmetic.
+            at_once_each: how many batches each of them is given at the same time.
+        """
+        self.device = scorers[0].device
+        self.spec = scorers[0].spec
+        self.at_once = at_once_each * len(scorers)
+        # The one that has waited longest comes next: a device that is faster is given more.
+        self._free: SimpleQueue[Scorer] = SimpleQueue()
+        for _ in range(at_once_each):
+            for scorer in scorers:
+                self._free.put(scorer)
+
+    def __call__(self, photos: np.ndarray) -> Predictions:
+        """Scores a batch of uint8 [batch, height, width, 3]; waits while all are busy."""
+        scorer = self._free.get()
+        try:
+            return scorer(photos)
+        finally:
+            self._free.put(scorer)
+
+
 def replica_count(scorer: Scorer) -> int:
     """How many batches are scored at once."""
-    return scorer.at_once if isinstance(scorer, Fleet) else replicas_on(scorer.device)
+    return scorer.at_once if isinstance(scorer, SideBySide) else replicas_on(scorer.device)
 
 
 def replicas_on(device: Device) -> int:
@@ -39,7 +72,7 @@ def replicas_on(device: Device) -> int:
 def batches_held(count: int) -> int:
     """How many batches have to stay valid while so many are scored at once.
 
-    See `fftag.photos.workers.batches`.
+    See `fftag.photos.pool.batches`.
     """
     return count + WAITING + 1
 
