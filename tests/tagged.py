@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fftag.photos.decoders
+import fftag.photos.workers
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import fftag.photos.decoders
-import fftag.photos.workers
 import fftag.tagging.dry_run
 import fftag.tagging.tag
 from fftag.photos.decode import InputSpec
