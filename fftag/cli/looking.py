@@ -26,7 +26,7 @@ def open_app(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
 ) -> None:
-    """Open the app in a browser: tag, look, correct, compare; for this machine only, by default.
+    """Open the app in a browser: tag, look, correct, compare.
 
     Example: fftag app --model runs/cnn --db catalog.duckdb
     """

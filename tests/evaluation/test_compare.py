@@ -286,17 +286,3 @@ def test_every_option_is_documented(name: str) -> None:
     for option in options:
         flag = option.opts[0]
         assert flag == "--help" or f"`{flag}" in docs or f" {flag} " in docs, flag
-
-
-def test_every_command_has_help_with_an_example() -> None:
-    from fftag.cli import app
-
-    group = typer.main.get_command(app)
-    commands = dict(group.commands)  # type: ignore[attr-defined]
-    review, data = commands.pop("review").commands, commands.pop("data").commands
-    commands |= {f"review {name}": command for name, command in review.items()}
-    commands |= {f"data {name}": command for name, command in data.items()}
-    assert {"evaluate", "compare", "train", "tag"} <= set(commands)
-    for name, command in commands.items():
-        assert f"Example: fftag {name}" in command.help, name
-        assert all(getattr(one, "help", "-") for one in command.params), name
