@@ -32,7 +32,8 @@ def data_import(
     ] = None,
     min_photos: Annotated[int, typer.Option(min=0, help="Drop labels on fewer photos.")] = 0,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out photos that are missing.")
+        bool,
+        typer.Option("--allow-missing", help="Leave out, and name, photos that are missing."),
     ] = False,
     image_column: Annotated[str, of_tables(help="Name of that column.")] = "image",
     labels_column: Annotated[str, of_tables(help="Name of that column.")] = "labels",
@@ -115,7 +116,7 @@ def data_review(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Score val and test with this model, trained on the same manifest."),
+        typer.Option(help="Score val and test with this model of the same manifest instead."),
     ] = None,
     folds: Annotated[int, typer.Option(min=3, help="Models to train with --recipe.")] = 5,
     changes: Annotated[

@@ -19,7 +19,7 @@ def open_app(
     ] = None,
     photos: Annotated[
         list[str] | None,
-        typer.Option(help="Folder that was tagged, or NAME=FOLDER of one source."),
+        typer.Option(help="Folder that was tagged, where it moved; or NAME=FOLDER of one source."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Manifest to look at.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of model folders.")] = RUNS,
