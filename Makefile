@@ -5,7 +5,7 @@ DEMO := demo
 PHOTOS ?= 6000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app test test-slow test-browser lint types clean
+.PHONY: help setup demo app test test-slow test-browser lint docs types clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -49,10 +49,14 @@ test-slow: setup ## run the tests marked slow
 test-browser: setup ## run the tests in a real browser: Chromium, from your system's packages
 	$(BIN)/python -m pytest -q -m browser
 
-lint: setup ## check style, format, and that no room knows one above it
+lint: setup ## check style, format, the order of the rooms, and that no page is stale
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/generate.py --check
+
+docs: setup ## write what the pages have of the code: commands, options, reports
+	$(BIN)/python docs/generate.py
 
 types: setup ## check types
 	$(BIN)/mypy

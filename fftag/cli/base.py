@@ -1,18 +1,41 @@
 """What the commands share: the application, option types, how results are printed."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from fftag.base.progress import say
 
 if TYPE_CHECKING:
     from fftag.catalogue.options import LoadOptions
 
+COMMANDS = {
+    "Train": ("data", "train", "evaluate", "compare", "explain", "tune", "quantize", "screen"),
+    "Tag": ("tag", "bench", "merge", "retag"),
+    "Ask": ("load", "report", "app"),
+    "Correct": ("review",),
+    "Look after": ("validate", "doctor", "models"),
+}
+"""What a user wants -> the commands for it, in the order of `fftag --help`."""
+
+
+class ByWant(TyperGroup):
+    """The commands under what a user wants; see `COMMANDS`."""
+
+    def __init__(self, *, commands: dict[str, Any], **given: Any) -> None:
+        wanted = {name: panel for panel, names in COMMANDS.items() for name in names}
+        for name, panel in wanted.items():
+            commands[name].rich_help_panel = panel
+        super().__init__(commands={name: commands[name] for name in wanted}, **given)
+
+
 app = typer.Typer(
     name="fftag",
+    cls=ByWant,
     help="Tag fashion photos by the million, and ask the catalogue in SQL.",
     no_args_is_help=True,
     add_completion=False,
@@ -25,34 +48,42 @@ review_app = typer.Typer(no_args_is_help=True, help="Let people correct tags, an
 app.add_typer(review_app, name="review")
 
 RUNS = Path("runs")
+# Heads under which `--help` has the options of a command with many.
+choosing = partial(typer.Option, rich_help_panel="Which photos")
+computing = partial(typer.Option, rich_help_panel="How it is computed")
+limiting = partial(typer.Option, rich_help_panel="What a photo and a run may cost")
+loading = partial(typer.Option, rich_help_panel="The database")
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Device = Annotated[str, typer.Option(envvar="FFTAG_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, computing(envvar="FFTAG_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
 Devices = Annotated[
     str,
-    typer.Option(
+    computing(
         envvar="FFTAG_DEVICE",
         help="auto, cpu, cuda, cuda:1, mps, several (cuda:0,cuda:1), or all: each CUDA device.",
     ),
 ]
 EngineName = Annotated[
     Literal["local", "ray"],
-    typer.Option(envvar="FFTAG_ENGINE", help="local: this machine; ray: a cluster (extra ray)."),
+    computing(envvar="FFTAG_ENGINE", help="local: this machine; ray: a cluster (extra ray)."),
 ]
 RayAddress = Annotated[
     str | None,
-    typer.Option(help="Of the cluster's head, as Ray has it; by default that of RAY_ADDRESS."),
+    computing(help="Of the cluster's head, as Ray has it; by default that of RAY_ADDRESS."),
 ]
 Predictors = Annotated[
     int | None,
-    typer.Option(min=1, help="On a cluster: by default one for each GPU, or else for each CPU."),
+    computing(min=1, help="On a cluster: by default one for each GPU, or else for each CPU."),
 ]
 Workers = Annotated[
     int,
-    typer.Option(min=1, envvar="FFTAG_WORKERS", help="Decoding processes."),
+    computing(
+        min=1, envvar="FFTAG_WORKERS", show_default="one per core", help="Decoding processes."
+    ),
 ]
 Tier = Annotated[
     str,
-    typer.Option(
+    computing(
         envvar="FFTAG_TIER",
         help="exact (fp32, JPEGs decoded in full), fast (half precision where the device has it), "
         "or int8 (of a model that `fftag quantize` made so).",
@@ -60,48 +91,48 @@ Tier = Annotated[
 ]
 Backend = Annotated[
     str,
-    typer.Option(
+    computing(
         envvar="FFTAG_BACKEND",
         help="torch, openvino, or auto: OpenVINO on a CPU where it is installed.",
     ),
 ]
 Compiled = Annotated[
-    bool, typer.Option("--compile", help="Compile the network first, on CUDA; takes a minute.")
+    bool, computing("--compile", help="Compile the network first, on CUDA; takes a minute.")
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Photos per batch; by default as the device likes it."),
+    computing(min=1, help="Photos per batch; by default as the device likes it."),
 ]
 ModelFolder = Annotated[
     Path | None,
     typer.Option(envvar="FFTAG_MODEL", help="Model folder; by default the newest under runs/."),
 ]
 SkuPattern = Annotated[
-    str | None, typer.Option(help="Regex with one group: the sku in an image's path.")
+    str | None, loading(help="Regex with one group: the sku in an image's path.")
 ]
 Products = Annotated[
     list[str] | None,
-    typer.Option(help="Product feed (CSV, Excel, JSON, Parquet), or NAME=FILE of one source."),
+    loading(help="Product feed (CSV, Excel, JSON, Parquet), or NAME=FILE of one source."),
 ]
 FeedColumn = Annotated[
     list[str] | None,
-    typer.Option(help="What the feed calls a column: listed_at=launch_date."),
+    loading(help="What the feed calls a column: listed_at=launch_date."),
 ]
 LabelsBy = Annotated[
     str | None,
-    typer.Option(help="A product has a label on one of its photos (union) or on half (vote)."),
+    loading(help="A product has a label on one of its photos (union) or on half (vote)."),
 ]
 Dates = Annotated[
     str | None,
-    typer.Option(help="Of items: feed, folder, exif, file, or auto: the feed, else folders."),
+    loading(help="Of items: feed, folder, exif, file, or auto: the feed, else folders."),
 ]
 DatePattern = Annotated[
     str | None,
-    typer.Option(help="Regex with one group: the date in a path, YYYY-MM-DD or YYYY-MM."),
+    loading(help="Regex with one group: the date in a path, YYYY-MM-DD or YYYY-MM."),
 ]
 ShownTaxonomy = Annotated[
     str | None,
-    typer.Option(help="fashionpedia or a TOML file: groups, synonyms and translations of labels."),
+    loading(help="fashionpedia or a TOML file: groups, synonyms and translations of labels."),
 ]
 SOURCE = (
     "A folder, a list (@photos.txt, .csv or .parquet), archives (shard.tar, photos.zip, "
@@ -109,10 +140,10 @@ SOURCE = (
 )
 ListRoot = Annotated[
     Path | None,
-    typer.Option(help="Of a list: the folder that its paths are below; by default its own."),
+    choosing(help="Of a list: the folder that its paths are below; by default its own."),
 ]
 FollowSymlinks = Annotated[
-    bool, typer.Option(help="Follow symbolic links that stay below the folder.")
+    bool, choosing("--follow-symlinks", help="Follow symbolic links that stay below the folder.")
 ]
 
 

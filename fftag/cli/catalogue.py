@@ -1,5 +1,6 @@
 """The commands that load a catalogue, ask it, and let people correct it."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,8 @@ from fftag.cli.base import (
 
 if TYPE_CHECKING:
     from datetime import date
+
+narrowing = partial(typer.Option, rich_help_panel="What it is narrowed down to")
 
 
 @app.command()
@@ -74,15 +77,15 @@ def report(
         list[str] | None, typer.Option("--param", help="name=value, as the report has it.")
     ] = None,
     where: Annotated[
-        list[str] | None, typer.Option(help="column=value of the products, such as brand=Acme.")
+        list[str] | None, narrowing(help="column=value of the products, such as brand=Acme.")
     ] = None,
-    label: Annotated[list[str] | None, typer.Option(help="Only this label.")] = None,
-    group: Annotated[list[str] | None, typer.Option(help="Only labels of this group.")] = None,
+    label: Annotated[list[str] | None, narrowing(help="Only this label.")] = None,
+    group: Annotated[list[str] | None, narrowing(help="Only labels of this group.")] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only items listed from this day on: YYYY-MM-DD.")
+        str | None, narrowing(help="Only items listed from this day on: YYYY-MM-DD.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option(help="Only items listed up to this day: YYYY-MM-DD.")
+        str | None, narrowing(help="Only items listed up to this day: YYYY-MM-DD.")
     ] = None,
     form: Annotated[
         str | None,
@@ -159,7 +162,7 @@ def review_import(
     reviewer: Annotated[str | None, typer.Option(help="Who answered.")] = None,
     json_: Json = False,
 ) -> None:
-    """Take answers back: they stand above the model's tags, and measure it.
+    """Take answers back: they stand above the model's tags.
 
     Example: fftag review import queue.csv --db catalog.duckdb
     """
@@ -178,7 +181,7 @@ def review_manifest(
     group: Annotated[list[str] | None, typer.Option(help="Of this group's labels alone.")] = None,
     json_: Json = False,
 ) -> None:
-    """Write the photos reviewed for every label, as a manifest to train on.
+    """Write the photos reviewed for every label, as a manifest.
 
     Example: fftag review manifest catalog --db catalog.duckdb --out reviewed.parquet
     """

@@ -1,5 +1,6 @@
 """`fftag data`: datasets become manifests, and are looked at."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,9 @@ import typer
 
 from fftag.base.machine import cores
 from fftag.cli.base import Device, Json, Workers, data_app, emit, pairs
+
+of_tables = partial(typer.Option, rich_help_panel="Of a table")
+splitting = partial(typer.Option, rich_help_panel="How it is split")
 
 
 @data_app.command("import")
@@ -27,26 +31,29 @@ def data_import(
         str | None, typer.Option(help="fashionpedia, or a TOML file: the label set.")
     ] = None,
     min_photos: Annotated[int, typer.Option(min=0, help="Drop labels on fewer photos.")] = 0,
-    splits: Annotated[str, typer.Option(help="Shares of train, val, test.")] = "0.8,0.1,0.1",
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
-    allow_missing: Annotated[bool, typer.Option(help="Leave out photos that are missing.")] = False,
-    image_column: Annotated[str, typer.Option(help="Of a table.")] = "image",
-    labels_column: Annotated[str, typer.Option(help="Of a table.")] = "labels",
-    separator: Annotated[str, typer.Option(help="Between a table's labels.")] = "|",
+    allow_missing: Annotated[
+        bool,
+        typer.Option("--allow-missing", help="Leave out, and name, photos that are missing."),
+    ] = False,
+    image_column: Annotated[str, of_tables(help="Name of that column.")] = "image",
+    labels_column: Annotated[str, of_tables(help="Name of that column.")] = "labels",
+    separator: Annotated[str, of_tables(help="Between labels.")] = "|",
+    splits: Annotated[str, splitting(help="Shares of train, val, test.")] = "0.8,0.1,0.1",
+    seed: Annotated[int, splitting(help="Of the split.")] = 0,
     stratify: Annotated[
-        str, typer.Option(help="source, or a table's column: spread over splits like a label.")
+        str, splitting(help="source, or a table's column: spread over splits like a label.")
     ] = "source",
-    near_duplicates: Annotated[
-        bool, typer.Option(help="Keep photos of one scene in one split.")
-    ] = True,
+    share_scenes: Annotated[
+        bool, splitting("--no-near-duplicates", help="Do not keep photos of a scene in one split.")
+    ] = False,
     near_distance: Annotated[
-        int, typer.Option(min=0, max=192, help="Bits in which hashes of one scene may differ.")
+        int, splitting(min=0, max=192, help="Bits in which hashes of one scene may differ.")
     ] = 34,
     near_model: Annotated[
-        Path | None, typer.Option(help="Model folder: compare its embeddings too.")
+        Path | None, splitting(help="Model folder: compare its embeddings too.")
     ] = None,
     near_similarity: Annotated[
-        float, typer.Option(min=-1, max=1, help="Cosine from which embeddings are of one scene.")
+        float, splitting(min=-1, max=1, help="Cosine from which embeddings are of one scene.")
     ] = 0.98,
     json_: Json = False,
 ) -> None:
@@ -73,7 +80,7 @@ def data_import(
         labels_column=labels_column,
         separator=separator,
         stratify=stratify,
-        near_duplicates=near_duplicates,
+        near_duplicates=not share_scenes,
         near_distance=near_distance,
         near_model=near_model,
         near_similarity=near_similarity,
@@ -109,7 +116,7 @@ def data_review(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Score val and test with this model, trained on the same manifest."),
+        typer.Option(help="Score val and test with this model of the same manifest instead."),
     ] = None,
     folds: Annotated[int, typer.Option(min=3, help="Models to train with --recipe.")] = 5,
     changes: Annotated[
@@ -120,7 +127,7 @@ def data_review(
     workers: Workers = cores(),
     json_: Json = False,
 ) -> None:
-    """List the labels most likely wrong, as a page and as a sheet to correct.
+    """List the labels most likely wrong, on a page and as a sheet.
 
     Example: fftag data review dataset.parquet --recipe small --out review
     """

@@ -19,14 +19,14 @@ def open_app(
     ] = None,
     photos: Annotated[
         list[str] | None,
-        typer.Option(help="Folder that was tagged, or NAME=FOLDER of one source."),
+        typer.Option(help="Folder that was tagged, where it moved; or NAME=FOLDER of one source."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Manifest to look at.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of model folders.")] = RUNS,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
 ) -> None:
-    """Open the app in a browser: tag, look, correct, compare; for this machine only, by default.
+    """Open the app in a browser: tag, look, correct, compare.
 
     Example: fftag app --model runs/cnn --db catalog.duckdb
     """

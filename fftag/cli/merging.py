@@ -28,7 +28,7 @@ def merge(
     follow_symlinks: FollowSymlinks = False,
     json_: Json = False,
 ) -> None:
-    """Join tags files of parts of a catalogue, such as of all shards, into one.
+    """Join tags files of parts of a catalogue, such as of all shards.
 
     Example: fftag merge shard-1.parquet shard-2.parquet --out tags.parquet --source catalog
     """

@@ -32,9 +32,13 @@ from fftag.cli.base import (
     Tier,
     Workers,
     app,
+    choosing,
+    computing,
     emit,
     engine_of,
+    limiting,
     load_options,
+    loading,
     model_of,
 )
 
@@ -45,7 +49,7 @@ def tag(
     source: Annotated[str, typer.Argument(help=f"{SOURCE}.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Tags file to write (Parquet).")],
     model: ModelFolder = None,
-    db: Annotated[Path | None, typer.Option(help="Load the result into this DuckDB file.")] = None,
+    db: Annotated[Path | None, loading(help="Load the result into this DuckDB file.")] = None,
     products: Products = None,
     sku_pattern: SkuPattern = None,
     column: FeedColumn = None,
@@ -62,42 +66,52 @@ def tag(
     engine: EngineName = "local",
     address: RayAddress = None,
     predictors: Predictors = None,
-    shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
+    shard_size: Annotated[int, computing(min=1, help="Photos per part file.")] = 1024,
     include: Annotated[
-        list[str] | None, typer.Option(help="Only file names like this, such as '*.jpg'.")
+        list[str] | None, choosing(help="Only file names like this, such as '*.jpg'.")
     ] = None,
     root: ListRoot = None,
     follow_symlinks: FollowSymlinks = False,
     shard: Annotated[
         str | None,
-        typer.Option(help="Only this share of the files, such as 2/8; then `fftag merge` them."),
+        choosing(help="Only this share of the files, such as 2/8; then `fftag merge` them."),
     ] = None,
     max_failure_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Publish nothing if a larger share failed.")
+        float, limiting(min=0, max=1, help="Publish nothing if a larger share failed.")
     ] = 0.5,
     max_removal_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Do nothing if a larger share of files is gone.")
+        float, limiting(min=0, max=1, help="Do nothing if a larger share of files is gone.")
     ] = 0.5,
     max_file_size: Annotated[
-        int, typer.Option(min=1, help="Megabytes (MiB); larger files are too_large.")
+        int, limiting(min=1, help="Megabytes (MiB); larger files are too_large.")
     ] = 128,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Million pixels; larger photos are too_large.")
+        int, limiting(min=1, help="Million pixels; larger photos are too_large.")
     ] = 128,
     salvage_truncated: Annotated[
-        bool, typer.Option(help="Tag what there is of truncated photos, and say so in `error`.")
+        bool,
+        limiting(
+            "--salvage-truncated",
+            help="Tag what there is of truncated photos, and say so in `error`.",
+        ),
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one photo.")] = 60,
+    timeout: Annotated[float, limiting(min=0.1, help="Seconds for one photo.")] = 60,
     worker_memory: Annotated[
-        int, typer.Option(min=512, help="Megabytes (MiB) for one decoding process (Linux).")
+        int, limiting(min=512, help="Megabytes (MiB) for one decoding process (Linux).")
     ] = 4096,
-    exact: Annotated[bool, typer.Option("--exact", help="Short for --tier exact.")] = False,
-    strict: Annotated[bool, typer.Option(help="Exit with 3 if any file failed.")] = False,
-    restart: Annotated[bool, typer.Option(help="Throw away an interrupted run.")] = False,
-    force: Annotated[bool, typer.Option(help="Read every file, changed or not.")] = False,
-    retry_failed: Annotated[
-        bool, typer.Option(help="Read files again that failed before and did not change.")
-    ] = True,
+    exact: Annotated[bool, computing("--exact", help="Short for --tier exact.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 if any file failed.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw away an interrupted run.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Read every file, changed or not.")
+    ] = False,
+    leave_failed: Annotated[
+        bool, typer.Option("--no-retry-failed", help="Leave failed files that did not change.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -127,7 +141,7 @@ def tag(
     from fftag.tagging.options import TagOptions
     from fftag.tagging.tag import tag as run
 
-    loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
+    rules = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     target = target_of(out)
     own = (target, target.with_name(target.name + ".parts"), db, metrics)
     machines = engine_of(context, engine, address, predictors)
@@ -150,7 +164,7 @@ def tag(
         ),
         restart=restart,
         force=force,
-        retry_failed=retry_failed,
+        retry_failed=not leave_failed,
         max_failure_rate=max_failure_rate,
         max_removal_rate=max_removal_rate,
     )
@@ -175,7 +189,7 @@ def tag(
             from fftag.catalogue.load import load as load_tags
             from fftag.catalogue.options import Named
 
-            loaded = load_tags(out, db, [Named.parse(text) for text in products or []], loading)
+            loaded = load_tags(out, db, [Named.parse(text) for text in products or []], rules)
             content["db"] = loaded.to_json()
             lines += loaded.lines()
     emit(content, lines, json_)
@@ -199,7 +213,7 @@ def bench(
     follow_symlinks: FollowSymlinks = False,
     json_: Json = False,
 ) -> None:
-    """Measure each step of tagging on your own photos; name the one that sets the pace.
+    """Measure each step of tagging on your photos; name the slowest.
 
     Example: fftag bench catalog --model runs/cnn
     """
@@ -228,7 +242,7 @@ def retag(
     model: ModelFolder = None,
     json_: Json = False,
 ) -> None:
-    """Decide the tags anew from the scores, after `fftag tune` moved a model's thresholds.
+    """Decide the tags anew from the scores, after `fftag tune`.
 
     Example: fftag retag tags.parquet --model runs/best
     """
@@ -253,7 +267,7 @@ def validate(
     follow_symlinks: FollowSymlinks = False,
     json_: Json = False,
 ) -> None:
-    """Check that a tags file keeps to its format; name every broken rule.
+    """Check that a tags file keeps to its format; name broken rules.
 
     Example: fftag validate tags.parquet --source catalog
     """
@@ -274,7 +288,7 @@ def validate(
 
 @app.command()
 def doctor(json_: Json = False) -> None:
-    """Look whether all that fftag needs is here and works, down to a small tagging run.
+    """Look whether all that fftag needs is here and works.
 
     Example: fftag doctor
     """

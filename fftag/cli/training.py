@@ -30,7 +30,9 @@ def train(
     ] = None,
     device: Device = "auto",
     workers: Workers = cores(),
-    restart: Annotated[bool, typer.Option(help="Train anew over what --out holds.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Train anew over what --out holds.")
+    ] = False,
 ) -> None:
     """Train a model; it ends with a model folder.
 
@@ -64,7 +66,7 @@ def tune(
     device: Device = "auto",
     workers: Workers = cores(),
 ) -> None:
-    """Calibrate a trained model and choose its thresholds anew, for another objective.
+    """Calibrate a model and choose its thresholds for another objective.
 
     Example: fftag tune runs/cnn --data d.parquet --out runs/macro --set tags.objective=macro_f1
     """
@@ -90,7 +92,7 @@ def quantize(
     workers: Workers = cores(),
     json_: Json = False,
 ) -> None:
-    """Give a model an int8 form for CPUs, and measure how its tags agree with those of fp32.
+    """Give a model an int8 form for CPUs, and measure what it changes.
 
     Example: fftag quantize runs/cnn --data dataset.parquet
     """
@@ -120,7 +122,7 @@ def screen(
     workers: Workers = cores(),
     json_: Json = False,
 ) -> None:
-    """Give a model an apparel screen: it tells photos that show no apparel, as they are tagged.
+    """Give a model an apparel screen, which tells photos without any.
 
     Example: fftag screen runs/cnn --data dataset.parquet --keep 0.995
     """
@@ -224,7 +226,7 @@ def compare(
     workers: Workers = cores(),
     json_: Json = False,
 ) -> None:
-    """Compare evaluated models: figures, and which differences are more than chance.
+    """Compare evaluated models, and say which differences are chance.
 
     Example: fftag compare runs/cnn runs/resnet101 --split test --out comparison
     """

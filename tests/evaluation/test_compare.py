@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 
 from fftag.base.errors import FftagError
 from fftag.evaluation import intervals, metrics
@@ -273,30 +272,3 @@ def test_the_command_evaluates_what_was_not_and_compares(
     again = fftag(*command)
     assert again.returncode == 0 and "Difference from" in again.stdout
     assert fftag("compare", one).returncode == 2
-
-
-@pytest.mark.parametrize("name", ["evaluate", "compare"])
-def test_every_option_is_documented(name: str) -> None:
-    from fftag.cli import app
-
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    docs = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
-    options = [one for one in command.params if one.param_type_name == "option"]
-    assert len(options) > 5
-    for option in options:
-        flag = option.opts[0]
-        assert flag == "--help" or f"`{flag}" in docs or f" {flag} " in docs, flag
-
-
-def test_every_command_has_help_with_an_example() -> None:
-    from fftag.cli import app
-
-    group = typer.main.get_command(app)
-    commands = dict(group.commands)  # type: ignore[attr-defined]
-    review, data = commands.pop("review").commands, commands.pop("data").commands
-    commands |= {f"review {name}": command for name, command in review.items()}
-    commands |= {f"data {name}": command for name, command in data.items()}
-    assert {"evaluate", "compare", "train", "tag"} <= set(commands)
-    for name, command in commands.items():
-        assert f"Example: fftag {name}" in command.help, name
-        assert all(getattr(one, "help", "-") for one in command.params), name

@@ -9,7 +9,7 @@ import pytest
 from catalogues import planted
 
 from fftag.catalogue.load import load
-from fftag.reports.ask import Report, all_reports, run_report
+from fftag.reports.ask import run_report
 from fftag.reports.files import Bars, Form, Header, Lines, Parameter
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,14 +27,6 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def section(name: str) -> str:
     return REPORTS.split(f"\n## {name}\n")[1].split("\n## ")[0]
-
-
-@pytest.mark.parametrize("report", all_reports(), ids=lambda report: report.name)
-def test_every_report_and_parameter_is_documented(report: Report) -> None:
-    assert f"[`{report.name}`](#{report.name}) | {report.question} |" in REPORTS
-    for name, parameter in report.parameters.items():
-        default = str(parameter.default).lower()
-        assert f"| `{name}` | {default} | {parameter.meaning} |" in section(report.name)
 
 
 def test_the_example_of_a_report_of_ones_own_runs(db: Path, tmp_path: Path) -> None:

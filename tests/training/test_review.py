@@ -4,12 +4,10 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from catalogues import COLOURS, save_bands
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -265,13 +263,3 @@ def test_from_the_command_line_a_review_ends_in_a_corrected_manifest(
     assert report["added"] + report["removed"] == len(PLANTED)
     for number, names in enumerate(read_manifest(fixed).frame["labels"]):
         assert set(names) == {name for bit, name in enumerate(COLOURS) if number >> bit & 1}
-
-
-@pytest.mark.parametrize("name", ["import", "review", "correct"])
-def test_every_option_of_the_data_commands_is_documented(name: str) -> None:
-    docs = (Path(__file__).parents[2] / "docs/datasets.md").read_text(encoding="utf-8")
-    group: Any = typer.main.get_command(app)
-    for option in group.commands["data"].commands[name].params:
-        if option.param_type_name == "option" and option.opts[0] not in ("--help",):
-            flags = [*option.opts, *option.secondary_opts]
-            assert any(f"`{flag}" in docs or f" {flag} " in docs for flag in flags), flags
