@@ -252,7 +252,7 @@ def _check_shards(runs: Mapping[Path, RunInfo]) -> None:
         if shard in found:
             raise FftagError(f"{path} and {found[shard]} are both shard {shard}: leave one out")
         found[shard] = path
-    absent = missing(found)
+    absent = missing_shards(found)
     if absent:
         named = ", ".join(map(str, absent[:MOST_NAMED]))
         more = f" and {len(absent) - MOST_NAMED:,} more" if len(absent) > MOST_NAMED else ""
