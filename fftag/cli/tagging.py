@@ -115,6 +115,11 @@ def tag(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Say what this model would change, and do nothing."),
+    ] = False,
+    sample: Annotated[int, typer.Option(min=1, help="With --compare: photos to read.")] = 500,
     metrics: Annotated[
         Path | None, typer.Option(help="Write figures of the run for Prometheus.")
     ] = None,
@@ -130,8 +135,8 @@ def tag(
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
     if engine == "local" and (address or predictors):
         raise typer.BadParameter("--address and --predictors need --engine ray")
-    if engine != "local" and dry_run:
-        raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
+    if engine != "local" and (dry_run or compare):
+        raise typer.BadParameter("--dry-run and --compare look ahead on this machine: no --engine")
     from fftag.base.atomic import target_of
     from fftag.models.devices import default_batch_size
     from fftag.photos.decode import Limits
@@ -174,6 +179,12 @@ def tag(
 
         ahead = look_ahead(chosen, out, model_of(model), options)
         emit(ahead.to_json(), list(ahead.lines()), json_)
+        return
+    if compare:
+        from fftag.tagging.compare_models import compare_models
+
+        comparison = compare_models(chosen, out, model_of(model), options, sample)
+        emit(comparison.to_json(), list(comparison.lines()), json_)
         return
     with measured(metrics) as report:
         if db is not None:

@@ -10,10 +10,10 @@ from scipy.spatial.distance import squareform
 from fftag.base.atomic import make_folder, write_bytes
 from fftag.base.page import Section, write_page
 from fftag.base.plots import PICTURE
+from fftag.base.shares import wilson
 from fftag.data import eda_plots
 from fftag.data.manifest import SPLITS, Manifest
 
-Z_95 = 1.959964
 FEWEST_FOR_A_PAIR = 5
 PAIRS_SHOWN = 20
 RAREST_SHOWN = 15
@@ -121,29 +121,6 @@ def _describe(manifest: Manifest) -> tuple[dict[str, bytes], list[Section]]:
         Section("Splits", _split_notes(manifest), table=split_comparison(manifest)),
     ]
     return pictures, sections
-
-
-def wilson(found: np.ndarray, of: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % Wilson interval of a share (Wilson, JASA 22, 1927); 0 to 1 where `of` is 0.
-
-    Args:
-        found: counts.
-        of: how many were counted.
-
-    Returns:
-        Lower and upper bounds.
-    """
-    found, of = np.broadcast_arrays(np.asarray(found, dtype=float), np.asarray(of, dtype=float))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = found / of
-        centre = (share + Z_95**2 / (2 * of)) / (1 + Z_95**2 / of)
-        reach = (
-            Z_95 / (1 + Z_95**2 / of) * np.sqrt(share * (1 - share) / of + Z_95**2 / (4 * of**2))
-        )
-    # Rounding may leave a bound on the wrong side of a share of 0 or 1.
-    low = np.clip(np.fmin(centre - reach, share), 0, 1)
-    high = np.clip(np.fmax(centre + reach, share), 0, 1)
-    return np.where(of > 0, low, 0.0), np.where(of > 0, high, 1.0)
 
 
 def phi_coefficients(targets: np.ndarray) -> np.ndarray:

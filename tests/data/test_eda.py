@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from fftag.base.errors import FftagError
@@ -18,7 +16,6 @@ from fftag.data.eda import (
     phi_coefficients,
     split_comparison,
     strongest_pairs,
-    wilson,
     write_eda,
 )
 from fftag.data.manifest import Manifest, make_manifest, read_manifest
@@ -108,16 +105,6 @@ def test_frequencies_rest_on_counts_and_intervals() -> None:
     assert frame.loc[0, ["low %", "high %"]].tolist() == pytest.approx([16.82, 68.73], abs=0.01)
     assert frame.loc[2, "low %"] == 0
     assert frame.loc[2, "high %"] == pytest.approx(27.75, abs=0.01)
-
-
-@given(of=st.integers(0, 10**7), share=st.floats(0, 1))
-def test_a_wilson_interval_holds_the_share_it_is_of(of: int, share: float) -> None:
-    found = round(share * of)
-    low, high = (float(bound) for bound in wilson(np.array(found), of))
-    assert 0 <= low <= high <= 1
-    if of:
-        assert low <= found / of + 1e-12
-        assert high >= found / of - 1e-12
 
 
 def test_phi_is_the_correlation_of_the_columns() -> None:
