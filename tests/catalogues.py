@@ -28,7 +28,9 @@ from fftag.models.architectures import factory
 from fftag.models.folder import Bundle, ModelConfig, save_bundle
 from fftag.models.labels import LabelSet
 from fftag.photos.decode import InputSpec
-from fftag.tagging.tags_file import WRITTEN, RunInfo, rows, tags_schema
+from fftag.tagging.publish import decided
+from fftag.tagging.scored_rows import rows
+from fftag.tagging.tags_file import WRITTEN, RunInfo, tags_schema
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
 GROUPS = {"red": "warm", "green": "cool", "blue": "cool"}
@@ -170,7 +172,8 @@ class Catalog:
                 }
             )
         if photos:
-            table = rows(photos, np.array(scores, np.float32), run, [self.tagged_at] * len(photos))
+            read_at = [self.tagged_at] * len(photos)
+            table = decided(rows(photos, np.array(scores, np.float32), run, read_at), run)
         else:
             table = tags_schema(run).empty_table()
         pq.write_table(table, path, **WRITTEN)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fftag.tagging.dry_run
-import fftag.tagging.tag
+import fftag.tagging.score
 from fftag.photos.decode import InputSpec
 from fftag.photos.reader import ReadOptions, read_photo
 from fftag.photos.sources import Source
@@ -73,14 +73,14 @@ def spoil(root: Path) -> dict[str, str]:
 @contextmanager
 def decoding(each: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
     """Inside the block, a run has the record of each photo that is read as `each` gives it."""
-    scored = fftag.tagging.tag.scored
+    scored = fftag.tagging.score.scored
 
     def noted(batches: Iterator[Batch], *rest: Any) -> Any:
         each_batch = (replace(one, photos=[each(photo) for photo in one.photos]) for one in batches)
         return scored(each_batch, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (fftag.tagging.tag, fftag.tagging.dry_run):
+        for module in (fftag.tagging.score, fftag.tagging.dry_run):
             patch.setattr(module, "scored", noted)
         yield
 
@@ -121,5 +121,5 @@ def decoding_here() -> Iterator[None]:
                 yield Batch(number, pixels, photos)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fftag.tagging.tag, "batches", batches)
+        patch.setattr(fftag.tagging.score, "batches", batches)
         yield

@@ -11,9 +11,11 @@ from fftag.models.fleet import Fleet
 from fftag.models.folder import Bundle
 from fftag.models.replicas import replicas_on
 from fftag.models.scorers import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
+from fftag.photos.image_formats import DECODER_REVISIONS
 from fftag.photos.reader import ReadOptions
 from fftag.photos.shards import SETTING
 from fftag.photos.sources import Selection
+from fftag.tagging.agreement import REVISIONS
 from fftag.tagging.tags_file import RunInfo
 
 
@@ -33,6 +35,7 @@ class TagOptions(ReadOptions):
         retry_failed: read unchanged files again that failed before.
         max_failure_rate: publish nothing when a larger share of the files failed.
         max_removal_rate: read nothing when a larger share of the files of the run before is gone.
+        keep_previous: what stood at the output stays beside it, until the next run.
     """
 
     device: str = "auto"
@@ -46,6 +49,7 @@ class TagOptions(ReadOptions):
     retry_failed: bool = True
     max_failure_rate: float = 0.5
     max_removal_rate: float = 0.5
+    keep_previous: bool = True
 
 
 def arithmetic(options: TagOptions) -> Arithmetic:
@@ -88,7 +92,9 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         "batch_size": options.batch_size,
         "limits": asdict(options.limits),
         "decoder": "full" if options.exact else "scaled",
+        REVISIONS: DECODER_REVISIONS,
         "timeout": options.timeout,
+        "worker_memory": options.worker_memory,
     }
     if options.selection.shard is not None:
         settings[SETTING] = str(options.selection.shard)

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -402,53 +401,6 @@ def where_of(file: pq.ParquetFile, group: int, error: Exception) -> str:
     counts = [file.metadata.row_group(number).num_rows for number in range(group + 1)]
     why = first_line(error)[:200]
     return f"row group {group} (rows {sum(counts[:-1]):,} to {sum(counts) - 1:,}: {why})"
-
-
-def rows(
-    photos: Sequence[dict[str, Any]],
-    scores: np.ndarray,
-    run: RunInfo,
-    tagged_at: Sequence[datetime],
-) -> pa.Table:
-    """Photos as a table of `tags_schema(run)`.
-
-    Args:
-        photos: per photo the columns `image`, `status`, `error`, `width`, `height`, `format`,
-            `file_size`, `modified_at`, `taken_at` and `content_sha256`; whether it is `known`, as
-            its content has scores in another row: here it has none; and, of a model with a screen,
-            `apparel_score`.
-        scores: float32 [photos, labels]; ignored where the status is not `ok`, or it is known.
-        run: what made them.
-        tagged_at: when, of each.
-    """
-    schema = tags_schema(run)
-    failed = np.array([photo["status"] != "ok" or photo.get("known", False) for photo in photos])
-    columns: dict[str, Any] = {
-        name: [photo[name] for photo in photos]
-        for name in schema.names
-        if photos and name in photos[0]
-    }
-    columns["tags"] = tags_of(scores, run, failed)
-    columns["scores"] = pa.FixedSizeListArray.from_arrays(
-        pa.array(scores.ravel(), pa.float32()), len(run.labels), mask=pa.array(failed)
-    )
-    if run.screen is not None:
-        given = [photo.get("apparel_score") for photo in photos]
-        columns["is_apparel"] = is_apparel_of(pa.array(given, pa.float32()), run)
-    columns["model_id"] = [run.model_id] * len(photos)
-    columns["tagged_at"] = tagged_at
-    arrays = [
-        _as_array(columns.get(field.name, [None] * len(photos)), field.type) for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _as_array(values: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    if pa.types.is_dictionary(kind):
-        return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
-    return pa.array(values, kind)
 
 
 def is_apparel_of(scores: pa.Array, run: RunInfo) -> pa.Array:
