@@ -29,7 +29,9 @@ from fftag.models.folder import Bundle, ModelConfig, save_bundle
 from fftag.models.labels import LabelSet
 from fftag.photos.decode import Failure, InputSpec
 from fftag.photos.record import PhotoRecord
-from fftag.tagging.tags_file import WRITTEN, RunInfo, rows, tags_schema
+from fftag.tagging.publish import decided
+from fftag.tagging.scored_rows import rows
+from fftag.tagging.tags_file import WRITTEN, RunInfo, tags_schema
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
 GROUPS = {"red": "warm", "green": "cool", "blue": "cool"}
@@ -163,9 +165,15 @@ class Catalog:
             screened = photo.apparel_score is not None
             verdicts.append(image not in (self.no_apparel or ()) if screened else None)
         if photos:
-            table = rows(photos, np.array(scores, np.float32), run, [self.tagged_at] * len(photos))
-            place = table.schema.get_field_index("is_apparel")
-            table = table.set_column(place, table.schema.field(place), [verdicts])
+            read_at = [self.tagged_at] * len(photos)
+            table = decided(rows(photos, np.array(scores, np.float32), run, read_at), run)
+            screened = {
+                "apparel_score": [one.apparel_score for one in photos],
+                "is_apparel": verdicts,
+            }
+            for name, values in screened.items():
+                place = table.schema.get_field_index(name)
+                table = table.set_column(place, table.schema.field(place), [values])
         else:
             table = tags_schema(run).empty_table()
         pq.write_table(table, path, **WRITTEN)

@@ -23,7 +23,7 @@ from torchvision import models as zoo
 from fftag.base.plots import MADE_BY
 from fftag.models.folder import Bundle, save_bundle
 from fftag.models.labels import LabelSet
-from fftag.photos.workers import Crew
+from fftag.photos.pool import Pool
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def decoding_here() -> Iterator[None]:
 @pytest.fixture
 def decoding_processes(decoding_here: None) -> Iterator[None]:
     """Photos are decoded in processes that may die, as they are for users."""
-    with crew_of(Crew):
+    with crew_of(Pool):
         yield
 
 

@@ -9,7 +9,7 @@ from tagged import aged
 from fftag.models.folder import Bundle
 from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
-from fftag.tagging.parts import PartStore
+from fftag.tagging.parts import Parts
 from fftag.tagging.tag import tag
 
 MARK = b"FAULT:"
@@ -90,15 +90,20 @@ def stopped_after_parts(
 ) -> None:
     """Leaves what a run leaves that is killed after so many parts; its photos are old ones."""
     aged(root)
-    write, written = PartStore.write, 0
+    write, written = Parts.write, 0
 
-    def write_then_die(self: PartStore, first: int, stop: int, table: pa.Table) -> None:
+    def write_then_die(self: Parts, rows: pa.Table) -> None:
         nonlocal written
         if written == count:
             raise KeyboardInterrupt
         written += 1
-        write(self, first, stop, table)
+        write(self, rows)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(PartStore, "write", write_then_die)
+        patch.setattr(Parts, "write", write_then_die)
         tag(Folder(root), out, bundle, options)
+
+
+def parts_of(out: Path) -> list[Path]:
+    """The files of parts that lie beside an output."""
+    return sorted(out.with_name(f"{out.name}.parts").glob("*/part-*.parquet"))

@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fftag.photos.decoders
-import fftag.photos.workers
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import fftag.photos.pool
 import fftag.tagging.dry_run
-import fftag.tagging.tag
+import fftag.tagging.score
 from fftag.photos.decode import InputSpec
 from fftag.photos.pool import Batch, ReadOptions
 from fftag.photos.record import PhotoRecord, read_photo
@@ -75,14 +74,14 @@ def spoil(root: Path) -> dict[str, str]:
 @contextmanager
 def decoding(each: Callable[[PhotoRecord], PhotoRecord]) -> Iterator[None]:
     """Inside the block, a run has the record of each photo that is read as `each` gives it."""
-    scored = fftag.tagging.tag.scored
+    scored = fftag.tagging.score.scored
 
     def noted(batches: Iterator[Batch], *rest: Any) -> Any:
         each_batch = (replace(one, photos=[each(photo) for photo in one.photos]) for one in batches)
         return scored(each_batch, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (fftag.tagging.tag, fftag.tagging.dry_run):
+        for module in (fftag.tagging.score, fftag.tagging.dry_run):
             patch.setattr(module, "scored", noted)
         yield
 
@@ -102,7 +101,7 @@ def reading() -> Iterator[list[str]]:
 
 
 class Here:
-    """Decodes where it is asked to, as a `Crew` does in processes of its own."""
+    """Decodes where it is asked to, as a `Pool` does in processes of its own."""
 
     def __init__(
         self, source: Source, spec: InputSpec, options: ReadOptions, held: int = 1
@@ -129,6 +128,5 @@ class Here:
 def crew_of(kind: Any) -> Iterator[None]:
     """Inside the block photos are decoded by such a crew: `Here`, or one of processes."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (fftag.photos.workers, fftag.photos.decoders):
-            patch.setattr(module, "Crew", kind)
+        patch.setattr(fftag.photos.pool, "Pool", kind)
         yield

@@ -147,6 +147,14 @@ FollowSymlinks = Annotated[
 ]
 
 
+KeepPrevious = Annotated[
+    bool,
+    typer.Option(
+        "--previous/--no-previous", help="Keep what stood there as tags.parquet.previous."
+    ),
+]
+
+
 def emit(content: dict[str, Any], lines: list[str], as_json: bool) -> None:
     """Prints a result, for a person or a program."""
     print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else "\n".join(lines))
@@ -165,14 +173,12 @@ def model_of(folder: Path | None) -> Any:
 def engine_of(
     context: typer.Context, name: str, address: str | None, predictors: int | None
 ) -> Any:
-    """What reads and scores until the command ends; see `fftag.tagging.work.Engine`."""
+    """The cluster that reads and scores until the command ends; None for this machine."""
     if name == "ray":
         from fftag.tagging.cluster import on_ray
 
         return context.with_resource(on_ray(address, predictors))
-    from fftag.tagging.tag import Here
-
-    return Here()
+    return None
 
 
 def pairs(items: list[str], option: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from fftag.cli.base import (
     FeedColumn,
     FollowSymlinks,
     Json,
+    KeepPrevious,
     LabelsBy,
     ListRoot,
     ModelFolder,
@@ -112,6 +113,7 @@ def tag(
     leave_failed: Annotated[
         bool, typer.Option("--no-retry-failed", help="Leave failed files that did not change.")
     ] = False,
+    keep_previous: KeepPrevious = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -138,20 +140,21 @@ def tag(
     if engine != "local" and (dry_run or compare):
         raise typer.BadParameter("--dry-run and --compare look ahead on this machine: no --engine")
     from fftag.base.atomic import target_of
-    from fftag.models.devices import default_batch_size
+    from fftag.models.devices import choose_devices, default_batch_size
     from fftag.photos.decode import Limits
     from fftag.photos.listing import Selection, Shard
     from fftag.photos.sources.choose import choose_source
     from fftag.tagging.metrics_file import measured
     from fftag.tagging.options import TagOptions
+    from fftag.tagging.parts import own_files
     from fftag.tagging.tag import tag as run
 
     rules = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
-    target = target_of(out)
-    own = (target, target.with_name(target.name + ".parts"), db, metrics)
-    machines = engine_of(context, engine, address, predictors)
+    own = (*own_files(target_of(out)), db, metrics)
+    cluster = engine_of(context, engine, address, predictors)
+    on = cluster.device(device) if cluster else choose_devices(device)[0]
     options = TagOptions(
-        batch_size=batch_size or default_batch_size(machines.device(device)),
+        batch_size=batch_size or default_batch_size(on),
         workers=workers,
         limits=Limits(max_file_size * 2**20, max_pixels * 1_000_000, salvage_truncated),
         timeout=timeout,
@@ -172,6 +175,7 @@ def tag(
         retry_failed=not leave_failed,
         max_failure_rate=max_failure_rate,
         max_removal_rate=max_removal_rate,
+        keep_previous=keep_previous,
     )
     chosen = choose_source(source, root, follow_symlinks, timeout)
     if dry_run:
@@ -193,7 +197,7 @@ def tag(
             with replaceable(db):
                 pass  # what cannot be replaced is refused before hours of work
         with redirect_stdout(sys.stderr):  # where Ray is to say what it has to say
-            summary = run(chosen, out, model_of(model), options, machines)
+            summary = (cluster.tag if cluster else run)(chosen, out, model_of(model), options)
         report(summary, summary.exit_code(strict))
         content, lines = summary.to_json(), list(summary.lines())
         if db is not None:
@@ -251,6 +255,7 @@ def bench(
 def retag(
     tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
     model: ModelFolder = None,
+    keep_previous: KeepPrevious = True,
     json_: Json = False,
 ) -> None:
     """Decide the tags anew from the scores, after `fftag tune`.
@@ -260,7 +265,7 @@ def retag(
     from fftag.tagging.tag import retag as run
 
     bundle = model_of(model)
-    rows = run(tags, bundle)
+    rows = run(tags, bundle, keep_previous)
     content = {"tags": str(tags), "rows": rows, "model_id": bundle.model_id}
     emit(content, [f"{rows:,} rows of {tags} have the tags of {bundle.path} now"], json_)
 

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 ALLOWED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+DECODER_REVISIONS = dict.fromkeys(ALLOWED, 1)
+"""Raised for a format by whoever changes what comes out of its files: pixels, size, the moment a
+photo was taken, or whether it fails. The next run reads its rows again, and those that failed."""
 
 Image.init()
 READABLE = tuple(name for name in ALLOWED if name in Image.OPEN)

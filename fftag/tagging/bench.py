@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,10 @@ from fftag.photos.listing import Listing
 from fftag.photos.pool import Batch, batches
 from fftag.photos.sources.base import Source
 from fftag.photos.sources.choose import list_source
+from fftag.tagging.agreement import Agreement
 from fftag.tagging.options import TagOptions, arithmetic, run_info, scorer_for
-from fftag.tagging.parts import PartStore, locked
-from fftag.tagging.plan import Contents
+from fftag.tagging.parts import Parts
 from fftag.tagging.scored_rows import ScoredRows
-from fftag.tagging.tag import entries_of
 from fftag.tagging.tags_file import RunInfo
 
 WARM_UP = 8  # batches: those that were decoded ahead, while processes started
@@ -206,7 +206,7 @@ class _Work:
         self.options = options
         self.run = run
         # Nothing is to be recognised: photos of the sample come again and again.
-        self.entries = entries_of(listing, Contents(), chosen)
+        self.entries = listing.rows(chosen).to_pylist()
 
     def read_once(self) -> tuple[float, float]:
         """Photos per second, and their mean size in bytes."""
@@ -301,20 +301,16 @@ class _Work:
         per_part = max(1, self.options.shard_size // self.options.batch_size)
         made = ScoredRows()
         with tempfile.TemporaryDirectory(prefix="fftag-bench-") as name:
-            out = Path(name) / "tags.parquet"
-            with locked(out):
-                store = PartStore(out, self.run.run_id)
-                store.begin()
+            parts = Parts(Path(name) / "tags.parquet", Agreement.of(self.run))
 
-                def write(batch: Batch, scores: np.ndarray) -> None:
-                    nonlocal made
-                    made.add(batch.photos, scores)
-                    if made.batches == per_part:
-                        first = len(store.finished) * per_part
-                        store.write(first, first + per_part, made.table(self.run))
-                        made = ScoredRows()
+            def write(batch: Batch, scores: np.ndarray) -> None:
+                nonlocal made
+                made.add(batch.photos, scores, datetime.now(UTC))
+                if made.batches == per_part:
+                    parts.write(made.table(self.run))
+                    made = ScoredRows()
 
-                yield write
+            yield write
 
 
 def _pace(done: Generator[int, None, None], seconds: float, at_once: int) -> float:

@@ -16,17 +16,19 @@ from fftag.base.progress import progress
 from fftag.base.shares import wilson
 from fftag.base.text_table import text_table
 from fftag.models.folder import Bundle
-from fftag.models.replicas import batches_held, replica_count, scored
+from fftag.models.side_by_side import batches_held, replica_count, scored
 from fftag.photos.listing import Listing
-from fftag.photos.sources import Source, list_source
-from fftag.photos.workers import batches
+from fftag.photos.pool import batches
+from fftag.photos.sources.base import Source
+from fftag.photos.sources.choose import list_source
 from fftag.tagging.options import TagOptions, run_info, scorer_for
+from fftag.tagging.publish import decided
+from fftag.tagging.scored_rows import rows
 from fftag.tagging.tags_file import (
     RunInfo,
     open_tags_file,
     read_batches,
     read_run,
-    rows,
     tags_schema,
 )
 
@@ -272,7 +274,8 @@ def _tagged_now(
     found = [tags_schema(run).empty_table()]
     with progress(len(entries), "reading the sample", "photo") as bar:
         for batch, scores in scored(decoded, scorer, len(run.labels)):
-            found.append(rows(batch.photos, scores, run, [datetime.now(UTC)] * len(scores)))
+            read_at = [datetime.now(UTC)] * len(scores)
+            found.append(decided(rows(batch.photos, scores, run, read_at), run))
             bar.update(len(scores))
     return pa.concat_tables(found)
 

@@ -13,11 +13,11 @@ from fftag.models.folder import Bundle
 from fftag.models.side_by_side import batches_held, replica_count, scored
 from fftag.photos.pool import batches
 from fftag.photos.sources.base import Source
+from fftag.tagging.agreement import Agreement
 from fftag.tagging.options import TagOptions, run_info, scorer_for
-from fftag.tagging.parts import PartStore
-from fftag.tagging.plan import make_plan
-from fftag.tagging.tag import counts, entries_of, listed_and_published, what_is_there
-from fftag.tagging.work import Reach
+from fftag.tagging.parts import Parts
+from fftag.tagging.reach import Done, Reach
+from fftag.tagging.tag import plan_of
 
 SAMPLE = 256  # files read to estimate the rate
 BYTES_PER_ROW = 250  # of a Parquet row without its scores, measured with short paths
@@ -75,30 +75,24 @@ def look_ahead(source: Source, out: Path, bundle: Bundle, options: TagOptions) -
     Raises:
         FftagError: what a run would refuse before it reads, or the source went away.
     """
-    listing, published = listed_and_published(source, out, options)
     run = run_info(source.name, bundle, options)
-    before = what_is_there(listing, published, PartStore(out, run.run_id), run, options)
-    plan = make_plan(listing, before.known, options.retry_failed)
-    chosen = np.unique(np.linspace(0, len(plan.pending) - 1, SAMPLE).astype(int))
+    plan = plan_of(source, out, run, Parts(out, Agreement.of(run)), options)
+    pending, files = plan.pending, len(plan.listing)
+    chosen = np.unique(np.linspace(0, len(pending) - 1, SAMPLE).astype(int))
     rate = None
-    if len(plan.pending):
-        size = options.batch_size
+    if len(pending):
         # Not compiled: the sample would wait for it longer than it takes.
         scorer = scorer_for(bundle, replace(options, compiled=False))
-        rows = plan.pending[chosen]
-        planned = (
-            (start, entries_of(listing, plan.contents, rows[start : start + size]))
-            for start in range(0, len(rows), size)
-        )
+        sample = enumerate(plan.batches(pending[chosen], options.batch_size))
         reach, started = Reach(), time.monotonic()
         held = batches_held(replica_count(scorer))
-        decoded = batches(source, planned, scorer.spec, options, held)
+        decoded = batches(source, sample, scorer.spec, options, held)
         for batch, _ in scored(decoded, scorer, len(run.labels)):
-            reach.note_records(batch.photos)
+            reach.note(Done.of(batch.photos))
             if reach.lost:
                 raise FftagError(
                     f"{source.name} cannot be reached ({reach.error})", TOO_MANY_FAILED
                 )
-        rate = len(rows) / (time.monotonic() - started)
-    bytes_needed = (len(listing) + len(plan.pending)) * (BYTES_PER_ROW + 4 * len(run.labels))
-    return Ahead(len(listing), counts(plan), len(plan.pending), rate, bytes_needed)
+        rate = len(chosen) / (time.monotonic() - started)
+    bytes_needed = (files + len(pending)) * (BYTES_PER_ROW + 4 * len(run.labels))
+    return Ahead(files, plan.counts, len(pending), rate, bytes_needed)

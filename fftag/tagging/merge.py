@@ -1,44 +1,39 @@
 """Tags files of parts of a catalogue -> the one tags file of all of it."""
 
+import os
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from fftag import __version__
-from fftag.base.atomic import replacing, target_of
+from fftag.base.atomic import target_of
 from fftag.base.errors import FftagError
 from fftag.base.progress import progress, say
-from fftag.photos.listing import SHARD_SETTING, Shard, keys_of, missing_shards
+from fftag.photos.listing import SHARD_SETTING, Shard, escape, keys_of, missing_shards
 from fftag.photos.sources.base import Source
+from fftag.tagging.agreement import Agreement
+from fftag.tagging.keys import key_database
+from fftag.tagging.known import MOST_OPEN, TagsRows, open_published
 from fftag.tagging.parts import locked
-from fftag.tagging.previous import SAME_SETTINGS, TagsRows, check_removals, open_published
-from fftag.tagging.publish import ROWS_PER_GROUP
-from fftag.tagging.tags_file import (
-    TAGS,
-    WRITTEN,
-    RunInfo,
-    open_tags_file,
-    read_batches,
-    read_run,
-    tags_schema,
-)
+from fftag.tagging.plan import check_removals
+from fftag.tagging.publish import ROWS_PER_GROUP, decided_rows, publishing, write_rows
+from fftag.tagging.tags_file import ROWS_AT_ONCE, RunInfo, open_tags_file, read_run
 from fftag.tagging.validate import validate
 
+if TYPE_CHECKING:
+    import duckdb
+
 MOST_NAMED = 8  # shards that are missing
-ROWS_HELD = 131_072  # of all files together
-FEWEST_HELD = 512  # of one file
-KEY = "key"  # the path's bytes, by which rows are sorted
-MOST_OPEN = 64  # files that are read side by side; more are joined in several passes
 
 
 @dataclass
@@ -62,6 +57,15 @@ class Merged:
     @property
     def rows(self) -> int:
         return self.statuses.total()
+
+    def counted(self, tables: Iterable[pa.Table], total: int) -> Iterator[pa.Table]:
+        """The same tables; counts their rows, and shows how far they are."""
+        with progress(total, "merging", "row", show=total > ROWS_PER_GROUP) as bar:
+            for table in tables:
+                for pair in pc.value_counts(table["status"].cast(pa.string())).to_pylist():
+                    self.statuses[pair["values"]] += pair["counts"]
+                bar.update(len(table))
+                yield table
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -87,6 +91,7 @@ def merge(
     source: Source | None = None,
     include: tuple[str, ...] = (),
     max_removal_rate: float = 0.5,
+    keep_previous: bool = True,
 ) -> Merged:
     """Joins tags files into one, in listing order, atomically; some rows at a time.
 
@@ -96,6 +101,7 @@ def merge(
         source: what was tagged: each of its files has to have its row.
         include: as it was for the runs: glob patterns on file names.
         max_removal_rate: publish nothing when a larger share of the files in `out` has no row.
+        keep_previous: what stood at `out` stays beside it.
 
     Raises:
         FftagError: a part is no valid tags file, is of another model, has a path that another one
@@ -106,24 +112,31 @@ def merge(
     twice = [path for path, count in Counter(map(Path.resolve, parts)).items() if count > 1]
     if twice:
         raise FftagError(f"{twice[0]} is given twice: name each file once")
-    run = _common_run({path: _valid(path) for path in parts}, source)
+    given = {path: _valid(path) for path in parts}
+    run = _common_run({path: rows.run for path, rows in given.items() if rows.run}, source)
     merged = Merged(str(out), len(parts), run.model_id)
     out = target_of(out)
-    with locked(out), replacing(out, TAGS) as temporary:
+    with (
+        locked(out),
+        TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.merge-", suffix=".tmp") as folder,
+    ):
         published = open_published(out)
-        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.merge-") as folder:
-            _join(_narrowed(parts, run, Path(folder)), temporary, run, merged.statuses)
-        if published is not None:
-            images = TagsRows(temporary, run, merged.rows).images()
-            check_removals(images, "the files merged", out, [published], max_removal_rate)
-        if source is not None:
-            _check_complete(temporary, source, include, (*parts, out))
+        files = list(given.values())
+        with key_database(out) as keys:
+            _load_images(keys, files, published)
+            order = _numbers_in_order(keys, files)
+            check_removals(keys, "the files merged", out, len(order), max_removal_rate)
+        files, order = _narrowed(files, order, run, Path(folder))
+        tables = merged.counted(decided_rows(files, order, run), len(order))
+        with publishing(out, tables, run, published, keep_previous) as written:
+            if source is not None:
+                _check_complete(written, source, include, (*parts, out))
     merged.seconds = time.monotonic() - started
     return merged
 
 
-def _valid(path: Path) -> RunInfo:
-    """What a tags file says of its run; it keeps to the format in every row."""
+def _valid(path: Path) -> TagsRows:
+    """A tags file that keeps to the format in every row."""
     found = validate(path)
     if not found.valid:
         raise FftagError(
@@ -131,33 +144,8 @@ def _valid(path: Path) -> RunInfo:
             "or write it anew"
         )
     with open_tags_file(path) as file:
-        return read_run(path, file.schema_arrow)
-
-
-def _narrowed(paths: Sequence[Path], run: RunInfo, folder: Path) -> Sequence[Path]:
-    """As many files with the same rows as can be read side by side."""
-    level = 0
-    while len(paths) > MOST_OPEN:
-        joined = []
-        for first in range(0, len(paths), MOST_OPEN):
-            target = folder / f"{level}-{first}.parquet"
-            _join(paths[first : first + MOST_OPEN], target, run, Counter())
-            joined.append(target)
-        paths, level = joined, level + 1
-    return paths
-
-
-def _join(paths: Sequence[Path], target: Path, run: RunInfo, statuses: Counter[str]) -> None:
-    total = sum(pq.read_metadata(path).num_rows for path in paths)
-    with (
-        progress(total, "merging", "row", show=total > ROWS_PER_GROUP) as bar,
-        pq.ParquetWriter(target, tags_schema(run), **WRITTEN) as writer,
-    ):
-        for table in _in_row_groups(_in_order(paths, run)):
-            for pair in pc.value_counts(table["status"].cast(pa.string())).to_pylist():
-                statuses[pair["values"]] += pair["counts"]
-            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-            bar.update(table.num_rows)
+        run = read_run(path, file.schema_arrow)
+        return TagsRows(path, run, file.metadata.num_rows)
 
 
 def _check_complete(
@@ -221,18 +209,19 @@ def _common_run(runs: Mapping[Path, RunInfo], source: Source | None) -> RunInfo:
 def _differences(one: RunInfo, two: RunInfo) -> list[str]:
     """What differs of that on which rows depend, in words a user knows."""
     same = {
-        "format version": one.format_version == two.format_version,
         "label set": one.labels == two.labels,
         "thresholds": one.thresholds == two.thresholds,
         "apparel screen": one.screen == two.screen,
     }
+    differing = [name for name, equal in same.items() if not equal]
+    ours, others = (replace(Agreement.of(run), shard=None) for run in (one, two))
+    differing += [name for name in ours.differences(others) if name not in differing]
+    if ours.revisions != others.revisions:
+        differing.append("revision of decoders")
     # The id of a model covers labels and thresholds: it tells of itself only where these agree.
-    same["model"] = one.scores_id == two.scores_id and (
-        one.model_id == two.model_id or not all(same.values())
-    )
-    for name in SAME_SETTINGS:
-        same[name] = one.settings.get(name) == two.settings.get(name)
-    return [name for name, equal in same.items() if not equal]
+    if one.model_id != two.model_id and not differing:
+        differing.append("model")
+    return differing
 
 
 def _check_shards(runs: Mapping[Path, RunInfo]) -> None:
@@ -259,89 +248,73 @@ def _check_shards(runs: Mapping[Path, RunInfo]) -> None:
         raise FftagError(f"shards are missing: {named}{more}; tag them with --shard, and name them")
 
 
-class _Ahead:
-    """The rows of one file that come next."""
-
-    def __init__(self, path: Path, file: pq.ParquetFile, schema: pa.Schema, rows_held: int) -> None:
-        self._blocks = read_batches(path, file, rows=rows_held)
-        self._schema = schema
-        self.rows = schema.append(pa.field(KEY, pa.binary())).empty_table()
-        self._refill()
-
-    def _refill(self) -> None:
-        """Holds the next rows, where there are any."""
-        while not len(self.rows) and (block := next(self._blocks, None)) is not None:
-            rows = pa.Table.from_batches([block]).cast(self._schema)
-            self.rows = rows.append_column(KEY, keys_of(block.column("image")))
-
-    @property
-    def last(self) -> bytes:
-        """The key of the last row held."""
-        key: bytes = self.rows[KEY][-1].as_py()
-        return key
-
-    def take(self, limit: bytes) -> pa.Table:
-        """The rows held that are not after a key."""
-        count = pc.sum(pc.less_equal(self.rows[KEY], limit)).as_py()
-        taken, self.rows = self.rows.slice(0, count), self.rows.slice(count)
-        self._refill()
-        return taken
+def _load_images(
+    keys: "duckdb.DuckDBPyConnection", files: Sequence[TagsRows], published: TagsRows | None
+) -> None:
+    """Makes `listed(ordinal, image, key)` of files, whose rows are numbered through, and
+    `known(image)` of what is published."""
+    keys.execute("create temp table listed (ordinal bigint, image text, key blob)")
+    keys.execute("create temp table known (image text)")
+    first = 0
+    for file in files:
+        for table in file.images():
+            of_chunks = [keys_of(chunk) for chunk in table["image"].chunks]
+            table = table.append_column("key", pa.chunked_array(of_chunks, pa.binary()))
+            numbers = pa.array(np.arange(first, first + len(table)))
+            keys.register("batch", table.append_column("ordinal", numbers))
+            keys.execute("insert into listed by name from batch")
+            first += len(table)
+    for table in published.images() if published is not None else ():
+        keys.register("batch", table)
+        keys.execute("insert into known by name from batch")
 
 
-def _in_order(paths: Sequence[Path], run: RunInfo) -> Iterator[pa.Table]:
-    """All rows, sorted by the bytes of the path, some at a time.
-
-    Args:
-        paths: valid tags files.
-        run: gives the schema; its metadata take the place of theirs.
+def _numbers_in_order(keys: "duckdb.DuckDBPyConnection", files: Sequence[TagsRows]) -> np.ndarray:
+    """int64: the numbers of the rows of files, in the order of the bytes of their paths.
 
     Raises:
         FftagError: a path stands in two files.
     """
-    schema = tags_schema(run)
-    status = schema.get_field_index("status")
-    # Files have dictionaries of their own: their rows are joined as strings.
-    plain = schema.set(status, pa.field("status", pa.string(), nullable=False))
-    rows_held = max(FEWEST_HELD, ROWS_HELD // max(1, len(paths)))
-    with ExitStack() as stack:
-        files = [stack.enter_context(open_tags_file(path)) for path in paths]
-        ahead = [
-            _Ahead(path, file, plain, rows_held) for path, file in zip(paths, files, strict=True)
-        ]
-        while ahead := [one for one in ahead if len(one.rows)]:
-            limit = min(one.last for one in ahead)  # all rows up to it are held
-            rows = pa.concat_tables([one.take(limit) for one in ahead]).sort_by(KEY)
-            _check_once(rows, paths)
-            yield rows.drop_columns([KEY]).cast(schema)
+    order, at = np.empty(sum(file.rows for file in files), np.int64), 0
+    last: bytes | None = None
+    for batch in keys.sql("from listed order by key").to_arrow_reader(ROWS_AT_ONCE):
+        paths = [last, *batch["key"].to_pylist()]
+        for before, path in pairwise(paths):
+            if before == path:
+                raise _overlap(files, escape(os.fsdecode(path)))
+        last = paths[-1]
+        order[at : at + len(batch)] = batch["ordinal"]
+        at += len(batch)
+    return order
 
 
-def _in_row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows, `ROWS_PER_GROUP` at a time."""
-    held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        while sum(map(len, held)) >= ROWS_PER_GROUP:
-            whole = pa.concat_tables(held)
-            yield whole.slice(0, ROWS_PER_GROUP)
-            held = [whole.slice(ROWS_PER_GROUP)]
-    if sum(map(len, held)):
-        yield pa.concat_tables(held)
-
-
-def _check_once(rows: pa.Table, paths: Sequence[Path]) -> None:
-    keys = rows[KEY]
-    same = pc.equal(keys.slice(0, len(keys) - 1), keys.slice(1))
-    if not pc.any(same).as_py():
-        return
-    image = rows["image"][pc.index(same, True).as_py()].as_py()
-    holders = [str(path) for path in paths if _holds(path, image)]
-    raise FftagError(
+def _overlap(files: Sequence[TagsRows], image: str) -> FftagError:
+    holders = [
+        str(file.path)
+        for file in files
+        if any(pc.any(pc.equal(table["image"], image)).as_py() for table in file.images())
+    ]
+    return FftagError(
         f"{image!r} has a row in {' and in '.join(holders)}: files that overlap are not merged; "
         "leave one out, or tag shards with --shard"
     )
 
 
-def _holds(path: Path, image: str) -> bool:
-    with open_tags_file(path) as file:
-        batches = read_batches(path, file, ["image"])
-        return any(pc.any(pc.equal(batch["image"], image)).as_py() for batch in batches)
+def _narrowed(
+    files: list[TagsRows], order: np.ndarray, run: RunInfo, folder: Path
+) -> tuple[list[TagsRows], np.ndarray]:
+    """As many files with the same rows as can be read side by side, and their numbers."""
+    while len(files) > MOST_OPEN:
+        starts = np.cumsum([0, *(file.rows for file in files)])
+        joined: list[TagsRows] = []
+        renumbered = np.empty(len(order), np.int64)
+        for first in range(0, len(files), MOST_OPEN):
+            some = files[first : first + MOST_OPEN]
+            low, high = starts[first], starts[first + len(some)]
+            own = np.flatnonzero((order >= low) & (order < high))
+            path = folder / f"{len(files)}-{first}.parquet"
+            write_rows(path, decided_rows(some, order[own] - low, run), run)
+            renumbered[own] = low + np.arange(len(own))
+            joined.append(TagsRows(path, run, len(own)))
+        files, order = joined, renumbered
+    return files, order

@@ -10,8 +10,10 @@ from fftag.models.devices import Device, choose_devices
 from fftag.models.folder import Bundle
 from fftag.models.scorers import Arithmetic, Scorer, choose_arithmetic, open_scorer, scores_id
 from fftag.models.side_by_side import SideBySide, replicas_on
+from fftag.photos.image_formats import DECODER_REVISIONS
 from fftag.photos.listing import SHARD_SETTING, Selection
 from fftag.photos.pool import ReadOptions
+from fftag.tagging.agreement import REVISIONS
 from fftag.tagging.tags_file import RunInfo
 
 
@@ -31,6 +33,7 @@ class TagOptions(ReadOptions):
         retry_failed: read unchanged files again that failed before.
         max_failure_rate: publish nothing when a larger share of the files failed.
         max_removal_rate: read nothing when a larger share of the files of the run before is gone.
+        keep_previous: what stood at the output stays beside it, until the next run.
     """
 
     device: str = "auto"
@@ -44,6 +47,7 @@ class TagOptions(ReadOptions):
     retry_failed: bool = True
     max_failure_rate: float = 0.5
     max_removal_rate: float = 0.5
+    keep_previous: bool = True
 
 
 def arithmetic(options: TagOptions) -> Arithmetic:
@@ -86,7 +90,9 @@ def run_info(source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         "batch_size": options.batch_size,
         "limits": asdict(options.limits),
         "decoder": "full" if options.exact else "scaled",
+        REVISIONS: DECODER_REVISIONS,
         "timeout": options.timeout,
+        "worker_memory": options.worker_memory,
     }
     if options.selection.shard is not None:
         settings[SHARD_SETTING] = str(options.selection.shard)

@@ -1,145 +1,218 @@
-"""Rows that stay and rows that were made -> the rows of the new tags file, in listing order."""
+"""Rows that are there -> the new tags file: one sequential pass, in which tags are decided."""
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from fftag.base.atomic import replacing
 from fftag.base.errors import FftagError
-from fftag.photos.listing import Listing
-from fftag.tagging.parts import PartStore
-from fftag.tagging.plan import NONE, Plan
-from fftag.tagging.previous import KnownRows, plain
-from fftag.tagging.tags_file import RunInfo, is_apparel_of, tags_of, tags_schema
+from fftag.tagging.known import Reader, TagsRows, bytes_per_row, header_of, plain
+from fftag.tagging.parts import beside
+from fftag.tagging.scored_rows import part_schema
+from fftag.tagging.tags_file import TAGS, WRITTEN, RunInfo, is_apparel_of, tags_of, tags_schema
 
 ROWS_PER_GROUP = 122_880  # DuckDB scans row groups in parallel, and its own are this large
+BYTES_PER_GROUP = 32 * 2**20  # in memory
+GROUPS_OF_MOVED = 4  # so many row groups' worth of rows that have their scores elsewhere are held
 OF_THE_FILE = ("image", "file_size", "modified_at", "tagged_at")  # not of its content
+NONE = -1
 
 
-def merged(
-    listing: Listing, plan: Plan, known: KnownRows, store: PartStore, run: RunInfo
+def decided_rows(
+    files: Sequence[TagsRows],
+    numbers: np.ndarray,
+    run: RunInfo,
+    images: pa.ChunkedArray | None = None,
+    scored: np.ndarray | None = None,
 ) -> Iterator[pa.Table]:
-    """The whole result, up to `ROWS_PER_GROUP` rows at a time.
+    """The rows of a tags file in the order asked for, as many at a time as make a row group.
+
+    Args:
+        files: that have them, numbered through.
+        numbers: int64: of each row. Those of a file have to rise.
+        run: decides their tags and verdicts.
+        images: the path that each row has to have; None asks for none.
+        scored: int64, of each row: the number of the one that has its scores, where it is of a
+            photo that was recognised by its content; else -1.
 
     Raises:
-        FftagError: a row is missing, or is not that of its file.
+        FftagError: a row cannot be read, or is not that of its file.
     """
-    alike = plan.alike.copy()  # the known row that has the scores of each position
-    alike[plan.pending] = _alike(plan, store)
-    numbers = np.unique(alike[alike != NONE])
-    moved = _decided(known.again().take(numbers), run) if len(numbers) else None
-    made = _Queue(store, run)
-    for start in range(0, len(listing), ROWS_PER_GROUP):
-        block = slice(start, min(start + ROWS_PER_GROUP, len(listing)))
-        kept = plan.kept[block]
-        stays, fresh = np.flatnonzero(kept != NONE), np.flatnonzero(kept == NONE)
-        tables = [made.take(len(fresh))]
-        if len(stays):
-            tables.append(_decided(known.take(kept[stays]), run))
-        rows = _in_place(tables, np.concatenate([fresh, stays]))
-        others = np.flatnonzero(alike[block] != NONE)
-        if moved is not None and len(others):
-            place = pa.array(np.searchsorted(numbers, alike[block][others]))
-            recognised = _with_facts(moved.take(place), rows.take(pa.array(others)))
-            rest = np.delete(np.arange(len(rows)), others)
-            tables = [rows.take(pa.array(rest)), recognised]
-            rows = _in_place(tables, np.concatenate([rest, others]))
-        images = listing.files["image"].slice(start, len(rows))
-        whole = pc.equal(pc.equal(rows["status"], "ok"), pc.is_valid(rows["scores"]))
-        if not pc.all(pc.and_(whole, pc.equal(rows["image"], images))).as_py():
-            raise FftagError(
-                f"rows {start:,} to {block.stop:,} are not those of the files listed: nothing was "
-                "published; add --restart to do the run anew"
-            )
-        yield _with_dictionary(rows, run)
+    row_bytes = bytes_per_row(len(run.labels))
+    step = max(1, min(ROWS_PER_GROUP, BYTES_PER_GROUP // row_bytes))
+    columns = part_schema(run).names
+    moved = _Moved(files, scored, columns, row_bytes, step * GROUPS_OF_MOVED)
+    with closing(Reader(files, columns, row_bytes)) as reader:
+        for start in range(0, len(numbers), step):
+            rows = reader.take(numbers[start : start + step])
+            if scored is not None:
+                rows = moved.with_scores(rows, start)
+            _check(rows, images.slice(start, len(rows)) if images is not None else rows["image"])
+            yield decided(rows, run)
 
 
-def _alike(plan: Plan, store: PartStore) -> np.ndarray:
-    """int64 [pending files]: of photos that were recognised, the known row with their scores."""
-    found: list[np.ndarray] = []
-    for part in sorted(store.finished):
-        rows = store.read(part)
-        known = pc.and_(pc.equal(rows["status"].cast(pa.string()), "ok"), rows["width"].is_null())
-        like = np.full(len(rows), NONE, np.int64)
-        for place in np.flatnonzero(known.to_numpy()):
-            size, digest = (rows[name][place].as_py() for name in ("file_size", "content_sha256"))
-            like[place] = plan.contents.row(size, digest)
-        found.append(like)
-    alike = np.concatenate([np.empty(0, np.int64), *found])
-    if len(alike) != len(plan.pending):
+def _check(rows: pa.Table, images: pa.ChunkedArray) -> None:
+    whole = pc.equal(pc.equal(rows["status"], "ok"), pc.is_valid(rows["scores"]))
+    if not pc.all(pc.and_(whole, pc.equal(rows["image"], images))).as_py():
         raise FftagError(
-            f"{len(alike):,} rows for {len(plan.pending):,} files: nothing was published"
+            f"rows from {images[0]} on are not those of the files listed: nothing was published; "
+            "add --restart to do the run anew"
         )
-    return alike
 
 
-def _in_place(tables: list[pa.Table], positions: np.ndarray) -> pa.Table:
-    """Rows of several tables, each at its position."""
-    order = np.empty(len(positions), np.int64)
-    order[positions] = np.arange(len(positions))
-    return pa.concat_tables(tables).take(pa.array(order))
+class _Moved:
+    """Scores of photos that were recognised by their content, from wherever they are.
+
+    They are asked for in no order of theirs: those for some row groups are fetched in one pass.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[TagsRows],
+        scored: np.ndarray | None,
+        columns: Sequence[str],
+        row_bytes: int,
+        most: int,
+    ) -> None:
+        self._files, self._columns, self._row_bytes, self._most = files, columns, row_bytes, most
+        self._places = np.flatnonzero(scored != NONE) if scored is not None else np.empty(0, int)
+        self._numbers = scored[self._places] if scored is not None else self._places
+        self._stop = 0  # of the places that are fetched
+        self._held, self._fetched = np.empty(0, np.int64), pa.table({})
+
+    def with_scores(self, rows: pa.Table, start: int) -> pa.Table:
+        """Rows, those that were recognised with what is known of their content.
+
+        Args:
+            rows: that come next.
+            start: the place of the first.
+        """
+        first, stop = np.searchsorted(self._places, [start, start + len(rows)])
+        if first == stop:
+            return rows
+        others = self._places[first:stop] - start
+        tables = []
+        while first < stop:
+            if first >= self._stop:
+                self._fetch(int(first))
+            until = min(int(stop), self._stop)
+            place = np.searchsorted(self._held, self._numbers[first:until])
+            tables.append(self._fetched.take(pa.array(place)))
+            first = until
+        contents = pa.concat_tables(tables)
+        own = rows.take(pa.array(others))
+        for name in OF_THE_FILE:
+            at = contents.schema.get_field_index(name)
+            contents = contents.set_column(at, contents.schema.field(at), own[name])
+        order = np.arange(len(rows))
+        order[others] = len(rows) + np.arange(len(others))
+        return pa.concat_tables([rows, contents]).take(pa.array(order))
+
+    def _fetch(self, first: int) -> None:
+        self._stop = min(first + self._most, len(self._numbers))
+        self._held = np.unique(self._numbers[first : self._stop])
+        with closing(Reader(self._files, self._columns, self._row_bytes)) as reader:
+            self._fetched = reader.take(self._held)
 
 
-class _Queue:
-    """The rows of all parts of this run, in order, taken some at a time."""
+def decided(rows: pa.Table, run: RunInfo) -> pa.Table:
+    """Rows with the tags and verdicts that the model of `run` gives their scores.
 
-    def __init__(self, store: PartStore, run: RunInfo) -> None:
-        self._store = store
-        self._parts = iter(sorted(store.finished))
-        self._rest = plain(tags_schema(run).empty_table())
-
-    def take(self, count: int) -> pa.Table:
-        tables = [self._rest]
-        while sum(table.num_rows for table in tables) < count:
-            tables.append(plain(self._store.read(next(self._parts))))
-        whole = pa.concat_tables(tables)
-        self._rest = whole.slice(count)
-        return whole.slice(0, count)
-
-
-def _with_facts(rows: pa.Table, of: pa.Table) -> pa.Table:
-    """Rows of photos as those of other files that have the same content."""
-    for name in OF_THE_FILE:
-        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), of[name])
-    return rows
-
-
-def _decided(rows: pa.Table, run: RunInfo) -> pa.Table:
-    """Rows with tags and verdicts decided anew from their scores, as of the model of `run`."""
+    Args:
+        rows: columns of `fftag.tagging.scored_rows.part_schema`, and any others.
+        run: gives labels, thresholds and screen.
+    """
+    schema = tags_schema(run)
     scores = _one(rows["scores"])
     failed = np.asarray(scores.is_null().to_numpy(zero_copy_only=False))
     matrix = np.zeros((len(scores), len(run.labels)), np.float32)
-    flat = scores.filter(pc.is_valid(scores)).flatten().to_numpy()
-    matrix[~failed] = flat.reshape(-1, len(run.labels))
-    names = rows.schema.names
-    tags = tags_of(matrix, run, failed)
-    rows = rows.set_column(names.index("tags"), rows.schema.field("tags"), tags)
+    given = scores.filter(pc.is_valid(scores)).flatten().to_numpy()
+    matrix[~failed] = given.reshape(-1, len(run.labels))
     apparel = _one(rows["apparel_score"])
     if run.screen is None:
         apparel = pa.nulls(len(apparel), pa.float32())
-    for name, column in (
-        ("apparel_score", apparel), ("is_apparel", is_apparel_of(apparel, run))
-    ):  # fmt: skip
-        rows = rows.set_column(names.index(name), rows.schema.field(name), column)
-    model = pa.array([run.model_id] * rows.num_rows, pa.string())
-    return rows.set_column(names.index("model_id"), rows.schema.field("model_id"), model)
+    status = _one(plain(rows.select(["status"]))["status"])
+    columns = {
+        "status": status.dictionary_encode().cast(schema.field("status").type),
+        "tags": tags_of(matrix, run, failed),
+        "apparel_score": apparel,
+        "is_apparel": is_apparel_of(apparel, run),
+        "model_id": pa.repeat(run.model_id, len(rows)),
+    }
+    arrays = [columns[name] if name in columns else rows[name] for name in schema.names]
+    return pa.Table.from_arrays(arrays, schema.names).cast(schema)
 
 
-def retagged(rows: pa.Table, run: RunInfo) -> pa.Table:
-    """Rows of a tags file -> the same rows as the model of `run` tags them."""
-    return _with_dictionary(_decided(plain(rows), run), run)
-
-
-def _with_dictionary(rows: pa.Table, run: RunInfo) -> pa.Table:
-    index = rows.schema.get_field_index("status")
-    schema = tags_schema(run)
-    status = _one(rows["status"]).dictionary_encode().cast(schema.field(index).type)
-    return rows.set_column(index, schema.field(index), status).cast(schema)
-
-
-def _one(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
+def _one(values: pa.ChunkedArray) -> pa.Array:
     combined = values.combine_chunks()
     return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+
+
+@contextmanager
+def publishing(
+    out: Path,
+    tables: Iterable[pa.Table],
+    run: RunInfo,
+    before: TagsRows | None,
+    keep_previous: bool,
+) -> Iterator[Path]:
+    """Writes a tags file beside another; on leaving without an error it takes its place.
+
+    Args:
+        out: the tags file, which is locked.
+        tables: its rows.
+        run: what it says of itself.
+        before: what stood there when the run began.
+        keep_previous: that stays beside it, as `<out>.previous`.
+
+    Yields:
+        The file as it is written, for a last look before it is published.
+
+    Raises:
+        FftagError: it cannot be written, or something else stands at `out` by now.
+    """
+    with replacing(out, TAGS) as temporary:
+        write_rows(temporary, tables, run)
+        yield temporary
+        if _header(out) != (before.header if before is not None else None):
+            raise FftagError(
+                f"{out} was written by another process meanwhile: nothing was published; run the "
+                "same command again"
+            )
+        if keep_previous and before is not None:
+            _keep(out)
+
+
+def write_rows(path: Path, tables: Iterable[pa.Table], run: RunInfo) -> None:
+    """Writes a tags file; a row group is bounded by its rows and by its bytes."""
+    with pq.ParquetWriter(path, tags_schema(run), **WRITTEN) as writer:
+        for table in tables:
+            fitting = len(table) * BYTES_PER_GROUP // max(1, table.nbytes)
+            rows = max(1, min(ROWS_PER_GROUP, fitting))
+            writer.write_table(table, row_group_size=rows)
+
+
+def _header(path: Path) -> bytes | None:
+    """What the tags file at a path says of its run; None where there is none."""
+    return header_of(pq.read_schema(path)) if path.exists() else None
+
+
+def _keep(out: Path) -> None:
+    """Gives what stands at a path a second name, beside it; where links are not to be had, copies
+    it."""
+    name = beside(out, "previous")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.previous.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(out, temporary)
+    except OSError:
+        shutil.copy2(out, temporary)
+    temporary.replace(name)
+    temporary.unlink(missing_ok=True)  # where both were links to one file, that does nothing

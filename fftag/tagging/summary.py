@@ -1,7 +1,7 @@
 """What a tagging run did."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ class TagSummary:
     out: str
     model_id: str
     plan: dict[str, int]
-    left_out: dict[str, int]
+    left_out: dict[str, int] = field(default_factory=dict)
     resumed: int = 0
     recognised: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -44,8 +44,14 @@ class TagSummary:
     screen: dict[str, Any] | None = None
     verdicts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, table: pa.Table) -> int:
-        """Counts some rows of the result; returns how many of them failed."""
+    def counted(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The same rows of the result, as they are counted."""
+        for table in tables:
+            self.add(table)
+            yield table
+
+    def add(self, table: pa.Table) -> None:
+        """Counts some rows of the result."""
         labels = pc.struct_field(pc.list_flatten(table["tags"]), "label")
         for counter, values in ((self.statuses, table["status"]), (self.tags, labels)):
             for pair in pc.value_counts(values).to_pylist():
@@ -57,7 +63,6 @@ class TagSummary:
             self.verdicts["accept"] += accepted
             self.verdicts["review"] += passed - accepted
             self.verdicts["reject"] += len(scores) - scores.null_count - passed
-        return int(table["tags"].null_count)
 
     def failures(self) -> str:
         """How many failed, by code."""

@@ -1,57 +1,33 @@
-"""The whole way of a catalogue: list, plan, decode, predict, write, publish."""
+"""The whole way of a catalogue: list, plan, read, score, write, publish."""
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, ParamSpec
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from fftag.base.atomic import replacing, target_of
+from fftag.base.atomic import target_of
 from fftag.base.errors import INTERRUPTED, TOO_MANY_FAILED, FftagError
 from fftag.base.interrupt import deferred
 from fftag.base.progress import progress, say
-from fftag.models.devices import Device, choose_devices
 from fftag.models.folder import Bundle
 from fftag.models.scorers import scores_id
-from fftag.models.side_by_side import batches_held, scored
-from fftag.photos.listing import Listing
-from fftag.photos.pool import batches
 from fftag.photos.sources.base import Source
 from fftag.photos.sources.choose import list_source
-from fftag.tagging.options import TagOptions, batches_at_once, info_of, run_info, scorer_for
-from fftag.tagging.parts import PartStore, locked
-from fftag.tagging.plan import Contents, Plan, make_plan
-from fftag.tagging.previous import (
-    KnownRows,
-    TagsRows,
-    check_removals,
-    differences,
-    open_published,
-    share_of,
-    with_unseen,
-)
-from fftag.tagging.publish import ROWS_PER_GROUP, merged, retagged
-from fftag.tagging.scored_rows import ScoredRows
+from fftag.tagging.agreement import Agreement
+from fftag.tagging.known import KnownRows, TagsRows, header_of, open_published, usable, with_unseen
+from fftag.tagging.options import TagOptions, info_of, run_info
+from fftag.tagging.parts import Parts, locked
+from fftag.tagging.plan import Plan, make_plan, with_made
+from fftag.tagging.publish import decided_rows, publishing
+from fftag.tagging.reach import Done, Reach
+from fftag.tagging.score import score_here
 from fftag.tagging.summary import TagSummary
-from fftag.tagging.tags_file import (
-    TAGS,
-    WRITTEN,
-    RunInfo,
-    open_tags_file,
-    read_batches,
-    read_run,
-    tags_schema,
-)
-from fftag.tagging.work import Engine, Reach, Work
+from fftag.tagging.tags_file import RunInfo, open_tags_file, read_run
 
-P = ParamSpec("P")
+Score = Callable[[Source, Plan, Bundle, RunInfo, TagOptions, Parts], Generator[Done]]
+"""Reads and scores what is pending, and writes parts: see `fftag.tagging.score.score_here`."""
 
 
 def tag(
@@ -59,7 +35,8 @@ def tag(
     out: Path,
     bundle: Bundle,
     options: TagOptions = TagOptions(),
-    engine: Engine | None = None,
+    score: Score = score_here,
+    run: RunInfo | None = None,
 ) -> TagSummary:
     """Tags every file of a source into one Parquet file, one row per file.
 
@@ -73,260 +50,131 @@ def tag(
         out: the Parquet file to write.
         bundle: the model.
         options: how.
-        engine: what reads and scores; this machine where it is None.
+        score: what reads and scores; by default this machine.
+        run: what the run says of itself, where other machines compute.
 
     Raises:
-        FftagError: nothing to tag, an output that cannot be written, an interrupted run of another
-            kind, an interruption, a source that went away, or more failures or removals than the
-            options allow.
+        FftagError: nothing to tag, an output that cannot be written, an interruption, a source that
+            went away, or more failures or removals than the options allow.
     """
-    engine, out = engine or Here(), target_of(out)
+    out = target_of(out)
     with locked(out):
-        listing, published = listed_and_published(source, out, options)
-        run = engine.describe(source.name, bundle, options)
-        store = PartStore(out, run.run_id)
-        before = what_is_there(listing, published, store, run, options)
-        known = before.known
-        plan = make_plan(listing, known, options.retry_failed)
-        summary = TagSummary(len(listing), str(out), run.model_id, counts(plan), listing.left_out)
-        summary.screen, summary.resumed = run.screen, plan.resumed
-        store.begin(before.parts)
-        if before.parts:
-            say(_going_on(plan))
-        started = time.monotonic()
-        try:
-            engine.read(Work(source, listing, plan, bundle, store, run, options, summary))
-        finally:
-            summary.seconds = time.monotonic() - started
-        if (there := before.published) and is_result(there, plan, run):
-            say(f"nothing to do: {out} is up to date")
-            for _, table in there.blocks(ROWS_PER_GROUP):
-                summary.add(table)
-        else:
-            _publish(listing, plan, known, store, run, options, summary)
-        store.clear()
+        run = run or run_info(source.name, bundle, options)
+        parts = Parts(out, Agreement.of(run))
+        plan = plan_of(source, out, run, parts, options)
+        summary = TagSummary(len(plan.listing), str(out), run.model_id, plan.counts)
+        summary.left_out, summary.screen = plan.listing.left_out, run.screen
+        summary.resumed = plan.resumed
+        with parts.begun(options.restart):
+            if len(plan.pending):
+                with (
+                    _watched(source, plan, summary) as watch,
+                    closing(score(source, plan, bundle, run, options, parts)) as scoring,
+                ):
+                    for done in scoring:
+                        watch(done)
+            plan = with_made(plan, parts.since(plan.known.parts), run, out)
+            _publish(plan, out, run, parts, options, summary)
+            parts.clear(plan.known.parts)
     return summary
 
 
-@dataclass(frozen=True)
-class Before:
-    """What is there before a run and may stand beside its rows.
-
-    Attributes:
-        published: the tags file; None where there is none, or none that may.
-        parts: those that an interrupted run has left.
-    """
-
-    published: TagsRows | None
-    parts: list[TagsRows]
-
-    @property
-    def known(self) -> KnownRows:
-        return KnownRows(self.published, self.parts)
-
-
-def is_result(there: TagsRows, plan: Plan, run: RunInfo) -> bool:
-    """Whether what is published is what a run would publish."""
-    if len(plan.pending) or plan.removed or plan.resumed or there.damaged or there.run is None:
-        return False
-    # The id of a model covers its thresholds.
-    return there.run.model_id == run.model_id
-
-
-def listed_and_published(
-    source: Source, out: Path, options: TagOptions
-) -> tuple[Listing, TagsRows | None]:
-    """What a source holds, and what is published of it at an output; see `with_unseen`.
+def plan_of(source: Source, out: Path, run: RunInfo, parts: Parts, options: TagOptions) -> Plan:
+    """Lists a source, and compares it with what is published and what lies in parts.
 
     Raises:
-        FftagError: the source cannot be listed, or what is published is no tags file.
+        FftagError: the source cannot be listed, what is published is no tags file or is of another
+            shard, or too many files are gone.
     """
     listing = list_source(source, options.selection)
     published = open_published(out, options.force)
     if published is not None and published.run is not None:
         listing = with_unseen(listing, published)
-    return listing, published
-
-
-def what_is_there(
-    listing: Listing,
-    published: TagsRows | None,
-    store: PartStore,
-    run: RunInfo,
-    options: TagOptions,
-) -> Before:
-    """What a run can keep of what stands at its output; says why where that is nothing.
-
-    Raises:
-        FftagError: what is published is of another shard, an interrupted run was of another kind,
-            or too many files are gone.
-    """
-    out = store.out
-    last = published.run if published is not None else None
-    parts = store.left(last.run_id if last is not None else None)
-    for part in () if options.restart else parts:
-        if differing := differences(part.run, run):
-            raise FftagError(
-                f"an interrupted run into {out} had another {' and '.join(differing)}: run it "
-                "again as it was, or add --restart to throw away the "
-                f"{sum(one.rows for one in parts):,} files that it did"
-            )
-    if last is not None and share_of(last) != share_of(run) and not options.force:
-        raise FftagError(
-            f"{out} has the rows of {share_of(last)}, not of {share_of(run)}: give each shard an "
-            "--out of its own, or write this one anew with --force"
-        )
-    there = [published, *parts] if published is not None else parts
-    check_removals(listing.files["image"], "the source", out, there, options.max_removal_rate)
+    agreeing = usable(published, out, Agreement.of(run), options.force)
+    there = parts.whole()
     if options.restart:
-        parts = []
-    if published is None or options.force:
-        return Before(None, parts)
-    if differing := differences(last, run):
-        say(f"{out} is of another {' and '.join(differing)}: every file is tagged anew")
-        return Before(None, parts)
-    for where in published.damaged.values():
-        say(f"{out} is damaged in {where}: its photos are read again")
-    return Before(published, parts)
-
-
-def _going_on(plan: Plan) -> str:
-    """What an interrupted run has left, in words."""
-    total = plan.resumed + len(plan.pending)
-    said = f"going on with an interrupted run: {plan.resumed:,} of {total:,} files are done"
-    if plan.outdated:
-        said += f"; {plan.outdated:,} more that it did are gone, or are read again"
-    return said
-
-
-def counts(plan: Plan) -> dict[str, int]:
-    """How many files are what."""
-    names = ("new", "changed", "retried", "unchanged", "removed")
-    return {name: getattr(plan, name) for name in names}
-
-
-class Here:
-    """This machine as an engine: see `fftag.tagging.work.Engine`."""
-
-    def device(self, name: str) -> Device:
-        return choose_devices(name)[0]
-
-    def describe(self, source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
-        return run_info(source, bundle, options)
-
-    def read(self, work: Work) -> None:
-        _read(work)
-
-
-def _read(work: Work) -> None:
-    """Reads and scores what is pending; writes parts."""
-    plan, store, run = work.plan, work.store, work.run
-    options, summary = work.options, work.summary
-    if not work.batches:
-        return
-    made = ScoredRows()
-    reach = Reach()
-
-    def write_part(first: int, stop: int, scored_rows: ScoredRows) -> None:
-        store.write(first, stop, scored_rows.table(run))
-
-    numbers = range(work.batches)
-    planned = (
-        (n, entries_of(work.listing, plan.contents, work.pending(n, n + 1))) for n in numbers
-    )
-    with (
-        progress(work.to_do, "tagging", "photo", initial=plan.resumed) as bar,
-        deferred() as interruption,
-        ThreadPoolExecutor(1, "opening") as opening,
-        _one_at_a_time(write_part) as write,
-        closing(
-            batches(
-                work.source,
-                planned,
-                work.bundle.config.input,
-                options,
-                batches_held(batches_at_once(options)),
-            )
-        ) as decoded,
-    ):
-        # The model is opened while the processes start and decode their first photos.
-        opened = opening.submit(scorer_for, work.bundle, options)
-        first = next(decoded)
-        scorer = opened.result()
-        for batch, scores in scored(chain([first], decoded), scorer, len(run.labels)):
-            made.add(batch.photos, scores)
-            summary.recognised += sum(record.known for record in batch.photos)
-            bar.update(len(batch.photos))
-            reach.note_records(batch.photos)
-            after = batch.number + 1
-            whole = after % work.batches_per_part == 0 or after == work.batches
-            if whole or interruption.asked or reach.lost:
-                write(after - made.batches, after, made)
-                made = ScoredRows()
-            if interruption.asked and bar.n < work.to_do:
-                raise FftagError(
-                    f"interrupted: {bar.n:,} of {work.to_do:,} files are done and kept; "
-                    "the same command goes on",
-                    INTERRUPTED,
-                )
-            if reach.lost and bar.n < work.to_do:
-                raise reach.refusal(work.source.name, bar.n, work.to_do)
+        known = KnownRows(published, [], agreeing, [*there, *parts.of_others()])
+    else:
+        parts.name_others()
+        known = KnownRows(published, there, agreeing)
+    return make_plan(listing, known, run, options, out)
 
 
 @contextmanager
-def _one_at_a_time(function: Callable[P, None]) -> Iterator[Callable[P, None]]:
-    """Runs a function in a thread beside; a call waits for the one before, and has its error."""
-    with ThreadPoolExecutor(1, "writer") as thread:
-        before: Future[None] | None = None
+def _watched(source: Source, plan: Plan, summary: TagSummary) -> Iterator[Callable[[Done], None]]:
+    """Shows how far a run is, counts, and ends it where it is asked to or the source went away."""
+    total, reach, started = len(plan.pending) + plan.resumed, Reach(), time.monotonic()
+    if plan.resumed or plan.outdated:
+        said = f"going on with an interrupted run: {plan.resumed:,} of {total:,} files are done"
+        if plan.outdated:
+            said += f"; {plan.outdated:,} more that it did are gone, or are read again"
+        say(said)
+    with (
+        progress(total, "tagging", "photo", initial=plan.resumed) as bar,
+        deferred() as interruption,
+    ):
 
-        def call(*args: P.args, **kwargs: P.kwargs) -> None:
-            nonlocal before
-            if before is not None:
-                before.result()
-            before = thread.submit(function, *args, **kwargs)
+        def watch(done: Done) -> None:
+            summary.recognised += done.recognised
+            bar.update(done.photos)
+            reach.note(done)
+            if interruption.asked and bar.n < total:
+                raise FftagError(
+                    f"interrupted: {bar.n:,} of {total:,} files are done and kept; "
+                    "the same command goes on",
+                    INTERRUPTED,
+                )
+            if reach.lost and bar.n < total:
+                raise reach.refusal(source.name, bar.n, total)
 
         try:
-            yield call
+            yield watch
         finally:
-            if before is not None:
-                before.result()
-
-
-def entries_of(listing: Listing, contents: Contents, chosen: np.ndarray) -> list[dict[str, Any]]:
-    """Rows of the listing by number, each with the digests under which it may be known."""
-    entries: list[dict[str, Any]] = listing.rows(chosen).to_pylist()
-    return [entry | {"known": contents.of_size(entry["size"])} for entry in entries]
+            summary.seconds = time.monotonic() - started
 
 
 def _publish(
-    listing: Listing,
-    plan: Plan,
-    known: KnownRows,
-    store: PartStore,
-    run: RunInfo,
-    options: TagOptions,
-    summary: TagSummary,
+    plan: Plan, out: Path, run: RunInfo, parts: Parts, options: TagOptions, summary: TagSummary
 ) -> None:
-    """Joins what stays and what was made into the output, atomically."""
-    with replacing(store.out, TAGS) as temporary:
-        with pq.ParquetWriter(temporary, tags_schema(run), **WRITTEN) as writer:
-            for table in merged(listing, plan, known, store, run):
-                summary.add(table)
-                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-        written = pq.read_metadata(temporary).num_rows
-        if written != len(listing):
-            raise FftagError(f"{written:,} rows for {len(listing):,} files: nothing was published")
+    """Joins what stays and what was made into the output, where that is not what it is already.
+
+    Raises:
+        FftagError: it cannot be written, or too many files failed: the next run reads these again.
+    """
+    published = plan.known.published
+    if published is not None and _is_result(plan, run):
+        say(f"nothing to do: {out} is up to date")
+        for table in published.columns("status", "tags", "is_apparel", "apparel_score"):
+            summary.add(table)
+        return
+    tables = decided_rows(
+        plan.known.files, plan.kept, run, plan.listing.files["image"], plan.scored
+    )
+    with publishing(out, summary.counted(tables), run, published, options.keep_previous):
         if summary.failed > options.max_failure_rate * summary.files:
-            store.forget_failed()
+            parts.forget_failed()
             raise _too_many_failures(summary, options.max_failure_rate)
 
 
-def retag(tags: Path, bundle: Bundle) -> int:
+def _is_result(plan: Plan, run: RunInfo) -> bool:
+    """Whether what is published is what a run would publish."""
+    published = plan.known.published
+    return (
+        published is not None
+        and published.run is not None
+        and published.run.model_id == run.model_id  # which covers its thresholds
+        and published.rows == len(plan.listing)
+        and np.array_equal(plan.kept, np.arange(published.rows))
+    )
+
+
+def retag(tags: Path, bundle: Bundle, keep_previous: bool = True) -> int:
     """Decides the tags of a tags file anew, from its scores and a model's thresholds.
 
     Args:
         tags: the file; it is replaced atomically.
         bundle: a model with the same scores, and thresholds of its own.
+        keep_previous: the file as it was stays beside it.
 
     Returns:
         How many rows it has.
@@ -337,24 +185,21 @@ def retag(tags: Path, bundle: Bundle) -> int:
     if not tags.exists():
         raise FftagError(f"{tags} does not exist: give a file that `fftag tag` wrote")
     tags = target_of(tags)
-    with locked(tags), open_tags_file(tags) as file:
-        there = read_run(tags, file.schema_arrow)
-        scores = scores_id(bundle, there.settings.get("precision", ""))
-        run = info_of(there.source, bundle, scores, there.settings)
-        differing = differences(there, run)
-        if differing:
+    with locked(tags):
+        with open_tags_file(tags) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+        there = TagsRows(tags, read_run(tags, schema), rows, header_of(schema))
+        assert there.run is not None
+        scores = scores_id(bundle, there.run.settings.get("precision", ""))
+        run = info_of(there.run.source, bundle, scores, there.run.settings)
+        if differing := Agreement.of(run).differences(Agreement.of(there.run)):
             raise FftagError(
                 f"the scores in {tags} are not those of {bundle.path} (another "
                 f"{' and '.join(differing)}): run `fftag tag` with it, which reads the photos"
             )
-        with (
-            replacing(tags, TAGS) as temporary,
-            pq.ParquetWriter(temporary, tags_schema(run), **WRITTEN) as writer,
-        ):
-            for batch in read_batches(tags, file, rows=ROWS_PER_GROUP):
-                rows = retagged(pa.Table.from_batches([batch]), run)
-                writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
-        return int(file.metadata.num_rows)
+        tables = decided_rows([there], np.arange(rows), run)
+        with publishing(tags, tables, run, there, keep_previous):
+            return rows
 
 
 def _too_many_failures(summary: TagSummary, allowed: float) -> FftagError:

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +27,6 @@ from pydantic import (
 
 from fftag.base.atomic import PARQUET, Kind
 from fftag.base.errors import FftagError, first_line
-from fftag.photos.record import PhotoRecord
 
 MAGIC = b"PAR1"
 UNREADABLE = (OSError, ValueError, pa.ArrowException)  # what damage makes pyarrow raise
@@ -403,50 +401,6 @@ def where_of(file: pq.ParquetFile, group: int, error: Exception) -> str:
     counts = [file.metadata.row_group(number).num_rows for number in range(group + 1)]
     why = first_line(error)[:200]
     return f"row group {group} (rows {sum(counts[:-1]):,} to {sum(counts) - 1:,}: {why})"
-
-
-def rows(
-    photos: Sequence[PhotoRecord],
-    scores: np.ndarray,
-    run: RunInfo,
-    tagged_at: Sequence[datetime],
-) -> pa.Table:
-    """Photos as a table of `tags_schema(run)`.
-
-    Args:
-        photos: their records; one that is known has its scores in another row, and none here.
-        scores: float32 [photos, labels]; ignored where a photo has no pixels.
-        run: what made them.
-        tagged_at: when, of each.
-    """
-    schema = tags_schema(run)
-    failed = np.array([not photo.has_pixels for photo in photos])
-    columns: dict[str, Any] = {
-        name: [getattr(photo, name) for photo in photos]
-        for name in schema.names
-        if name in PhotoRecord.__slots__
-    }
-    columns["tags"] = tags_of(scores, run, failed)
-    columns["scores"] = pa.FixedSizeListArray.from_arrays(
-        pa.array(scores.ravel(), pa.float32()), len(run.labels), mask=pa.array(failed)
-    )
-    if run.screen is not None:
-        given = pa.array(columns["apparel_score"], pa.float32())
-        columns["is_apparel"] = is_apparel_of(given, run)
-    columns["model_id"] = [run.model_id] * len(photos)
-    columns["tagged_at"] = tagged_at
-    arrays = [
-        _as_array(columns.get(field.name, [None] * len(photos)), field.type) for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _as_array(values: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    if pa.types.is_dictionary(kind):
-        return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
-    return pa.array(values, kind)
 
 
 def is_apparel_of(scores: pa.Array, run: RunInfo) -> pa.Array:

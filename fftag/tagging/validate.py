@@ -18,7 +18,7 @@ from fftag.base.progress import progress
 from fftag.photos.listing import SHARD_SETTING, Selection, Shard, keys_of
 from fftag.photos.sources.base import Source
 from fftag.photos.sources.choose import list_source
-from fftag.tagging.previous import TagsRows, with_unseen
+from fftag.tagging.known import TagsRows, with_unseen
 from fftag.tagging.publish import ROWS_PER_GROUP
 from fftag.tagging.tags_file import (
     ROWS_AT_ONCE,

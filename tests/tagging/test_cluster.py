@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from catalogues import save_bands
 from faults import FAULTS, SITE, afflict, install, stopped_after_parts
+from fftag.tagging.previous import KnownRows
+from fftag.tagging.work import Work
 from hypothesis import given
 from hypothesis import strategies as st
 from tagged import aged, assert_same, spoil
@@ -41,11 +43,9 @@ from fftag.tagging.cluster_predict import PartWriter
 from fftag.tagging.options import TagOptions, run_info
 from fftag.tagging.parts import NAME, Part, PartStore, locked
 from fftag.tagging.plan import make_plan
-from fftag.tagging.previous import KnownRows
 from fftag.tagging.summary import TagSummary
 from fftag.tagging.tag import tag
 from fftag.tagging.validate import validate
-from fftag.tagging.work import Work
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 Machines = pytest.importorskip("ray.cluster_utils").Cluster

@@ -18,7 +18,7 @@ from fftag.cli import app
 from fftag.models.folder import Bundle, save_bundle, save_screen
 from fftag.models.labels import LabelSet
 from fftag.models.screen import Screen
-from fftag.photos.sources import Folder
+from fftag.photos.sources.local import Folder
 from fftag.tagging.compare_models import _spread, compare_models
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, stopped_after_parts
+from faults import BROKEN_SITE, FAULTS, SITE, afflict, install, parts_of, stopped_after_parts
 from tagged import aged, assert_same, decoding, rows_of
 
 import fftag.photos.pool
@@ -25,8 +25,9 @@ from fftag.photos.decode import Failure
 from fftag.photos.record import PhotoRecord
 from fftag.photos.sources.local import Folder, LocalReader
 from fftag.tagging.dry_run import look_ahead
+from fftag.tagging.known import TagsRows
 from fftag.tagging.options import TagOptions
-from fftag.tagging.parts import PartStore
+from fftag.tagging.parts import Parts
 from fftag.tagging.tag import tag
 from fftag.tagging.validate import validate
 
@@ -240,7 +241,7 @@ def test_a_store_that_goes_away_ends_the_run_with_what_was_done_kept(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, out, fresh = aged(folder_of_photos(200)), tmp_path / "t.parquet", tmp_path / "f.parquet"
-    monkeypatch.setattr("fftag.tagging.work.SECONDS_WITHOUT_A_FILE", 0.0)
+    monkeypatch.setattr("fftag.tagging.reach.SECONDS_WITHOUT_A_FILE", 0.0)
     store = Store(50)
     with decoding(store), pytest.raises(FftagError) as ended:
         tag(Folder(root), out, session_bundle, ALONE)
@@ -258,7 +259,7 @@ def test_a_dry_run_ends_where_the_store_went_away(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, store = folder_of_photos(120), Store(10)
-    monkeypatch.setattr("fftag.tagging.work.SECONDS_WITHOUT_A_FILE", 0.0)
+    monkeypatch.setattr("fftag.tagging.reach.SECONDS_WITHOUT_A_FILE", 0.0)
     with decoding(store), pytest.raises(FftagError, match=r"reached \(network: .* route") as ended:
         look_ahead(Folder(root), tmp_path / "t.parquet", session_bundle, ALONE)
     assert ended.value.exit_code == 4 and store.asked < 120
@@ -275,8 +276,8 @@ def test_a_store_that_is_away_for_a_while_does_not_end_the_run(
 ) -> None:
     """By its files in a row, or by its seconds; what was missed is read by the next run."""
     root, out = aged(folder_of_photos(120)), tmp_path / "t.parquet"
-    monkeypatch.setattr("fftag.tagging.work.SECONDS_WITHOUT_A_FILE", seconds)
-    monkeypatch.setattr("fftag.tagging.work.FILES_IN_A_ROW", files)
+    monkeypatch.setattr("fftag.tagging.reach.SECONDS_WITHOUT_A_FILE", seconds)
+    monkeypatch.setattr("fftag.tagging.reach.FILES_IN_A_ROW", files)
     with decoding(Store(20)):
         summary = tag(Folder(root), out, session_bundle, replace(ALONE, max_failure_rate=1))
     assert summary.statuses == {"ok": 20, "unreadable": 100}
@@ -292,7 +293,6 @@ import sys
 from pathlib import Path
 from fftag.models.folder import load_bundle
 from fftag.base.errors import FftagError
-from fftag.tagging.parts import PartStore
 from fftag.photos.sources.local import Folder
 from fftag.tagging.tag import tag
 from fftag.tagging.options import TagOptions
@@ -338,7 +338,7 @@ def test_a_full_disk_loses_nothing(
         assert done.returncode == 1 and "refused: cannot write" in done.stderr, done.stderr
         assert "No space left" in done.stderr
         assert (out.read_bytes() if out.exists() else None) == before
-        kept = len(list(disk.glob("*.parts/part-*")))
+        kept = len(parts_of(out))
         subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -346,7 +346,8 @@ def test_a_full_disk_loses_nothing(
         fresh = tmp_path / "fresh.parquet"
         tag(Folder(root), fresh, session_bundle, ALONE)
         assert_same(out, fresh)
-        assert [path.name for path in disk.iterdir()] == ["tags.parquet"]
+        names = {path.name for path in disk.iterdir()}
+        assert names == {"tags.parquet"} | ({"tags.parquet.previous"} if before else set())
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -383,7 +384,7 @@ def test_a_part_that_was_damaged_is_done_again(
     clean = tmp_path / "clean.parquet"
     tag(Folder(root), clean, session_bundle, ALONE)
     stopped_after_parts(root, out, session_bundle, 3, ALONE)
-    first, second, _ = sorted(tmp_path.glob("tags.parquet.parts/part-*"))
+    first, second, _ = parts_of(out)
     content = first.read_bytes()
     middle = len(content) // 2
     damaged = {
@@ -442,7 +443,7 @@ def test_a_clock_set_back_between_two_runs_does_not_matter(
 
     root, out, fresh = folder_of_photos(12), tmp_path / "t.parquet", tmp_path / "f.parquet"
     tag(Folder(root), out, session_bundle, ALONE)
-    monkeypatch.setattr("fftag.tagging.scored_rows.datetime", Yesterday)
+    monkeypatch.setattr("fftag.tagging.score.datetime", Yesterday)
     path = images(root)[3]
     path.write_bytes(images(root)[4].read_bytes())
     summary = tag(Folder(root), out, session_bundle, ALONE)
@@ -466,18 +467,17 @@ def test_killed_after_publication_the_next_run_finds_its_work_done(
     monkeypatch: pytest.MonkeyPatch,
     parts_left: int,
 ) -> None:
-    def killed_while_clearing(store: PartStore) -> None:
-        for part in store.finished[parts_left:]:
-            (store.folder / part.file_name).unlink()
-        if store.finished:
-            raise Killed
+    def killed_while_clearing(self: Parts, parts: list[TagsRows]) -> None:
+        for path in parts_of(out)[parts_left:]:
+            path.unlink()
+        raise Killed
 
     root, out = folder_of_photos(48), tmp_path / "tags.parquet"
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(PartStore, "clear", killed_while_clearing)
+        patch.setattr(Parts, "clear", killed_while_clearing)
         tag(Folder(root), out, session_bundle, ALONE)
     published = rows_of(out)
-    assert len(list((tmp_path / "tags.parquet.parts").glob("*.parquet"))) == parts_left
+    assert len(parts_of(out)) == parts_left
     images(root)[0].unlink()
     summary = tag(Folder(root), out, session_bundle, ALONE)
     assert summary.plan["removed"] == 1
@@ -561,9 +561,5 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_rows(
     runs.stdout.close()
     assert rows_of(out) == wanted
     assert list(wanted) == list(rows_of(out)) and len(wanted) == photos
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "catalog",
-        "clean.parquet",
-        "complaints.txt",
-        "tags.parquet",
-    ]
+    left = {path.name for path in tmp_path.iterdir()} - {"tags.parquet.previous"}
+    assert left == {"catalog", "clean.parquet", "complaints.txt", "tags.parquet"}

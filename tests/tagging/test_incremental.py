@@ -16,6 +16,7 @@ import pytest
 import torch
 from catalogues import save_bands
 from faults import stopped_after_parts
+from fftag.tagging.previous import KnownRows, open_published
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,7 +36,6 @@ from fftag.photos.sources.local import Folder
 from fftag.tagging.dry_run import look_ahead
 from fftag.tagging.options import TagOptions
 from fftag.tagging.plan import make_plan
-from fftag.tagging.previous import KnownRows, open_published
 from fftag.tagging.tag import retag, tag
 from fftag.tagging.validate import validate
 

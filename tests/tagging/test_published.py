@@ -18,9 +18,11 @@ from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
 from fftag.photos.listing import Selection, Shard
 from fftag.photos.sources.local import Folder
+from fftag.tagging.agreement import Agreement
 from fftag.tagging.dry_run import look_ahead
 from fftag.tagging.merge import merge
-from fftag.tagging.options import TagOptions
+from fftag.tagging.options import TagOptions, run_info
+from fftag.tagging.parts import Parts
 from fftag.tagging.tag import retag, tag
 from fftag.tagging.tags_file import WRITTEN, open_tags_file, read_batches
 from fftag.tagging.validate import validate
@@ -377,15 +379,15 @@ def test_a_part_of_another_kind_is_said_and_its_photos_are_read_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "new.parquet"
-    folder = tmp_path / "new.parquet.parts"
-    folder.mkdir()
-    (folder / "run.json").write_text("{")
-    (folder / "part-00000000-00000002-0123456789abcdef.parquet").write_bytes(b"of before")
+    run = run_info(str(root), session_bundle, OPTIONS)
+    folder = Parts(out, Agreement.of(run)).folder
+    folder.mkdir(parents=True)
+    (folder / "part-0123456789abcdef.parquet").write_bytes(b"of before")
     summary = tag(Folder(root), out, session_bundle, OPTIONS)
     assert summary.read == 24 and summary.resumed == 0
     assert "is damaged, or of another fftag: its photos are read again" in capsys.readouterr().err
     assert_same(out, fresh)
-    assert not folder.exists()
+    assert not folder.parent.exists()
 
 
 def test_a_merge_of_a_few_files_does_not_empty_what_stood_there(

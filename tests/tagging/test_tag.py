@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from faults import stopped_after_parts
+from faults import parts_of, stopped_after_parts
 from tagged import aged, spoil
 
 import fftag.tagging.tag
 from fftag.base.errors import FftagError
 from fftag.base.interrupt import Interruption
 from fftag.models.folder import Bundle
-from fftag.photos.decode import InputSpec, Limits
+from fftag.photos.decode import InputSpec
 from fftag.photos.listing import Selection, Shard
 from fftag.photos.pool import Pool, ReadOptions, batches
 from fftag.photos.record import PhotoRecord
@@ -32,8 +32,9 @@ from fftag.photos.sources.choose import list_source
 from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.parts import locked
+from fftag.tagging.scored_rows import rows
 from fftag.tagging.tag import tag
-from fftag.tagging.tags_file import STATUSES, rows
+from fftag.tagging.tags_file import STATUSES
 
 Make = Callable[[int], Path]
 QUICK = TagOptions(backend="torch", workers=1, batch_size=4, shard_size=8)
@@ -219,10 +220,10 @@ def test_too_many_failures_publish_nothing_and_are_tried_again(
     assert accepted.resumed == 3 and len(rows_of(out)) == 8
 
 
-def interrupted(root: Path, out: Path, bundle: Bundle, parts: int) -> Path:
-    """Leaves what a run killed after so many parts leaves; returns the folder of parts."""
+def interrupted(root: Path, out: Path, bundle: Bundle, parts: int) -> list[Path]:
+    """Leaves what a run killed after so many parts leaves; returns the parts."""
     stopped_after_parts(root, out, bundle, parts, QUICK)
-    return out.with_name(out.name + ".parts")
+    return parts_of(out)
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(
@@ -246,7 +247,7 @@ def test_a_torn_part_is_done_again(
 ) -> None:
     root = folder_of_photos(30)
     out = tmp_path / "t.parquet"
-    part = sorted(interrupted(root, out, session_bundle, parts=3).glob("part-*"))[1]
+    part = interrupted(root, out, session_bundle, parts=3)[1]
     part.write_bytes(part.read_bytes()[:500])
     assert tag(Folder(root), out, session_bundle, QUICK).resumed == 16
     assert len(rows_of(out)) == 30
@@ -260,7 +261,7 @@ def test_an_interruption_when_all_is_done_does_not_keep_it_from_being_published(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(fftag.tagging.tag, "_publish", Mock(side_effect=KeyboardInterrupt))
         tag(Folder(root), out, session_bundle, single)
-    sorted(out.with_name("t.parquet.parts").glob("part-*"))[3].unlink()
+    next(part for part in parts_of(out) if pq.read_metadata(part).num_rows == 4).unlink()
     asked = Interruption()
     asked.asked = True
     monkeypatch.setattr(fftag.tagging.tag, "deferred", lambda: nullcontext(asked))
@@ -268,24 +269,45 @@ def test_an_interruption_when_all_is_done_does_not_keep_it_from_being_published(
     assert summary.resumed == 26 and len(rows_of(out)) == 30
 
 
-@pytest.mark.parametrize("change", ["model", "limits", "share of the source"])
-def test_a_resume_of_another_run_is_refused_and_names_the_difference(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, change: str
+CHANGES: dict[str, Callable[[TagOptions, Bundle], tuple[TagOptions, Bundle]]] = {
+    "model": lambda options, bundle: (options, replace(bundle, weights_sha256="another")),
+    "share": lambda options, bundle: (
+        replace(options, selection=Selection(shard=Shard(1, 2))),
+        bundle,
+    ),
+    "decoder": lambda options, bundle: (replace(options, exact=True), bundle),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_interrupted_runs_with_other_models_or_settings_each_go_on_with_their_own_parts(
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
 ) -> None:
-    root = folder_of_photos(20)
-    out = tmp_path / "t.parquet"
+    root, out = folder_of_photos(20), tmp_path / "t.parquet"
+    options, bundle = CHANGES[change](QUICK, session_bundle)
+    first = interrupted(root, out, session_bundle, parts=1)
+    stopped_after_parts(root, out, bundle, 1, options)
+    assert f"{first[0].parent} has 0.0 MB of another run" in capsys.readouterr().err
+    assert set(first) < set(parts_of(out)) and len(parts_of(out)) == 2
+    assert tag(Folder(root), out, bundle, options).resumed == 8
+    assert parts_of(out) == first
+    again = replace(QUICK, force=True)
+    assert tag(Folder(root), out, session_bundle, again).resumed == 8
+    assert not out.with_name("t.parquet.parts").exists()
+
+
+def test_restart_throws_away_the_parts_of_all_runs(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out = folder_of_photos(20), tmp_path / "t.parquet"
     interrupted(root, out, session_bundle, parts=1)
-    bundle, options = session_bundle, replace(QUICK, max_removal_rate=1)
-    if change == "model":
-        bundle = replace(bundle, weights_sha256="another")
-    if change == "limits":
-        options = replace(options, limits=Limits(pixels=5))
-    if change == "share of the source":
-        options = replace(options, selection=Selection(shard=Shard(1, 2)))
-    with pytest.raises(FftagError, match=f"another {change}"):
-        tag(Folder(root), out, bundle, options)
-    restarted = replace(options, restart=True, max_failure_rate=1.0)
-    assert tag(Folder(root), out, bundle, restarted).resumed == 0
+    stopped_after_parts(root, out, session_bundle, 1, replace(QUICK, exact=True))
+    assert tag(Folder(root), out, session_bundle, replace(QUICK, restart=True)).resumed == 0
+    assert not out.with_name("t.parquet.parts").exists()
 
 
 def test_what_stood_before_stands_until_the_new_file_is_whole(
@@ -346,7 +368,7 @@ def run_and_kill(command: list[str], parts: Path, after: float, number: signal.S
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
-        if any(parts.glob("part-*.parquet")):
+        if any(parts.glob("*/part-*.parquet")):
             break
         time.sleep(0.005)
     time.sleep(after)
@@ -412,7 +434,7 @@ def test_a_process_killed_in_the_middle_goes_on_by_the_same_command(
     parts = out.with_name("t.parquet.parts")
     code = run_and_kill(command, parts, random.Random(number).uniform(0, 0.05), number)
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 130)
-    assert not out.exists() and any(parts.glob("part-*.parquet"))
+    assert not out.exists() and parts_of(out)
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "going on with an interrupted run" in finished.stderr
     assert rows_of(out) == rows_of(clean)
