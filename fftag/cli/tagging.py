@@ -11,6 +11,8 @@ from fftag.base.errors import FftagError
 from fftag.base.machine import cores
 from fftag.cli.base import (
     SOURCE,
+    ActorCpus,
+    ActorGpus,
     Backend,
     BatchSize,
     Compiled,
@@ -24,7 +26,6 @@ from fftag.cli.base import (
     LabelsBy,
     ListRoot,
     ModelFolder,
-    Predictors,
     Products,
     RayAddress,
     ShownTaxonomy,
@@ -61,7 +62,8 @@ def tag(
     workers: Workers = cores(),
     engine: EngineName = "local",
     address: RayAddress = None,
-    predictors: Predictors = None,
+    actor_cpus: ActorCpus = None,
+    actor_gpus: ActorGpus = 1,
     shard_size: Annotated[int, typer.Option(min=1, help="Photos per part file.")] = 1024,
     include: Annotated[
         list[str] | None, typer.Option(help="Only file names like this, such as '*.jpg'.")
@@ -114,8 +116,8 @@ def tag(
     """
     if products is not None and db is None:
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
-    if engine == "local" and (address or predictors):
-        raise typer.BadParameter("--address and --predictors need --engine ray")
+    if engine == "local" and (address or actor_cpus or actor_gpus != 1):
+        raise typer.BadParameter("--address, --actor-cpus and --actor-gpus need --engine ray")
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
     from fftag.base.atomic import target_of
@@ -130,7 +132,7 @@ def tag(
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     target = target_of(out)
     own = (target, target.with_name(target.name + ".parts"), db, metrics)
-    machines = engine_of(context, engine, address, predictors)
+    machines = engine_of(context, engine, address, actor_cpus, actor_gpus)
     options = TagOptions(
         batch_size=batch_size or default_batch_size(machines.device(device)),
         workers=workers,

@@ -1,0 +1,580 @@
+"""A Ray cluster: its machines read, score and write parts; this process hands out the files.
+
+Nothing waits for Ray to notice that a machine is lost: it was seen to wait for ever, with 2.60, for
+an answer to what it sent there before it knew (it looks like ray-project/ray#63405). So the list of
+what is unfinished is held here, and what does not come is given out again. What two machines have
+written counts once.
+"""
+
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import chdir, closing, contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fftag.base.errors import INTERRUPTED, FftagError, first_line
+from fftag.base.interrupt import deferred
+from fftag.base.progress import progress, say
+from fftag.models.devices import Device
+from fftag.models.fleet import Fleet
+from fftag.models.folder import Bundle, load_bundle
+from fftag.models.replicas import batches_held, replica_count, scored
+from fftag.models.scorers import Scorer
+from fftag.photos.decode import Failure
+from fftag.photos.reader import blank_record
+from fftag.photos.sources import Source
+from fftag.photos.sources.archives import Archives
+from fftag.photos.sources.base import NETWORK
+from fftag.photos.workers import batches
+from fftag.tagging.options import TagOptions, run_info, scorer_for
+from fftag.tagging.parts import Part, PartStore
+from fftag.tagging.scored_rows import ScoredRows
+from fftag.tagging.tag import entries_of
+from fftag.tagging.tags_file import RunInfo
+from fftag.tagging.work import Reach, Work
+
+try:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+except ModuleNotFoundError as error:
+    raise FftagError("Ray is not installed: pip install 'fftag[ray]'") from error
+
+# Ray reports to nobody, and its own log goes to its files.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+PARTS_OF_A_TASK = 8  # at most: decoding processes are started for each
+TASKS_OF_AN_ACTOR = 4  # at least, where there are as many parts: no machine waits long for the last
+SAMPLE = 16  # files by which a machine tells whether it sees the source
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_TO_FETCH = 10.0  # an answer that is there
+# How long an actor may say nothing, beside the time that a photo may take. It says something after
+# each batch; before the first, processes start, and a network may be compiled.
+SECONDS_OF_PATIENCE = 300.0
+SILENCES = 3  # of all machines together, each so long, before the run ends
+FAILURES = 2  # of a task, before it is halved; of the starts of a machine, before the run ends
+SECONDS_AFTER_A_FAILED_START = 30.0  # by then, Ray knows whether the machine is lost
+ALIKE = ("device", "backend", "precision", "decoder")
+KEPT = "finished parts are kept, and the same command goes on"
+
+
+Entries = Callable[[int, int], Sequence[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What of a machine one actor has.
+
+    Attributes:
+        cpus: CPUs, as Ray counts them; each decodes, and scores where there is no GPU. None for all
+            that the machine has, divided by its GPUs where those score.
+        gpus: GPUs, where those score; 0.5 gives each of them two actors, and 0 none.
+    """
+
+    cpus: int | None = None
+    gpus: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all files of a run, on every machine.
+
+    Attributes:
+        source: where the photos are, by absolute paths.
+        model: the model folder.
+        out: where the finished tags file goes; parts lie beside it.
+        run: what the rows say of the run.
+        options: how.
+        sample: some of the files, see `fftag.tagging.tag.entries_of`.
+    """
+
+    source: Source
+    model: Path
+    out: Path
+    run: RunInfo
+    options: TagOptions
+    sample: Sequence[dict[str, Any]]
+
+    @property
+    def rows_of_a_part(self) -> int:
+        size = self.options.batch_size
+        return max(1, self.options.shard_size // size) * size
+
+
+class Written(NamedTuple):
+    """A part was written.
+
+    Attributes:
+        part: its file.
+        photos: how many rows it has.
+        recognised: how many of them were known by their content.
+        unreached: how many of them could not be reached.
+        error: of one of those.
+    """
+
+    part: Part
+    photos: int
+    recognised: int = 0
+    unreached: int = 0
+    error: str = ""
+
+
+# On the machines
+
+
+def write_parts(
+    entries: Sequence[dict[str, Any]], first: int, job: Job, scorer: Scorer
+) -> Iterator[Written | None]:
+    """Reads, scores and writes files, as a run on one machine does.
+
+    Args:
+        entries: of the files, see `fftag.tagging.tag.entries_of`.
+        first: the number of the first of them, among all that the run reads.
+        job: which run.
+        scorer: its model.
+
+    Returns:
+        What was written; None after a batch that did not complete a part.
+
+    Raises:
+        FftagError: the run is over, the source is not to be seen any more, a part cannot be
+            written, or a score is not finite.
+    """
+    store, size = PartStore(job.out, job.run.run_id), job.options.batch_size
+    starts = range(0, len(entries), size)
+    plan = ((number, entries[start : start + size]) for number, start in enumerate(starts))
+    held = batches_held(replica_count(scorer))
+    made, records, done = ScoredRows(), list[dict[str, Any]](), 0
+    with closing(batches(job.source, plan, scorer.spec, job.options, held)) as decoded:
+        for batch, scores in scored(decoded, scorer, len(job.run.labels)):
+            made.add(batch.photos, scores)
+            records += batch.photos
+            if len(records) < min(job.rows_of_a_part, len(entries) - done):
+                yield None
+                continue
+            if all(record["status"] == "vanished" for record in records):
+                _check_source(job)
+            store.join()
+            start, done = first + done, done + len(records)
+            store.write(start, first + done, made.table(job.run))
+            errors = [one["error"] for one in records if (one["error"] or "").startswith(NETWORK)]
+            yield Written(
+                store.finished.pop(),
+                len(records),
+                sum(record["known"] for record in records),
+                len(errors),
+                errors[-1] if errors else "",
+            )
+            made, records = ScoredRows(), []
+
+
+def _check_source(job: Job) -> None:
+    """Tells a machine without the share from files that went away."""
+    with closing(job.source.reader()) as reader:
+        for entry in job.sample:
+            found = reader.read(entry, job.options.limits.file_bytes)
+            if not (isinstance(found, Failure) and found.status == "vanished"):
+                return
+    if job.sample:
+        raise FftagError(
+            f"finds none of {len(job.sample):,} files, such as {job.sample[0]['image']!r} of "
+            f"{job.source.name}: every machine has to see the source under the same path"
+        )
+
+
+class ScoringProcess:
+    """An actor: reads and scores files on its machine, and writes parts."""
+
+    def describe(self, source: str, model: Path, options: TagOptions) -> RunInfo:
+        """What a run says of itself that is computed here."""
+        return run_info(source, load_bundle(model), options)
+
+    def open(self, job: Job, cpus: int) -> None:
+        """Loads the model and looks whether this machine can do its share of the run.
+
+        Args:
+            job: which run.
+            cpus: how many of this machine's this process has.
+
+        Raises:
+            FftagError: the source or the output is not there, fftag or the model or what computes
+                it is not the run's, or an extra is not installed.
+        """
+        self.job = replace(job, options=replace(job.options, workers=cpus))
+        bundle = load_bundle(job.model)
+        here = run_info(job.run.source, bundle, self.job.options)
+        differing = [name for name in ALIKE if here.settings[name] != job.run.settings[name]]
+        differing += ["model"] * (here.model_id != job.run.model_id)
+        differing += ["version of fftag"] * (here.fftag_version != job.run.fftag_version)
+        if differing:
+            raise FftagError(
+                f"has another {' and '.join(differing)} than the run: give all machines the same "
+                "fftag, the same model folder and the same kind of device, or add --tier exact "
+                "--backend torch"
+            )
+        PartStore(job.out, job.run.run_id).join()
+        _check_source(job)
+        scorer = scorer_for(bundle, self.job.options)
+        self.scorer = Fleet([scorer], cpus) if scorer.device.type == "cpu" else scorer
+
+    def read(self, entries: Sequence[dict[str, Any]], first: int) -> Iterator[Written | None]:
+        """See `write_parts`."""
+        yield from write_parts(entries, first, self.job, self.scorer)
+
+
+# On the driver
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One of the cluster: its node's id, its name for people, and what it has."""
+
+    node: str
+    name: str
+    cpus: int
+    gpus: int
+
+    def places(self, share: Share) -> tuple[int, int]:
+        """How many actors it takes, and the CPUs of each."""
+        alone = self.cpus // (share.cpus or max(1, self.cpus))
+        count = int(self.gpus / share.gpus) if share.gpus else alone
+        cpus = share.cpus or self.cpus // max(1, count)
+        return (min(count, self.cpus // cpus) if cpus else 0), cpus
+
+    def start(self, cpus: int, gpus: float) -> Any:
+        """An actor here and nowhere else."""
+        here = NodeAffinitySchedulingStrategy(self.node, soft=False)
+        actor = ray.remote(ScoringProcess)
+        return actor.options(num_cpus=cpus, num_gpus=gpus, scheduling_strategy=here).remote()
+
+
+def _machines() -> dict[str, Machine]:
+    """Those that are there, by their nodes' ids."""
+    return {
+        node["NodeID"]: Machine(
+            node["NodeID"],
+            f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})",
+            int(node["Resources"].get("CPU", 0)),
+            int(node["Resources"].get("GPU", 0)),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+
+
+@dataclass
+class _Task:
+    """Files to read, by their numbers: `first` to `stop - 1` are in no part yet."""
+
+    first: int
+    stop: int
+    failures: int = 0
+
+
+@dataclass(eq=False)
+class _Actor:
+    """An actor; what it was asked, None once it has answered; since when; and its task."""
+
+    machine: Machine
+    handle: Any
+    asked: Any
+    since: float
+    task: _Task | None = None
+
+
+class Driver:
+    """Hands out files to the machines that there are, until all are in parts."""
+
+    def __init__(self, job: Job, share: Share, count: int, entries: Entries) -> None:
+        """Starts nothing yet.
+
+        Args:
+            job: which run.
+            share: what of a machine each actor has.
+            count: how many files the run reads.
+            entries: gives those with the numbers `first` to `stop - 1`, see
+                `fftag.tagging.tag.entries_of`.
+        """
+        self.job, self.share, self.entries = job, share, entries
+        self.actors: list[_Actor] = []
+        self.failed_starts: Counter[str] = Counter()
+        self.not_before: dict[str, float] = {}
+        self.looked, self.heard = -math.inf, time.monotonic()
+        actors = sum(machine.places(share)[0] for machine in _machines().values())
+        parts = -(-count // job.rows_of_a_part) // (max(1, actors) * TASKS_OF_AN_ACTOR)
+        rows = job.rows_of_a_part * min(max(1, parts), PARTS_OF_A_TASK)
+        starts = range(0, count, rows)
+        self.waiting = deque(_Task(first, min(first + rows, count)) for first in starts)
+
+    def run(self) -> Generator[Written | None]:
+        """What was written, as it comes; None now and then, and at least at each look around.
+
+        Raises:
+            FftagError: a machine cannot do its share, or nothing comes from any.
+        """
+        try:
+            while self.waiting or any(actor.task for actor in self.actors):
+                if time.monotonic() >= self.looked + SECONDS_BETWEEN_LOOKS:
+                    yield from self._look_around()
+                self._hand_out()
+                yield from self._listen()
+                yield None
+        finally:
+            for actor in self.actors:
+                ray.kill(actor.handle)
+
+    def _look_around(self) -> Iterator[Written]:
+        """Gives up machines that are lost and actors that are silent; starts actors."""
+        self.looked = now = time.monotonic()
+        patience = SECONDS_OF_PATIENCE + self.job.options.timeout
+        if now - self.heard > SILENCES * patience:
+            raise FftagError(f"no machine said anything for {now - self.heard:,.0f} s: {KEPT}")
+        machines = _machines()
+        for actor in list(self.actors):
+            if actor.machine.node not in machines:
+                yield from self._failed(actor, "the machine is lost")
+            elif actor.asked is not None and now - actor.since > patience:
+                yield from self._failed(actor, f"silent for {now - actor.since:,.0f} s", True)
+        there = Counter(actor.machine.node for actor in self.actors)
+        for node, machine in machines.items():
+            count, cpus = machine.places(self.share)
+            for _ in range(count - there[node] if now >= self.not_before.get(node, now) else 0):
+                handle = machine.start(cpus, self.share.gpus)
+                asked = handle.open.remote(self.job, cpus)
+                self.actors.append(_Actor(machine, handle, asked, now))
+
+    def _hand_out(self) -> None:
+        for actor in self.actors:
+            if actor.asked is None and self.waiting:
+                task = actor.task = self.waiting.popleft()
+                entries = self.entries(task.first, task.stop)
+                read = actor.handle.read.options(num_returns="streaming")
+                actor.asked, actor.since = read.remote(entries, task.first), time.monotonic()
+
+    def _listen(self) -> Iterator[Written]:
+        """Takes one answer of each actor that has one; waits a while where none has."""
+        asked = {actor.asked: actor for actor in self.actors if actor.asked is not None}
+        if not asked:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            return
+        ready, _ = ray.wait(list(asked), num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)
+        if ready:  # whoever stands last in the list is not to seem silent
+            ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
+        for answer in ready:
+            yield from self._take(asked[answer])
+
+    def _take(self, actor: _Actor) -> Iterator[Written]:
+        """Takes an answer that is there."""
+        task, written = actor.task, None
+        try:
+            if task is not None:
+                written = ray.get(next(actor.asked), timeout=SECONDS_TO_FETCH)
+            else:
+                ray.get(actor.asked, timeout=SECONDS_TO_FETCH)
+                actor.asked = None
+                del self.failed_starts[actor.machine.node]
+        except StopIteration:
+            actor.task = actor.asked = None
+        except RayError as error:
+            # It says no; or fftag itself cannot be imported there.
+            if isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False):
+                raise _said(error, actor.machine) from error
+            yield from self._failed(actor, first_line(error))
+            return
+        actor.since = self.heard = time.monotonic()
+        if task is not None and written is not None:
+            task.first += written.photos
+            yield written
+
+    def _failed(self, actor: _Actor, why: str, silent: bool = False) -> Iterator[Written]:
+        """Gives up an actor; what it was at is given out again, halved, or at last blamed."""
+        ray.kill(actor.handle)
+        self.actors.remove(actor)
+        node, name, task = actor.machine.node, actor.machine.name, actor.task
+        if task is None:
+            self.failed_starts[node] += 1
+            self.not_before[node] = time.monotonic() + SECONDS_AFTER_A_FAILED_START
+            if self.failed_starts[node] > FAILURES:
+                raise FftagError(f"{name}: scoring processes do not start ({why}): {KEPT}")
+            return
+        count = task.stop - task.first
+        say(f"{name}: {why}; {count:,} files are given out again")
+        task.failures += 1
+        if task.failures < FAILURES:
+            self.waiting.appendleft(task)
+        elif count > 1:
+            middle = task.first + count // 2
+            self.waiting.extendleft([_Task(middle, task.stop), _Task(task.first, middle)])
+        elif silent:  # which does not prove that the photo is to blame
+            self.waiting.append(task)
+        else:
+            yield self._blamed(task.first)
+
+    def _blamed(self, number: int) -> Written:
+        """Writes the row of a photo that ends whoever scores it."""
+        (entry,) = self.entries(number, number + 1)
+        fault = {"status": "crashed", "error": "the process that was to score it died"}
+        made, store = ScoredRows(), PartStore(self.job.out, self.job.run.run_id)
+        made.add([blank_record(entry) | fault], np.zeros((1, len(self.job.run.labels)), np.float32))
+        store.write(number, number + 1, made.table(self.job.run))
+        return Written(store.finished.pop(), 1)
+
+
+def _said(error: RayError, machine: Machine) -> FftagError:
+    """What a machine says, in one line; in full to standard error where it is not fftag's."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, FftagError):
+        return FftagError(f"{machine.name}: {cause}", cause.exit_code)
+    say(str(error))
+    last = str(error).strip().splitlines()[-1]
+    return FftagError(f"{machine.name} failed ({last}): {KEPT}")
+
+
+@contextmanager
+def on_ray(address: str | None = None, share: Share = Share()) -> Iterator["Cluster"]:
+    """A cluster, connected to until the block is left.
+
+    Args:
+        address: of its head, as Ray has it (`auto`, `10.0.0.1:6379`). Without one that of
+            RAY_ADDRESS, else a Ray of this machine alone is started.
+        share: what of a machine each actor has.
+
+    Raises:
+        FftagError: there is no cluster, or it fails.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    connected = ray.is_initialized()
+    if not connected:
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        try:
+            with chdir(os.sep):  # Ray puts the working folder on the path of every worker
+                ray.init(
+                    address=address,
+                    include_dashboard=False if not address else None,
+                    log_to_driver=False,  # what a worker prints is no result
+                    logging_level=logging.ERROR,
+                )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise FftagError(
+                f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS')} "
+                f"({first_line(error)}): start one with `ray start --head`, or leave out --address"
+            ) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in its place
+    try:
+        yield Cluster(share)
+    except RayError as error:
+        say(str(error))
+        raise FftagError(
+            f"the cluster failed ({type(error).__name__}: {first_line(error)}): {KEPT}"
+        ) from error
+    finally:
+        if not connected:
+            ray.shutdown()
+
+
+class Cluster:
+    """The cluster that this process is connected to: see `fftag.tagging.work.Engine`."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+
+    def device(self, name: str) -> Device:
+        """See `fftag.tagging.work.Engine`.
+
+        Raises:
+            FftagError: devices by number, which Ray gives out itself, or ones that are not there.
+        """
+        gpus = sum(machine.gpus for machine in _machines().values())
+        if name not in ("auto", "cpu", "cuda", "all"):
+            raise FftagError(f"--device {name}: a cluster takes auto, cpu or cuda")
+        if name in ("cuda", "all") and not gpus:
+            raise FftagError("the cluster has no GPU that Ray knows of: take --device cpu")
+        return Device("cuda" if gpus and name != "cpu" else "cpu")
+
+    def describe(self, source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
+        """See `fftag.tagging.work.Engine`; a machine that will score is asked."""
+        options, share, model = *self._there(options), bundle.path.absolute()
+        fits = (machine for machine in _machines().values() if machine.places(share)[0])
+        if (machine := next(fits, None)) is None:
+            raise FftagError(
+                f"no machine of the cluster has {share.cpus or 1} CPUs and {share.gpus:g} GPUs: "
+                "take fewer --actor-cpus or --actor-gpus"
+            )
+        actor = machine.start(machine.places(share)[1], share.gpus)
+        try:
+            asked = actor.describe.remote(source, model, options)
+            run: RunInfo = ray.get(asked, timeout=SECONDS_OF_PATIENCE)
+        except RayError as error:
+            raise _said(error, machine) from error
+        finally:
+            ray.kill(actor)
+        if run.model_id != bundle.model_id:
+            raise FftagError(f"{machine.name} has another model under {model} than this machine")
+        return run
+
+    def read(self, work: Work) -> None:
+        """See `fftag.tagging.work.Engine`."""
+        if not work.batches:
+            return
+        pending, total, reach = work.plan.pending, work.to_do, Reach()
+        options, share = self._there(work.options)
+
+        def entries(first: int, stop: int) -> list[dict[str, Any]]:
+            return entries_of(work.listing, work.plan.contents, pending[first:stop])
+
+        spread = np.unique(np.linspace(0, len(pending) - 1, SAMPLE).astype(int))
+        sample = entries_of(work.listing, work.plan.contents, pending[spread])
+        job = Job(
+            source=absolute(work.source),
+            model=work.bundle.path.absolute(),
+            out=work.store.out.absolute(),
+            run=work.run,
+            options=options,
+            sample=[entry for entry in sample if entry["size"] is not None],  # it was there then
+        )
+        with (
+            progress(total, "tagging", "photo", initial=work.plan.resumed) as bar,
+            deferred() as interruption,
+            closing(Driver(job, share, len(pending), entries).run()) as written,
+        ):
+            for one in written:
+                if one is not None:
+                    work.store.finished.append(one.part)
+                    work.summary.recognised += one.recognised
+                    bar.update(one.photos)
+                    reach.note(one.photos, one.unreached, one.error)
+                if interruption.asked and bar.n < total:
+                    raise FftagError(
+                        f"interrupted: {bar.n:,} of {total:,} files are done and kept; the same "
+                        "command goes on",
+                        INTERRUPTED,
+                    )
+                if reach.lost and bar.n < total:
+                    raise reach.refusal(work.source.name, bar.n, total)
+
+    def _there(self, options: TagOptions) -> tuple[TagOptions, Share]:
+        """The options and the share as they are for the processes of the cluster."""
+        device = self.device(options.device).type
+        share = replace(self._share, gpus=0) if device == "cpu" else self._share
+        return replace(options, device=device), share
+
+
+def absolute(source: Source) -> Source:
+    """The same source, by paths that do not depend on a process's folder."""
+    if isinstance(source, Archives):
+        return Archives(os.path.abspath(source.given))  # noqa: PTH100 (it may be a pattern)
+    here: Any = source
+    paths = {one.name: getattr(here, one.name) for one in fields(here)}
+    changed = {name: path.absolute() for name, path in paths.items() if isinstance(path, Path)}
+    moved: Source = replace(here, **changed)
+    return moved
