@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.core import ParameterSource
 
 from fftag.base.errors import FftagError
 from fftag.base.machine import cores
@@ -118,6 +119,8 @@ def tag(
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
     if engine == "local" and (address or actor_cpus or actor_gpus != 1):
         raise typer.BadParameter("--address, --actor-cpus and --actor-gpus need --engine ray")
+    if engine != "local" and context.get_parameter_source("workers") is ParameterSource.COMMANDLINE:
+        raise typer.BadParameter("--workers is for one machine: give --actor-cpus on a cluster")
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
     from fftag.base.atomic import target_of

@@ -85,6 +85,7 @@ def machines(faults: Path, count: int = 2) -> Iterator[Any]:
         "PYTHONPATH": os.pathsep.join(paths),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",  # it kills when others fill the computer's memory
+        "RAY_raylet_start_wait_time_s": "200",  # on a computer that others use, too
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
@@ -330,6 +331,8 @@ def test_without_ray_one_line_names_the_extra(
     assert ended.stderr.strip() == "fftag: Ray is not installed: pip install 'fftag[ray]'"
     for wrong in (("--address", "auto"), ("--actor-cpus", "2"), ("--engine", "spark")):
         assert fftag("tag", "x", "--out", out, *wrong).returncode == 2
+    ended = fftag("tag", "x", "--out", out, "--engine", "ray", "--workers", "2")
+    assert ended.returncode == 2 and "--actor-cpus" in ended.stderr
 
 
 def test_what_does_not_score_imports_no_torch_and_one_machine_no_ray() -> None:

@@ -40,10 +40,10 @@ class Answer:
 
 
 class Stream(Answer):
-    """Parts of four files, one a second; a poisoned photo ends it."""
+    """Parts of four files; a poisoned photo ends it."""
 
     def __init__(self, actor: "Actor", entries: list[dict[str, Any]], first: int) -> None:
-        super().__init__(actor, 1, None)
+        super().__init__(actor, actor.cluster.seconds_of_a_part, None)
         self.answers = self._answers([entry["image"] for entry in entries], first)
         if len(actor.cluster.given) <= actor.cluster.mute:
             self.at = math.inf
@@ -58,7 +58,7 @@ class Stream(Answer):
             yield module.Written(Part("run", *place, "0" * 16), len(part))
 
     def __next__(self) -> Answer:
-        self.at = self.actor.cluster.now + 1
+        self.at = self.actor.cluster.now + self.actor.cluster.seconds_of_a_part
         return Answer(self.actor, 0, next(self.answers))
 
 
@@ -96,6 +96,7 @@ class Machines:
     def __init__(self, *names: str) -> None:
         self.there, self.silent = set(names), set[str]()
         self.starts_with: dict[str, Exception] = {}
+        self.seconds_of_a_part = 1.0
         self.mute, self.poison, self.now = 0, "", 0.0
         self.events: list[tuple[float, Callable[[], Any]]] = []
         self.actors: list[Actor] = []
@@ -258,6 +259,14 @@ def test_a_machine_on_which_nothing_starts_ends_the_run(run: Run) -> None:
     with pytest.raises(FftagError, match=r"host \(b\): scoring processes do not start \(it died\)"):
         run(two, 1000)
     assert Counter(actor.node for actor in two.actors)["b"] == module.FAILURES + 1
+
+
+def test_a_machine_that_is_busy_with_other_work_is_asked_again_and_ends_nothing(run: Run) -> None:
+    two = Machines("a", "b")
+    two.seconds_of_a_part, two.silent = 30, {"b"}
+    run(two, 200)
+    assert two.now > 3 * PATIENCE
+    assert Counter(actor.node for actor in two.actors)["b"] > module.FAILURES
 
 
 def test_a_machine_that_is_lost_while_it_starts_does_not(run: Run) -> None:
