@@ -141,9 +141,9 @@ def engine_of(
 ) -> Any:
     """What reads and scores until the command ends; see `fftag.tagging.work.Engine`."""
     if name == "ray":
-        from fftag.tagging.ray import Share, on_ray
+        from fftag.tagging.ray import ActorSize, on_ray
 
-        return context.with_resource(on_ray(address, Share(cpus, gpus)))
+        return context.with_resource(on_ray(address, ActorSize(cpus, gpus)))
     from fftag.tagging.tag import Here
 
     return Here()

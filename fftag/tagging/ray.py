@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fftag import __version__
 from fftag.base.errors import INTERRUPTED, FftagError, first_line
 from fftag.base.interrupt import deferred
 from fftag.base.progress import progress, say
@@ -70,7 +71,7 @@ Entries = Callable[[int, int], Sequence[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Share:
+class ActorSize:
     """What of a machine one actor has.
 
     Attributes:
@@ -198,7 +199,7 @@ class ScoringProcess:
         return run_info(source, load_bundle(model), options)
 
     def open(self, job: Job, cpus: int) -> None:
-        """Loads the model and looks whether this machine can do its share of the run.
+        """Loads the model and looks whether this machine can do its part of the run.
 
         Args:
             job: which run.
@@ -242,11 +243,11 @@ class Machine:
     cpus: int
     gpus: int
 
-    def places(self, share: Share) -> tuple[int, int]:
+    def places(self, size: ActorSize) -> tuple[int, int]:
         """How many actors it takes, and the CPUs of each."""
-        alone = self.cpus // (share.cpus or max(1, self.cpus))
-        count = int(self.gpus / share.gpus) if share.gpus else alone
-        cpus = share.cpus or self.cpus // max(1, count)
+        alone = self.cpus // (size.cpus or max(1, self.cpus))
+        count = int(self.gpus / size.gpus) if size.gpus else alone
+        cpus = size.cpus or self.cpus // max(1, count)
         return (min(count, self.cpus // cpus) if cpus else 0), cpus
 
     def start(self, cpus: int, gpus: float) -> Any:
@@ -293,22 +294,22 @@ class _Actor:
 class Driver:
     """Hands out files to the machines that there are, until all are in parts."""
 
-    def __init__(self, job: Job, share: Share, count: int, entries: Entries) -> None:
+    def __init__(self, job: Job, size: ActorSize, count: int, entries: Entries) -> None:
         """Starts nothing yet.
 
         Args:
             job: which run.
-            share: what of a machine each actor has.
+            size: what of a machine each actor has.
             count: how many files the run reads.
             entries: gives those with the numbers `first` to `stop - 1`, see
                 `fftag.tagging.tag.entries_of`.
         """
-        self.job, self.share, self.entries = job, share, entries
+        self.job, self.size, self.entries = job, size, entries
         self.actors: list[_Actor] = []
         self.failed_starts: Counter[str] = Counter()
         self.not_before: dict[str, float] = {}
         self.looked, self.heard = -math.inf, time.monotonic()
-        actors = sum(machine.places(share)[0] for machine in _machines().values())
+        actors = sum(machine.places(size)[0] for machine in _machines().values())
         parts = -(-count // job.rows_of_a_part) // (max(1, actors) * TASKS_OF_AN_ACTOR)
         rows = job.rows_of_a_part * min(max(1, parts), PARTS_OF_A_TASK)
         starts = range(0, count, rows)
@@ -318,7 +319,7 @@ class Driver:
         """What was written, as it comes; None now and then, and at least at each look around.
 
         Raises:
-            FftagError: a machine cannot do its share, or nothing comes from any.
+            FftagError: a machine cannot do its part, or nothing comes from any.
         """
         try:
             while self.waiting or any(actor.task for actor in self.actors):
@@ -345,9 +346,9 @@ class Driver:
                 yield from self._failed(actor, f"silent for {now - actor.since:,.0f} s", True)
         there = Counter(actor.machine.node for actor in self.actors)
         for node, machine in machines.items():
-            count, cpus = machine.places(self.share)
+            count, cpus = machine.places(self.size)
             for _ in range(count - there[node] if now >= self.not_before.get(node, now) else 0):
-                handle = machine.start(cpus, self.share.gpus)
+                handle = machine.start(cpus, self.size.gpus)
                 asked = handle.open.remote(self.job, cpus)
                 self.actors.append(_Actor(machine, handle, asked, now))
 
@@ -439,13 +440,13 @@ def _said(error: RayError, machine: Machine) -> FftagError:
 
 
 @contextmanager
-def on_ray(address: str | None = None, share: Share = Share()) -> Iterator["Cluster"]:
+def on_ray(address: str | None = None, size: ActorSize = ActorSize()) -> Iterator["Cluster"]:
     """A cluster, connected to until the block is left.
 
     Args:
         address: of its head, as Ray has it (`auto`, `10.0.0.1:6379`). Without one that of
             RAY_ADDRESS, else a Ray of this machine alone is started.
-        share: what of a machine each actor has.
+        size: what of a machine each actor has.
 
     Raises:
         FftagError: there is no cluster, or it fails.
@@ -471,7 +472,7 @@ def on_ray(address: str | None = None, share: Share = Share()) -> Iterator["Clus
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in its place
     try:
-        yield Cluster(share)
+        yield Cluster(size)
     except RayError as error:
         say(str(error))
         raise FftagError(
@@ -485,8 +486,8 @@ def on_ray(address: str | None = None, share: Share = Share()) -> Iterator["Clus
 class Cluster:
     """The cluster that this process is connected to: see `fftag.tagging.work.Engine`."""
 
-    def __init__(self, share: Share) -> None:
-        self._share = share
+    def __init__(self, size: ActorSize) -> None:
+        self._size = size
 
     def device(self, name: str) -> Device:
         """See `fftag.tagging.work.Engine`.
@@ -503,14 +504,14 @@ class Cluster:
 
     def describe(self, source: str, bundle: Bundle, options: TagOptions) -> RunInfo:
         """See `fftag.tagging.work.Engine`; a machine that will score is asked."""
-        options, share, model = *self._there(options), bundle.path.absolute()
-        fits = (machine for machine in _machines().values() if machine.places(share)[0])
+        options, size, model = *self._there(options), bundle.path.absolute()
+        fits = (machine for machine in _machines().values() if machine.places(size)[0])
         if (machine := next(fits, None)) is None:
             raise FftagError(
-                f"no machine of the cluster has {share.cpus or 1} CPUs and {share.gpus:g} GPUs: "
+                f"no machine of the cluster has {size.cpus or 1} CPUs and {size.gpus:g} GPUs: "
                 "take fewer --actor-cpus or --actor-gpus"
             )
-        actor = machine.start(machine.places(share)[1], share.gpus)
+        actor = machine.start(machine.places(size)[1], size.gpus)
         try:
             asked = actor.describe.remote(source, model, options)
             run: RunInfo = ray.get(asked, timeout=SECONDS_OF_PATIENCE)
@@ -520,6 +521,8 @@ class Cluster:
             ray.kill(actor)
         if run.model_id != bundle.model_id:
             raise FftagError(f"{machine.name} has another model under {model} than this machine")
+        if run.fftag_version != __version__:
+            raise FftagError(f"{machine.name} has another version of fftag than this machine")
         return run
 
     def read(self, work: Work) -> None:
@@ -527,7 +530,7 @@ class Cluster:
         if not work.batches:
             return
         pending, total, reach = work.plan.pending, work.to_do, Reach()
-        options, share = self._there(work.options)
+        options, size = self._there(work.options)
 
         def entries(first: int, stop: int) -> list[dict[str, Any]]:
             return entries_of(work.listing, work.plan.contents, pending[first:stop])
@@ -545,7 +548,7 @@ class Cluster:
         with (
             progress(total, "tagging", "photo", initial=work.plan.resumed) as bar,
             deferred() as interruption,
-            closing(Driver(job, share, len(pending), entries).run()) as written,
+            closing(Driver(job, size, len(pending), entries).run()) as written,
         ):
             for one in written:
                 if one is not None:
@@ -562,11 +565,11 @@ class Cluster:
                 if reach.lost and bar.n < total:
                     raise reach.refusal(work.source.name, bar.n, total)
 
-    def _there(self, options: TagOptions) -> tuple[TagOptions, Share]:
-        """The options and the share as they are for the processes of the cluster."""
+    def _there(self, options: TagOptions) -> tuple[TagOptions, ActorSize]:
+        """The options and the size as they are for the processes of the cluster."""
         device = self.device(options.device).type
-        share = replace(self._share, gpus=0) if device == "cpu" else self._share
-        return replace(options, device=device), share
+        size = replace(self._size, gpus=0) if device == "cpu" else self._size
+        return replace(options, device=device), size
 
 
 def absolute(source: Source) -> Source:

@@ -38,11 +38,11 @@ from fftag.tagging.validate import validate
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 Machines = pytest.importorskip("ray.cluster_utils").Cluster
 from fftag.tagging.ray import (  # noqa: E402 (it needs Ray)
+    ActorSize,
     Driver,
     Job,
     Machine,
     ScoringProcess,
-    Share,
     absolute,
     on_ray,
 )
@@ -231,22 +231,24 @@ def test_a_part_tells_how_many_of_its_files_could_not_be_reached(
 
 
 @pytest.mark.parametrize(
-    ("cpus", "gpus", "share", "count", "each"),
+    ("cpus", "gpus", "size", "count", "each"),
     [
-        (16, 0, Share(gpus=0), 1, 16),
-        (16, 0, Share(cpus=6, gpus=0), 2, 6),
-        (4, 0, Share(cpus=6, gpus=0), 0, 6),
-        (0, 0, Share(gpus=0), 0, 0),
-        (16, 4, Share(), 4, 4),
-        (16, 4, Share(gpus=0.5), 8, 2),
-        (16, 4, Share(cpus=6), 2, 6),
-        (2, 4, Share(cpus=1), 2, 1),
-        (16, 0, Share(), 0, 16),
-        (16, 4, Share(gpus=0), 1, 16),
+        (16, 0, ActorSize(gpus=0), 1, 16),
+        (16, 0, ActorSize(cpus=6, gpus=0), 2, 6),
+        (4, 0, ActorSize(cpus=6, gpus=0), 0, 6),
+        (0, 0, ActorSize(gpus=0), 0, 0),
+        (16, 4, ActorSize(), 4, 4),
+        (16, 4, ActorSize(gpus=0.5), 8, 2),
+        (16, 4, ActorSize(cpus=6), 2, 6),
+        (2, 4, ActorSize(cpus=1), 2, 1),
+        (16, 0, ActorSize(), 0, 16),
+        (16, 4, ActorSize(gpus=0), 1, 16),
     ],
 )
-def test_actors_share_a_machine(cpus: int, gpus: int, share: Share, count: int, each: int) -> None:
-    assert Machine("id", "name", cpus, gpus).places(share) == (count, each)
+def test_actors_divide_a_machine(
+    cpus: int, gpus: int, size: ActorSize, count: int, each: int
+) -> None:
+    assert Machine("id", "name", cpus, gpus).places(size) == (count, each)
 
 
 def test_a_part_goes_into_its_own_run_only(tmp_path: Path) -> None:
@@ -420,7 +422,7 @@ def test_an_error_on_a_machine_ends_the_run_with_its_line(
 ) -> None:
     root = folder_of_photos(8)
     before = signal.getsignal(signal.SIGTERM)
-    with on_ray(cluster.address, Share(cpus=2)) as engine:
+    with on_ray(cluster.address, ActorSize(cpus=2)) as engine:
         with pytest.raises(FftagError, match="no machine of the cluster has 2 CPUs"):
             tag(Folder(root), tmp_path / "t.parquet", session_bundle, OPTIONS, engine)
         assert signal.getsignal(signal.SIGTERM) == before
@@ -446,7 +448,7 @@ def test_an_error_on_a_machine_ends_the_run_with_its_line(
     ("fault", "named"),
     [
         ("without_fftag", "No module named 'fftag'"),
-        ("older_fftag", "has another version of fftag than the run"),
+        ("older_fftag", "has another version of fftag than"),
     ],
 )
 def test_a_machine_that_cannot_do_its_share_is_refused_by_name(
@@ -469,7 +471,7 @@ def test_a_machine_that_cannot_do_its_share_is_refused_by_name(
     assert not out.exists()
 
 
-def test_whoever_is_interrupted_twice_stops_at_once_and_leaves_nothing_running(
+def test_an_interruption_ends_what_hangs_and_leaves_nothing_running(
     cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
     root = folder_of_photos(8)
@@ -482,18 +484,17 @@ def test_whoever_is_interrupted_twice_stops_at_once_and_leaves_nothing_running(
             return [str(path) for path in found if b"fftag.photos.worker" in path.read_bytes()]
         return processes()
 
-    def interrupt_twice() -> None:
+    def interrupt() -> None:
         while not set(processes()) - before:
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
 
     before = set(processes())
-    thread = threading.Thread(target=interrupt_twice)
+    thread = threading.Thread(target=interrupt)
     options = replace(OPTIONS, timeout=3600)
     with on_ray(cluster.address) as engine:
         thread.start()
-        with pytest.raises((KeyboardInterrupt, FftagError)):
+        with pytest.raises(FftagError, match="interrupted: 0 of 8 files are done"):
             tag(Folder(root), tmp_path / "t.parquet", session_bundle, options, engine)
         thread.join()
         deadline = time.monotonic() + 20

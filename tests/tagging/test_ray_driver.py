@@ -160,7 +160,7 @@ def run(
             store = PartStore(out, info.run_id)
             store.begin()
             try:
-                driver = module.Driver(job, module.Share(gpus=0), count, entries)
+                driver = module.Driver(job, module.ActorSize(gpus=0), count, entries)
                 written = [one for one in driver.run() if one is not None]
                 own = [one for one in written if one.part.digest != "0" * 16]
                 rows = [row for one in own for row in store.read(one.part).to_pylist()]
