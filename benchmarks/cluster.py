@@ -4,8 +4,7 @@
 
 Each machine of the cluster is this one, held to a core of its own. The ways take turns, round by
 round; medians are told. `steady` is the pace of the later two thirds of the photos: the difference
-of a run on all and one on a third, as what is decoded while predictors start would flatter Ray
-otherwise. `start` is the rest of the run on a third.
+of a run on all and one on a third. `start` is the rest of the run on a third.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
 
-STORE = 2**30  # bytes of shared memory for objects on each machine
+STORE = 100 * 2**20  # bytes of shared memory for objects on each machine
 MEMORY = 4 * 2**30  # bytes that each machine says it has
 WAYS = (("local", 1), ("ray", 1), ("local", 2), ("ray", 2))
 
@@ -102,7 +101,7 @@ def measure(
     import ray
     from ray.cluster_utils import Cluster
 
-    from fftag.tagging.cluster import on_ray
+    from fftag.tagging.ray import on_ray
 
     # Ray would kill for memory that others hold on this machine, and give way to all of them.
     os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112

@@ -52,6 +52,8 @@ if "fftag.photos.pool_child" in sys.orig_argv:
             ctypes.string_at(0)
         elif fault == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        elif fault == "kills_scorer":
+            os.kill(os.getppid(), signal.SIGKILL)
         elif fault == "exits":
             os._exit(0)
         elif fault == "raises":

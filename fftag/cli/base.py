@@ -71,9 +71,14 @@ RayAddress = Annotated[
     str | None,
     computing(help="Of the cluster's head, as Ray has it; by default that of RAY_ADDRESS."),
 ]
-Predictors = Annotated[
+ActorCpus = Annotated[
     int | None,
-    computing(min=1, help="On a cluster: by default one for each GPU, or else for each CPU."),
+    computing(
+        min=1, help="On a cluster: CPUs of each actor; by default its machine's, or its GPU's part."
+    ),
+]
+ActorGpus = Annotated[
+    float, computing(min=0.01, help="On a cluster with GPUs: of each actor; 0.5 shares one.")
 ]
 Workers = Annotated[
     int,
@@ -171,13 +176,13 @@ def model_of(folder: Path | None) -> Any:
 
 
 def engine_of(
-    context: typer.Context, name: str, address: str | None, predictors: int | None
+    context: typer.Context, name: str, address: str | None, cpus: int | None, gpus: float
 ) -> Any:
     """The cluster that reads and scores until the command ends; None for this machine."""
     if name == "ray":
-        from fftag.tagging.cluster import on_ray
+        from fftag.tagging.ray import ActorSize, on_ray
 
-        return context.with_resource(on_ray(address, predictors))
+        return context.with_resource(on_ray(address, ActorSize(cpus, gpus)))
     return None
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.core import ParameterSource
 
 from fftag.base.errors import FftagError
 from fftag.base.machine import cores
 from fftag.cli.base import (
     SOURCE,
+    ActorCpus,
+    ActorGpus,
     Backend,
     BatchSize,
     Compiled,
@@ -25,7 +28,6 @@ from fftag.cli.base import (
     LabelsBy,
     ListRoot,
     ModelFolder,
-    Predictors,
     Products,
     RayAddress,
     ShownTaxonomy,
@@ -66,7 +68,8 @@ def tag(
     workers: Workers = cores(),
     engine: EngineName = "local",
     address: RayAddress = None,
-    predictors: Predictors = None,
+    actor_cpus: ActorCpus = None,
+    actor_gpus: ActorGpus = 1,
     shard_size: Annotated[int, computing(min=1, help="Photos per part file.")] = 1024,
     include: Annotated[
         list[str] | None, choosing(help="Only file names like this, such as '*.jpg'.")
@@ -135,8 +138,10 @@ def tag(
     """
     if products is not None and db is None:
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
-    if engine == "local" and (address or predictors):
-        raise typer.BadParameter("--address and --predictors need --engine ray")
+    if engine == "local" and (address or actor_cpus or actor_gpus != 1):
+        raise typer.BadParameter("--address, --actor-cpus and --actor-gpus need --engine ray")
+    if engine != "local" and context.get_parameter_source("workers") is ParameterSource.COMMANDLINE:
+        raise typer.BadParameter("--workers is for one machine: give --actor-cpus on a cluster")
     if engine != "local" and (dry_run or compare):
         raise typer.BadParameter("--dry-run and --compare look ahead on this machine: no --engine")
     from fftag.base.atomic import target_of
@@ -151,7 +156,7 @@ def tag(
 
     rules = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     own = (*own_files(target_of(out)), db, metrics)
-    cluster = engine_of(context, engine, address, predictors)
+    cluster = engine_of(context, engine, address, actor_cpus, actor_gpus)
     on = cluster.device(device) if cluster else choose_devices(device)[0]
     options = TagOptions(
         batch_size=batch_size or default_batch_size(on),

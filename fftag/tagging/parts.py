@@ -52,6 +52,7 @@ class Parts:
             out: where the finished tags file goes.
             agreement: of the scores.
         """
+        self.out = out
         self.all = beside(out, "parts")
         self.folder = self.all / agreement.digest
         self._damaged: set[Path] = set()

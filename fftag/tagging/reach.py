@@ -58,7 +58,7 @@ class Reach:
         self.unreached += done.unreached
         if done.unreached < done.photos:
             self.failed, self.since = 0, time.monotonic()
-        else:
+        elif done.photos:
             self.failed, self.error = self.failed + done.unreached, done.error
 
     @property

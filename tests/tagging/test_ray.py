@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,36 +19,35 @@ import pyarrow.parquet as pq
 import pytest
 from catalogues import save_bands
 from faults import FAULTS, SITE, afflict, install, stopped_after_parts
-from fftag.tagging.previous import KnownRows
-from fftag.tagging.work import Work
-from hypothesis import given
-from hypothesis import strategies as st
 from tagged import aged, assert_same, spoil
 
 from fftag.base.errors import FftagError
-from fftag.base.interrupt import deferred
 from fftag.models.architectures import factory
 from fftag.models.folder import Bundle, save_bundle
-from fftag.photos.decode import Failure, InputSpec
+from fftag.photos.decode import InputSpec
 from fftag.photos.listing import Selection, Shard
-from fftag.photos.pool import ReadOptions, batches
-from fftag.photos.record import PhotoRecord
+from fftag.photos.pool import Batch
+from fftag.photos.record import blank_record
+from fftag.photos.sources.base import Source
 from fftag.photos.sources.choose import choose_source, list_source
 from fftag.photos.sources.local import Folder
-from fftag.tagging import cluster_watch
-from fftag.tagging.cluster import absolute, on_ray
-from fftag.tagging.cluster_decode import crews, decode_part
-from fftag.tagging.cluster_parts import DECODED, batches_of, decoded, files_of, ranges
-from fftag.tagging.cluster_predict import PartWriter
 from fftag.tagging.options import TagOptions, run_info
 from fftag.tagging.parts import NAME, Part, PartStore, locked
-from fftag.tagging.plan import make_plan
-from fftag.tagging.summary import TagSummary
-from fftag.tagging.tag import tag
+from fftag.tagging.plan import Contents
+from fftag.tagging.tag import entries_of, tag
 from fftag.tagging.validate import validate
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 Machines = pytest.importorskip("ray.cluster_utils").Cluster
+from fftag.tagging.ray import (  # noqa: E402 (it needs Ray)
+    ActorSize,
+    Driver,
+    Job,
+    Machine,
+    ScoringProcess,
+    absolute,
+    on_ray,
+)
 
 Make = Callable[[int], Path]
 OPTIONS = TagOptions(
@@ -62,27 +61,43 @@ OPTIONS = TagOptions(
 )
 STORE = 80 * 2**20  # bytes of shared memory for objects on each machine
 MEMORY = 4 * 2**30  # bytes that each machine says it has
+SIZE = {"num_cpus": 1, "object_store_memory": STORE, "memory": MEMORY}
 SECONDS = 300  # for each test
+# What is wrong with a machine, in the environment of its processes.
+SITE_OF_MACHINES = """
+import os
+fault = os.environ.get("FAULT_OF_MACHINE")
+if fault == "without_fftag":
+    class Without:
+        def find_spec(self, name, path=None, target=None):
+            if name == "fftag":
+                raise ModuleNotFoundError("No module named 'fftag'", name=name)
+    sys.meta_path.insert(0, Without())
+elif fault == "older_fftag" and "default_worker.py" in str(sys.orig_argv):
+    import fftag
+    fftag.__version__ = "0.0.1"
+"""
 
 
 @contextmanager
-def machines(faults: Path) -> Iterator[Any]:
-    """Two machines; photos that `faults.afflict` marked harm whoever decodes them there."""
-    paths = [install(faults, SITE), os.environ.get("PYTHONPATH", "")]
+def machines(faults: Path, count: int = 2) -> Iterator[Any]:
+    """Some machines; photos that `faults.afflict` marked harm whoever decodes them there."""
+    paths = [install(faults, SITE + SITE_OF_MACHINES), os.environ.get("PYTHONPATH", "")]
     environment = {
         "PYTHONPATH": os.pathsep.join(paths),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",  # it kills when others fill the computer's memory
+        "RAY_raylet_start_wait_time_s": "200",  # on a computer that others use, too
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        size = {"num_cpus": 1, "object_store_memory": STORE, "memory": MEMORY}
         cluster = Machines(
-            initialize_head=True, head_node_args={**size, "include_dashboard": False}
+            initialize_head=True, head_node_args={**SIZE, "include_dashboard": False}
         )
         try:
-            cluster.add_node(**size)
+            for _ in range(count - 1):
+                cluster.add_node(**SIZE)
             yield cluster
         finally:
             ray.shutdown()
@@ -125,68 +140,117 @@ def wait_for_parts(out: Path, count: int, seconds: float = 60) -> None:
 # What needs no cluster
 
 
-@given(st.sets(st.integers(0, 60)), st.integers(1, 9))
-def test_missing_batches_fall_into_parts_that_an_undisturbed_run_has(
-    missing: set[int], per_part: int
+def entries_under(root: Path) -> list[dict[str, Any]]:
+    listing = list_source(Folder(root))
+    return entries_of(listing, Contents(), np.arange(len(listing)))
+
+
+def job_of(root: Path, bundle: Bundle, out: Path) -> Job:
+    run, sample = run_info(str(root), bundle, OPTIONS), entries_under(root)[::4]
+    return Job(Folder(root), bundle.path, out, run, OPTIONS, sample)
+
+
+@pytest.fixture
+def job(folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path) -> Iterator[Job]:
+    """Of 20 photos, and an output whose run has begun."""
+    found = job_of(folder_of_photos(20), session_bundle, tmp_path / "tags.parquet")
+    with locked(found.out):
+        store = PartStore(found.out, found.run.run_id)
+        store.begin()
+        yield found
+        store.clear()
+
+
+def opened(job: Job) -> ScoringProcess:
+    process = ScoringProcess()
+    process.open(job, cpus=1)
+    return process
+
+
+def test_a_task_writes_whole_parts_and_says_something_after_each_batch(job: Job) -> None:
+    files = entries_under(job.source.root)
+    news = list(opened(job).read(files[1:], first=1))
+    assert [one and (one.part.first, one.part.stop, one.photos) for one in news] == [
+        *(None, (1, 9, 8), None, (9, 17, 8)),
+        (17, 20, 3),
+    ]
+    store = PartStore(job.out, job.run.run_id)
+    rows = [row for one in news if one for row in store.read(one.part).to_pylist()]
+    assert [row["image"] for row in rows] == [file["image"] for file in files[1:]]
+    assert {row["status"] for row in rows} == {"ok"} and all(row["scores"] for row in rows)
+    assert sum(one.recognised + one.unreached for one in news if one) == 0
+
+
+def test_a_machine_without_the_share_is_told_from_files_that_went_away(job: Job) -> None:
+    root, process = job.source.root, opened(job)
+    files = entries_under(root)
+    seen = {entry["image"] for entry in job.sample}
+    gone = [file for file in files if file["image"] not in seen][:8]
+    for file in gone:
+        (root / file["image"]).unlink()
+    (written,) = [one for one in process.read(gone, first=0) if one]  # a part of nothing else
+    rows = PartStore(job.out, job.run.run_id).read(written.part)
+    assert set(rows["status"].to_pylist()) == {"vanished"}
+    root.rename(root.with_name("elsewhere"))
+    root.mkdir()
+    for ask in (lambda: list(process.read(files, 0)), lambda: opened(job)):
+        with pytest.raises(FftagError, match=r"finds none of 5 files, such as 'season-0/FF-0000_1"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"model_id": "0" * 64}, "another model than"),
+        ({"fftag_version": "0.0.1"}, "another version of fftag than"),
+        ({"settings": {"precision": "int8"}}, "another precision than"),
+        ({"settings": {"backend": "openvino", "decoder": "full"}}, "another backend and decoder"),
+        ({"run_id": "f" * 32}, "is another run's by now"),
+    ],
+)
+def test_a_machine_that_would_write_other_rows_is_refused(
+    job: Job, change: dict[str, Any], named: str
 ) -> None:
-    found = list(ranges(sorted(missing), per_part))
-    assert [number for first, stop in found for number in range(first, stop)] == sorted(missing)
-    for first, stop in found:
-        assert first // per_part == (stop - 1) // per_part
-        alone = {first - 1, stop} & missing
-        assert all(number // per_part != first // per_part for number in alone)
+    settings = {"settings": job.run.settings | change.get("settings", {})}
+    with pytest.raises(FftagError, match=named):
+        opened(replace(job, run=replace(job.run, **change | settings)))
 
 
-@pytest.fixture(autouse=True)
-def no_crew_stays() -> Iterator[None]:
-    yield
-    while crews:
-        crews.popitem()[1].dismiss()
-
-
-def work_of(root: Path, bundle: Bundle, out: Path) -> Work:
-    source, listing = Folder(root), list_source(Folder(root))
-    run = run_info(source.name, bundle, OPTIONS)
-    summary = TagSummary(len(listing), str(out), run.model_id, {}, {})
-    store, plan = PartStore(out, run.run_id), make_plan(listing, KnownRows(None))
-    return Work(source, listing, plan, bundle, store, run, OPTIONS, summary)
-
-
-def test_pixels_and_records_travel_whole(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+def test_a_part_tells_how_many_of_its_files_could_not_be_reached(
+    job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, spec = folder_of_photos(10), session_bundle.config.input
-    spoil(root)
-    files = files_of(work_of(root, session_bundle, tmp_path / "t.parquet"), 1, 3)
-    reading = ReadOptions(batch_size=4, workers=1)
-    table = decode_part(files, Folder(root), spec, reading)
-    assert table.schema == DECODED and (table["first"][0].as_py(), table["stop"][0].as_py()) == (
-        1,
-        3,
-    )
-    entries = files["files"][0].as_py()
-    plan = [(1, entries[:4]), (2, entries[4:])]
-    for batch, expected in zip(
-        batches_of(table, spec, 4), batches(Folder(root), plan, spec, reading), strict=True
-    ):
-        assert batch.number == expected.number
-        assert (batch.pixels == expected.pixels[: len(batch.photos)]).all()
-        assert expected.photos == batch.photos
-    assert len({photo["status"] for photo in table["records"][0].as_py()}) > 1
+    def batches(source: Source, plan: Any, *rest: Any) -> Generator[Batch]:
+        for number, entries in plan:
+            records = [blank_record(entry) for entry in entries]
+            records[0] |= {"status": "unreadable", "error": "network: no route"}
+            yield Batch(number, np.zeros((4, 64, 48, 3), np.uint8), records)
+
+    process = opened(job)
+    monkeypatch.setattr("fftag.tagging.ray.batches", batches)
+    (written,) = [one for one in process.read(entries_under(job.source.root)[:8], 0) if one]
+    assert (written.photos, written.recognised, written.unreached) == (8, 0, 2)
+    assert written.error == "network: no route"
 
 
-def test_a_machine_without_the_share_is_told_from_files_that_went_away(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "size", "count", "each"),
+    [
+        (16, 0, ActorSize(gpus=0), 1, 16),
+        (16, 0, ActorSize(cpus=6, gpus=0), 2, 6),
+        (4, 0, ActorSize(cpus=6, gpus=0), 0, 6),
+        (0, 0, ActorSize(gpus=0), 0, 0),
+        (16, 4, ActorSize(), 4, 4),
+        (16, 4, ActorSize(gpus=0.5), 8, 2),
+        (16, 4, ActorSize(cpus=6), 2, 6),
+        (2, 4, ActorSize(cpus=1), 2, 1),
+        (16, 0, ActorSize(), 0, 16),
+        (16, 4, ActorSize(gpus=0), 1, 16),
+    ],
+)
+def test_actors_divide_a_machine(
+    cpus: int, gpus: int, size: ActorSize, count: int, each: int
 ) -> None:
-    root, spec = folder_of_photos(8), session_bundle.config.input
-    files = files_of(work_of(root, session_bundle, tmp_path / "t.parquet"), 0, 2)
-    reading = ReadOptions(batch_size=4, workers=1)
-    (root / "season-0/FF-0000_1.jpg").unlink()
-    records = decode_part(files, Folder(root), spec, reading)["records"][0].as_py()
-    assert [record["status"] for record in records].count("vanished") == 1
-    with pytest.raises(FftagError, match=r"none of 8 files, such as 'season-0/FF-0000_1.jpg'"):
-        decode_part(files, Folder(tmp_path), spec, reading)
-    assert len(crews) == 2
+    assert Machine("id", "name", cpus, gpus).places(size) == (count, each)
 
 
 def test_a_part_goes_into_its_own_run_only(tmp_path: Path) -> None:
@@ -200,64 +264,6 @@ def test_a_part_goes_into_its_own_run_only(tmp_path: Path) -> None:
         with pytest.raises(FftagError, match="storage that all machines share"):
             PartStore(tmp_path / "other.parquet", "a" * 32).join()
         begun.clear()
-
-
-def test_a_part_that_a_lost_machine_wrote_is_not_scored_again(
-    folder_of_photos: Make,
-    session_bundle: Bundle,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    out, model = tmp_path / "tags.parquet", session_bundle.path
-    work = work_of(folder_of_photos(12), session_bundle, out)
-    reading = ReadOptions(batch_size=4, workers=1)
-    tables = [
-        decode_part(
-            files_of(work, first, first + 1), work.source, session_bundle.config.input, reading
-        )
-        for first in range(2)
-    ]
-    with locked(out):
-        work.store.begin()
-        lost = PartWriter(model, out, work.run, OPTIONS)(tables[0])
-        asked: list[int] = []
-        score = PartWriter._scored
-        monkeypatch.setattr(
-            PartWriter,
-            "_scored",
-            lambda writer, table: asked.append(table["first"][0].as_py()) or score(writer, table),
-        )
-        other = PartWriter(model, out, work.run, OPTIONS)
-        assert other(tables[0]) == lost and asked == []
-        (part,) = parts_of(out)
-        part.write_bytes(part.read_bytes()[:-1])
-        (again,) = other(tables[0]).to_pylist()
-        assert again["photos"] == 4 and asked == [0]
-        assert other(tables[1])["first"].to_pylist() == [1] and asked == [0, 1]
-        work.store.clear()
-
-
-def test_a_part_tells_how_many_of_its_files_could_not_be_reached(
-    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
-) -> None:
-    out, spec = tmp_path / "t.parquet", session_bundle.config.input
-    work = work_of(folder_of_photos(8), session_bundle, out)
-    records = []
-    for entry in work.listing.files.to_pylist():
-        record = PhotoRecord.of_listed(entry)
-        record.width, record.height = 60, 80
-        if "season-2" in record.image:
-            record = PhotoRecord.of_listed(entry).fail(Failure("unreadable", "network: no route"))
-        records.append(record)
-    pixels = np.zeros((8, spec.height, spec.width, 3), np.uint8)
-    table = decoded({"first": 0, "stop": 2}, pixels, records)
-    with locked(out):
-        work.store.begin()
-        writer = PartWriter(session_bundle.path, out, work.run, OPTIONS)
-        (row,) = writer(table).to_pylist()
-        work.store.clear()
-    assert (row["photos"], row["recognised"], row["unreached"]) == (8, 0, 2)
-    assert row["error"] == "network: no route"
 
 
 def test_a_part_that_two_machines_wrote_counts_once(
@@ -297,7 +303,7 @@ ON_RAY = """
 from fftag.cli.start import prepare
 prepare()
 import json, ray, sys
-from fftag.tagging.cluster import on_ray
+from fftag.tagging.ray import on_ray
 with on_ray():
     print(json.dumps(ray.get(ray.remote(lambda: sys.path).remote())))
 """
@@ -327,15 +333,22 @@ def test_without_ray_one_line_names_the_extra(
     )
     assert ended.returncode == 1
     assert ended.stderr.strip() == "fftag: Ray is not installed: pip install 'fftag[ray]'"
-    for wrong in (("--address", "auto"), ("--predictors", "2"), ("--engine", "spark")):
+    for wrong in (("--address", "auto"), ("--actor-cpus", "2"), ("--engine", "spark")):
         assert fftag("tag", "x", "--out", out, *wrong).returncode == 2
+    ended = fftag("tag", "x", "--out", out, "--engine", "ray", "--workers", "2")
+    assert ended.returncode == 2 and "--actor-cpus" in ended.stderr
 
 
-def test_tagging_on_one_machine_imports_no_ray() -> None:
-    code = "import fftag.tagging.tag, fftag.tagging.cluster, sys; print('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).stdout == b"False\n"
-    code = "import fftag.tagging.cluster_decode, sys; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).stdout == b"False\n"
+def test_what_does_not_score_imports_no_torch_and_one_machine_no_ray() -> None:
+    for module, ray_too in (
+        ("fftag.tagging.tag", False),
+        ("fftag.cli.tagging", False),
+        ("fftag.photos.worker", False),
+        ("fftag.tagging.ray", True),  # the driver, which scores nothing
+    ):
+        code = f"import {module}, sys; print('torch' in sys.modules, 'ray' in sys.modules)"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert found.stdout == f"False {ray_too}\n", module
 
 
 def fftag(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -402,7 +415,7 @@ def test_either_engine_goes_on_where_the_other_stopped_and_with_what_it_publishe
     assert_same(out, fresh)
 
 
-def test_an_error_in_a_worker_ends_the_run_with_its_line(
+def test_an_error_on_a_machine_ends_the_run_with_its_line(
     cluster: Any,
     folder_of_photos: Make,
     session_bundle: Bundle,
@@ -411,8 +424,8 @@ def test_an_error_in_a_worker_ends_the_run_with_its_line(
 ) -> None:
     root = folder_of_photos(8)
     before = signal.getsignal(signal.SIGTERM)
-    with on_ray(cluster.address, predictors=3) as engine:
-        with pytest.raises(FftagError, match="takes at most 2, as many as the cluster has CPUs"):
+    with on_ray(cluster.address, ActorSize(cpus=2)) as engine:
+        with pytest.raises(FftagError, match="no machine of the cluster has 2 CPUs"):
             tag(Folder(root), tmp_path / "t.parquet", session_bundle, OPTIONS, engine)
         assert signal.getsignal(signal.SIGTERM) == before
 
@@ -424,7 +437,7 @@ def test_an_error_in_a_worker_ends_the_run_with_its_line(
 
     monkeypatch.setattr("fftag.tagging.tag.list_source", list_then_move)
     with on_ray(cluster.address) as engine:
-        with pytest.raises(FftagError, match="finds none of 8 files"):
+        with pytest.raises(FftagError, match=r"\(\d.*\): finds none of 8 files"):
             tag(Folder(root), tmp_path / "t.parquet", session_bundle, OPTIONS, engine)
         for device in ("cuda", "cuda:1", "cpu,cpu"):
             with pytest.raises(FftagError, match="cluster"):
@@ -432,34 +445,64 @@ def test_an_error_in_a_worker_ends_the_run_with_its_line(
     assert not (tmp_path / "t.parquet").exists()
 
 
-def test_whoever_waits_for_rows_can_stop_and_leaves_nothing_running(
-    cluster: Any, tmp_path: Path
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        ("without_fftag", "No module named 'fftag'"),
+        ("older_fftag", "has another version of fftag than"),
+    ],
+)
+def test_a_machine_that_cannot_do_its_share_is_refused_by_name(
+    cluster: Any,
+    folder_of_photos: Make,
+    session_bundle: Bundle,
+    tmp_path: Path,
+    fault: str,
+    named: str,
 ) -> None:
-    note = tmp_path / "process"
+    out = tmp_path / "t.parquet"
+    third = cluster.add_node(**SIZE, env_vars={"FAULT_OF_MACHINE": fault})
+    try:
+        with on_ray(cluster.address) as engine, pytest.raises(FftagError) as told:
+            tag(Folder(folder_of_photos(8)), out, session_bundle, OPTIONS, engine)
+    finally:
+        cluster.remove_node(third)
+    assert named in str(told.value) and "\n" not in str(told.value)
+    assert third.node_ip_address in str(told.value)
+    assert not out.exists()
 
-    class Stuck:  # as Ray is after a row, where a machine was lost
-        def iter_rows(self) -> Iterator[dict[str, int]]:
-            yield {"first": 7}
-            note.write_text(str(os.getpid()))
-            time.sleep(3600)
 
-    def interrupt_twice() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        while not interruption.asked:  # signals that come together count as one
+def test_an_interruption_ends_what_hangs_and_leaves_nothing_running(
+    cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(8)
+    for path in root.rglob("*.jpg"):
+        afflict(path, "hangs")
+
+    def processes() -> list[str]:  # that decode
+        found = Path("/proc").glob("[0-9]*/cmdline")
+        with suppress(OSError):
+            return [str(path) for path in found if b"fftag.photos.worker" in path.read_bytes()]
+        return processes()
+
+    def interrupt() -> None:
+        while not set(processes()) - before:
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with on_ray(cluster.address), deferred() as interruption:
-        rows = cluster_watch.watched(lambda: [1], lambda parts: Stuck(), interruption)
-        assert next(rows) == {"first": 7}
-        threading.Timer(2, interrupt_twice).start()
-        with pytest.raises(KeyboardInterrupt):
-            next(rows)
-        process, deadline = int(note.read_text()), time.monotonic() + 20
-        while Path(f"/proc/{process}").exists():
+    before = set(processes())
+    thread = threading.Thread(target=interrupt)
+    options = replace(OPTIONS, timeout=3600)
+    with on_ray(cluster.address) as engine:
+        thread.start()
+        with pytest.raises(FftagError, match="interrupted: 0 of 8 files are done"):
+            tag(Folder(root), tmp_path / "t.parquet", session_bundle, options, engine)
+        thread.join()
+        deadline = time.monotonic() + 20
+        while set(processes()) - before:
             assert time.monotonic() < deadline, "it still runs"
             time.sleep(0.1)
-    assert interruption.asked
 
 
 # Faults of machines
@@ -498,8 +541,6 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
             clear(store)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cluster_watch, "SECONDS_OF_PATIENCE", 10)
-            patch.setattr(cluster_watch, "LONGEST_WAITS", 1)
             patch.setattr(PartStore, "clear", noted)
             summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
         thread.join()
@@ -507,6 +548,47 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
     assert len(finished) >= 4 and finished <= written
     assert summary.statuses == {"ok": 160}
     assert_same(here, out)
+
+
+@pytest.mark.slow
+def test_a_photo_that_kills_the_process_that_scores_costs_itself_alone(
+    cluster: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out = folder_of_photos(24), tmp_path / "out.parquet"
+    afflict(root / "season-2/FF-0002_1.jpg", "kills_scorer")
+    with on_ray(cluster.address) as engine:
+        summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
+    assert summary.statuses == {"ok": 23, "crashed": 1}
+    rows = {row["image"]: row for row in pq.read_table(out).to_pylist()}
+    assert rows["season-2/FF-0002_1.jpg"]["status"] == "crashed"
+    assert validate(out, Folder(root)).valid
+
+
+@pytest.mark.slow
+def test_a_machine_that_joins_takes_its_share(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out = slow_photos(folder_of_photos, 160), tmp_path / "out.parquet"
+    with machines(tmp_path / "faults", count=1) as cluster, on_ray(cluster.address) as engine:
+        at_work: set[str] = set()
+        take = Driver._take
+
+        def noted(driver: Driver, actor: Any) -> Any:
+            if actor.task is not None:
+                at_work.add(actor.machine.node)
+            return take(driver, actor)
+
+        def join() -> None:
+            wait_for_parts(out, 1)
+            cluster.add_node(**SIZE)
+
+        thread = threading.Thread(target=join)
+        thread.start()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Driver, "_take", noted)
+            summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
+        thread.join()
+    assert len(at_work) == 2 and summary.statuses == {"ok": 160}
 
 
 @pytest.mark.slow
