@@ -120,6 +120,11 @@ def writable(
         path.with_name(path.name + ".wal").unlink(missing_ok=True)
 
 
+def quoted(identifier: str) -> str:
+    """A name as SQL has it."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
 def _of_this_fftag(
     connection: duckdb.DuckDBPyConnection | None, db: Path
 ) -> duckdb.DuckDBPyConnection:

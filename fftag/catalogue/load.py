@@ -14,12 +14,24 @@ from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
 from fftag.catalogue.database import held, replaceable, writable
 from fftag.catalogue.feed import Feed, by_pattern, open_feed
-from fftag.catalogue.fill import fill
-from fftag.catalogue.items import correct_items, make_items, run_script
 from fftag.catalogue.label_names import read_taxonomy
-from fftag.catalogue.last_load import LastLoad, loaded_at, read_corrections, read_last_load
-from fftag.catalogue.options import LoadOptions, Named, flag
-from fftag.catalogue.tags_reader import TagsFile, open_tags
+from fftag.catalogue.options import (
+    LastLoad,
+    LoadOptions,
+    Named,
+    flag,
+    loaded_at,
+    read_corrections,
+    read_last_load,
+)
+from fftag.catalogue.tables import (
+    TagsFile,
+    correct_items,
+    fill_tables,
+    make_items,
+    open_tags,
+    run_script,
+)
 
 STORAGE = "v1.2.0"  # older releases of DuckDB open it too
 MEMORY = "2GB"  # what sorting the tags may take before it goes on in a temporary file
@@ -128,7 +140,7 @@ def load(
         with ExitStack() as until_swapped, replacing(db) as temporary:
             try:
                 with _database(temporary) as connection:
-                    fill(connection, files, opened, names, given)
+                    fill_tables(connection, files, opened, names, given)
                     make_items(connection)
                     until_swapped.enter_context(changing(db))
                     old = until_swapped.enter_context(held(db))

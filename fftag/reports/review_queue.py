@@ -14,8 +14,8 @@ from fftag.base.atomic import refuse_other, replacing
 from fftag.base.errors import FftagError
 from fftag.base.tables import FIRST_ROW, examples, need_columns, read_table
 from fftag.catalogue.database import altering, asking
-from fftag.catalogue.items import correct_items
 from fftag.catalogue.review_sheet import defused, fused, unanswered, yes_or_no
+from fftag.catalogue.tables import correct_items
 from fftag.reports.ask import Filters, run_report
 
 KEYS = ["image", "source", "label", "tagged", "correct"]
