@@ -125,16 +125,19 @@ create table all_item_labels (
 
 create table corrections (
     content_sha256 varchar,
+    "group" varchar not null,
     label varchar not null,
-    shown boolean not null,
+    verdict varchar not null,
     reviewed_at timestamp,
     reviewer varchar,
     image varchar not null,
-    source varchar not null
+    source varchar not null,
+    sku varchar
 );
 
 create table reviewed (
     content_sha256 varchar not null,
+    "group" varchar not null,
     label varchar not null,
     shown boolean not null,
     image varchar not null,

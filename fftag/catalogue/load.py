@@ -12,6 +12,7 @@ import pyarrow as pa
 from fftag.base.atomic import changing, replacing
 from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
+from fftag.catalogue.corrections import NOTHING_SAID, corrections_in, gather, keep
 from fftag.catalogue.database import held, replaceable, writable
 from fftag.catalogue.feed import Feed, by_pattern, open_feed
 from fftag.catalogue.label_names import read_taxonomy
@@ -21,12 +22,10 @@ from fftag.catalogue.options import (
     Named,
     flag,
     loaded_at,
-    read_corrections,
     read_last_load,
 )
 from fftag.catalogue.tables import (
     TagsFile,
-    correct_items,
     fill_tables,
     make_items,
     open_tags,
@@ -146,7 +145,9 @@ def load(
                     old = until_swapped.enter_context(held(db))
                     if old is not None:
                         _refuse_newer(old, last, db, options)
-                        _carry_over(connection, read_corrections(old, db))
+                    copy = NOTHING_SAID if old is None else corrections_in(old, db)
+                    gather(connection, db, copy)
+                    keep(connection, db)
                     summary = _summary(connection, db)
                     if opened and summary.images and not summary.joined:
                         _refuse_no_match(connection, opened)
@@ -220,13 +221,6 @@ def _database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         for name in ("schema.sql", "macros.sql", "photos.sql"):
             run_script(connection, name)
         yield connection
-
-
-def _carry_over(connection: duckdb.DuckDBPyConnection, corrections: pa.Table) -> None:
-    connection.register("incoming", corrections)
-    connection.execute("insert into corrections by name select * from incoming")
-    connection.unregister("incoming")
-    correct_items(connection, "corrections")
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, db: Path) -> LoadSummary:

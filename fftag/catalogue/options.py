@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from fftag.base.errors import FftagError
-from fftag.catalogue.database import damaged, version_of
+from fftag.catalogue.database import version_of
 from fftag.catalogue.feed import Feed
 from fftag.catalogue.label_names import Name
 
@@ -201,35 +200,3 @@ def _of_version_1(old: duckdb.DuckDBPyConnection, sources: list[str]) -> LastLoa
         {source: None for (source,) in feeds},
         {name: value for name, value in given.items() if value is not None},
     )
-
-
-def read_corrections(old: duckdb.DuckDBPyConnection, db: Path) -> pa.Table:
-    """What reviewers said, as the table `corrections` has it.
-
-    Of a catalogue of version 1, which held it by path, it is given to the content that lay there.
-
-    Raises:
-        FftagError: it cannot be read.
-    """
-    try:
-        if version_of(old, db) > 1:
-            return old.sql("from corrections").to_arrow_table()
-        if not old.execute("from duckdb_tables() where table_name = 'corrections'").fetchall():
-            return old.sql("select 1 as label where false").to_arrow_table()
-        return old.sql(
-            """
-            with contents as (
-                select image, source, arg_max(content_sha256, tagged_at) as content_sha256
-                from images
-                where content_sha256 is not null
-                group by image, source
-            )
-
-            select corrections.*, contents.content_sha256
-            from corrections
-            left join contents
-                on contents.image = corrections.image and contents.source = corrections.source
-            """
-        ).to_arrow_table()
-    except duckdb.Error as error:
-        raise FftagError(damaged(db, error)) from error

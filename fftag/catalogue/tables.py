@@ -349,39 +349,6 @@ def make_items(connection: duckdb.DuckDBPyConnection) -> None:
     run_script(connection, "views.sql")
 
 
-def correct_items(connection: duckdb.DuckDBPyConnection, corrected: str) -> None:
-    """Works out anew what stands on photos, and on their items, of what reviewers said.
-
-    Args:
-        connection: to a database that its corrections have been written to.
-        corrected: table of which `content_sha256` names the photos that a correction came or went
-            of: all photos of that content, wherever they lie.
-    """
-    connection.execute(
-        f"""
-        create or replace temp table corrected_photos as
-        select image, run_id, item_id, content_sha256
-        from images
-        semi join {corrected} using (content_sha256);
-
-        delete from reviewed using corrected_photos
-        where reviewed.image = corrected_photos.image
-            and reviewed.run_id = corrected_photos.run_id;
-
-        insert into reviewed by name
-        select content_sha256, label, shown, corrected_photos.image, run_id
-        from corrected_photos
-        join latest_corrections using (content_sha256);
-
-        create or replace temp table changed_items as
-        select distinct item_id
-        from corrected_photos
-        where item_id is not null;
-        """  # noqa: S608 (a table of ours)
-    )
-    run_script(connection, "item_labels.sql")
-
-
 def _chosen(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
     """The views `chosen_items` and `chosen_files`: what the filters of products leave.
 
