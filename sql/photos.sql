@@ -31,6 +31,28 @@ from images
 join runs on runs.run_id = images.run_id
 where runs.counted and may_count(images.status, images.is_apparel);
 
+-- Of each source the newest run: what is there now.
+create view newest_runs as
+select source, arg_max(run_id, coalesce(last_tagged_at, loaded_at)) as run_id
+from runs
+group by source;
+
+-- All photos that a load ever found, by content, and when: those that are there, and those that are gone.
+create view seen_photos as
+select
+    content_sha256,
+    image,
+    source,
+    sku,
+    first_seen,
+    (select max(loaded_at) from runs) as last_seen,
+    true as is_there
+from images
+where content_sha256 is not null and run_id in (select run_id from newest_runs)
+union all by name
+select *, false as is_there
+from gone_photos;
+
 -- Files without tags, and why.
 create view failures as
 select image, source, status, error, file_size, modified_at, run_id

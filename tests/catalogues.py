@@ -231,6 +231,11 @@ def as_version_1(db: Path, corrections: list[tuple[str, str, str, bool]]) -> Non
 OF_VERSION_2 = """
 update settings set schema_version = 2;
 drop view offered_corrections;
+drop view seen_photos;
+drop view newest_runs;
+drop table gone_photos;
+drop table seen_products;
+alter table images drop first_seen;
 drop view orphaned_corrections;
 drop view latest_corrections;
 drop macro shown_group;

@@ -24,6 +24,7 @@ from fftag.catalogue.options import (
     loaded_at,
     read_last_load,
 )
+from fftag.catalogue.seen import recall_seen
 from fftag.catalogue.tables import (
     TagsFile,
     fill_tables,
@@ -104,8 +105,9 @@ def load(
     Readers of the old file keep reading it; the new one takes its place whole, or not at all. Of
     each source the newest run is counted; a source whose newest run is of another model than the
     newest of all is left out of the counts, unless models are to be mixed. Corrections of reviewers
-    are carried over from the old file; and so are its feeds, names of labels and rules, where this
-    load is not given others.
+    lie in a file of their own (`fftag.catalogue.corrections`). Of the old database its feeds, names
+    of labels and rules hold where this load is not given others, and it is kept when photos and
+    products were seen.
 
     Args:
         tags: files that `fftag tag` wrote.
@@ -130,7 +132,8 @@ def load(
     with ExitStack() as stack:
         files = [stack.enter_context(open_tags(one.path, one.source)) for one in named]
         opened = _feeds(files, feeds, given)
-        kept = last.feeds_of(list(dict.fromkeys(file.source for file in files)), opened)
+        sources = list(dict.fromkeys(file.source for file in files))
+        kept = last.feeds_of(sources, opened)
         if options.sku_pattern:
             kept = {source: by_pattern(feed, options.sku_pattern) for source, feed in kept.items()}
         _say_kept(last, options, kept)
@@ -139,12 +142,13 @@ def load(
         with ExitStack() as until_swapped, replacing(db) as temporary:
             try:
                 with _database(temporary) as connection:
+                    recall_seen(connection, db, last.renamed(sources))
                     fill_tables(connection, files, opened, names, given)
                     make_items(connection)
                     until_swapped.enter_context(changing(db))
                     old = until_swapped.enter_context(held(db))
                     if old is not None:
-                        _refuse_newer(old, last, db, options)
+                        _refuse_newer(old, last, db)
                     copy = NOTHING_SAID if old is None else corrections_in(old, db)
                     gather(connection, db, copy)
                     keep(connection, db)
@@ -164,14 +168,12 @@ def load(
 def _last_load(db: Path, options: LoadOptions) -> LastLoad:
     """What was given to the load before; what cannot be replaced is refused before all work."""
     with replaceable(db) as old:
-        return LastLoad() if old is None or options.fresh else read_last_load(old, db)
+        return LastLoad() if old is None else read_last_load(old, db, options.fresh)
 
 
-def _refuse_newer(
-    old: duckdb.DuckDBPyConnection, last: LastLoad, db: Path, options: LoadOptions
-) -> None:
-    """Sees that no other load has taken the place of the one whose feeds and rules are kept."""
-    if not options.fresh and loaded_at(old) != last.loaded_at:
+def _refuse_newer(old: duckdb.DuckDBPyConnection, last: LastLoad, db: Path) -> None:
+    """Sees that no other load has taken the place of the one of which something is kept."""
+    if loaded_at(old) != last.loaded_at:
         raise FftagError(f"another load has replaced {db} meanwhile: load once more")
 
 

@@ -57,7 +57,7 @@ class LoadOptions:
         date_pattern: regular expression with one group, the date in a path: YYYY-MM-DD or YYYY-MM.
         taxonomy: a built-in taxonomy's name or a TOML file: groups, synonyms and translations.
         mix_models: count runs of different models together.
-        fresh: nothing of the last load holds but what reviewers said.
+        fresh: nothing that the last load was given holds.
     """
 
     sku_pattern: str | None = None
@@ -114,6 +114,12 @@ class LastLoad:
     given: Mapping[str, Any] = field(default_factory=dict)
     names: Sequence[Name] | None = None
 
+    def renamed(self, sources: Sequence[str]) -> tuple[str, str] | None:
+        """The only source then, and now: a folder may be given by another name."""
+        if len(self.sources) == len(sources) == 1:
+            return self.sources[0], sources[0]
+        return None
+
     def feeds_of(self, sources: Sequence[str], given: Collection[str]) -> dict[str, Feed]:
         """The feeds of sources that are loaded without one.
 
@@ -125,9 +131,8 @@ class LastLoad:
             FftagError: there was a feed of a source that is not loaded, or one that is not there
                 in full.
         """
-        feeds = dict(self.feeds)
-        if len(self.sources) == len(sources) == 1:  # a folder may be given by another name
-            feeds = dict(zip(sources, feeds.values(), strict=False))
+        before, now = self.renamed(sources) or ("", "")
+        feeds = {now if name == before else name: feed for name, feed in self.feeds.items()}
         found = {}
         for source, feed in feeds.items():
             if source not in sources:
@@ -154,9 +159,11 @@ def loaded_at(old: duckdb.DuckDBPyConnection) -> datetime | None:
     return moment
 
 
-def read_last_load(old: duckdb.DuckDBPyConnection, db: Path) -> LastLoad:
-    """What the load was given that made a catalogue."""
+def read_last_load(old: duckdb.DuckDBPyConnection, db: Path, fresh: bool) -> LastLoad:
+    """What the load was given that made a catalogue; of what it was given nothing, for `fresh`."""
     sources = [name for (name,) in old.execute("select distinct source from runs").fetchall()]
+    if fresh:
+        return LastLoad(loaded_at(old), sources)
     if version_of(old, db) == 1:
         return _of_version_1(old, sources)
     ((given,),) = old.execute("select given from settings").fetchall()

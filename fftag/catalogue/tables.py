@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fftag.catalogue.database import SCHEMA_VERSION, quoted
 from fftag.catalogue.feed import NO_PHOTOS, Feed
 from fftag.catalogue.label_names import COUNTS, Name, ShownLabel, joined, shown_labels
 from fftag.catalogue.options import DATE_PATTERN, DATES, LABELS_BY, LoadOptions
+from fftag.catalogue.seen import record_seen
 from fftag.tagging.tags_file import RunInfo, open_tags_file, read_batches, read_run
 
 IMAGE_COLUMNS = [
@@ -91,7 +93,7 @@ def fill_tables(
     """Fills the empty tables of a new database.
 
     Args:
-        connection: to it.
+        connection: to it, with what `fftag.catalogue.seen.recall_seen` puts into it.
         files: the tags files.
         feeds: source -> its feed.
         names: what labels are called.
@@ -100,15 +102,17 @@ def fill_tables(
     Raises:
         FftagError: a pattern cannot be used.
     """
+    loaded_at = datetime.now(UTC).replace(tzinfo=None)
     for source, feed in feeds.items():
         _load_products(connection, feed, source)
     for file in files:
-        _load_images(connection, file, feeds.get(file.source), options.sku_pattern)
+        _load_images(connection, file, feeds.get(file.source), options.sku_pattern, loaded_at)
         _load_tags(connection, file, shown_labels(file.run, names))
-        _load_run(connection, file)
+        _load_run(connection, file, loaded_at)
     _count_runs(connection, bool(options.mix_models))
     _load_labels(connection, files, names)
     dates_from = _date_images(connection, options)
+    record_seen(connection)
     connection.execute(
         """
         insert into settings
@@ -157,6 +161,7 @@ def _load_images(
     file: TagsFile,
     feed: Feed | None,
     sku_pattern: str | None,
+    loaded_at: datetime,
 ) -> None:
     pattern = feed.pattern if feed else sku_pattern
     _check_pattern(connection, pattern, "--sku-pattern")
@@ -171,6 +176,8 @@ def _load_images(
                 tagged_at::timestamp as tagged_at,
                 scores::float[] as scores
             ),
+            case when incoming.content_sha256 is not null
+                then coalesce(before.first_seen, $loaded_at) end as first_seen,
             len(tags) as tag_count,
             $source as source,
             $run_id as run_id,
@@ -179,8 +186,14 @@ def _load_images(
             ) as sku
         from incoming
         left join photos on photos.image = incoming.image
+        left join photos_before as before on before.content_sha256 = incoming.content_sha256
         """,
-        {"source": file.source, "run_id": file.run.run_id, "pattern": pattern},
+        {
+            "source": file.source,
+            "run_id": file.run.run_id,
+            "pattern": pattern,
+            "loaded_at": loaded_at,
+        },
     )
     connection.unregister("incoming")
     connection.unregister("photos")
@@ -207,7 +220,7 @@ def _load_tags(
     connection.unregister("incoming")
 
 
-def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
+def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile, loaded_at: datetime) -> None:
     run = file.run
     screen = run.screen or {}
     connection.execute(
@@ -217,12 +230,12 @@ def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
             $run_id, $source, $location, $model_id, $fftag_version, $settings,
             $screen_method, $screen_review, $screen_reject,
             count(*), count(*) filter (status = 'ok'), count(*) filter (status <> 'ok'),
-            min(tagged_at), max(tagged_at), now()::timestamp, true
+            min(tagged_at), max(tagged_at), $loaded_at, true
         from images
         where run_id = $run_id
         """,
         {key: getattr(run, key) for key in ("run_id", "model_id", "fftag_version")}
-        | {"source": file.source, "location": run.source}
+        | {"source": file.source, "location": run.source, "loaded_at": loaded_at}
         | {"settings": json.dumps(run.settings, ensure_ascii=False)}
         | {f"screen_{key}": screen.get(key) for key in ("method", "review", "reject")},
     )
@@ -232,8 +245,7 @@ def _count_runs(connection: duckdb.DuckDBPyConnection, mix_models: bool) -> None
     """Of each source the newest run counts; and of all of those, only those of one model."""
     connection.execute(
         """
-        update runs set counted = run_id in (
-            select arg_max(run_id, coalesce(last_tagged_at, loaded_at)) from runs group by source)
+        update runs set counted = run_id in (select newest_runs.run_id from newest_runs)
         """
     )
     if mix_models:
