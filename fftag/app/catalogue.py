@@ -1,6 +1,6 @@
 """The catalogue as the app asks for it: pages of photos, one photo, its neighbours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -71,7 +71,13 @@ def photo(db: Path, source: str, image: str) -> Photo | None:
             {"image": image, "source": source},
         ).fetchall()
         photos = photos_of(connection, [rowid for (rowid,) in found[:1]])
-    return photos[0] if photos else None
+        if not photos:
+            return None
+        offered = connection.execute(
+            "select label, shown from offered_corrections where image = $image and run_id = $run",
+            {"image": image, "run": photos[0].facts["run_id"]},
+        ).fetchall()
+    return replace(photos[0], offered=dict(offered))
 
 
 def neighbours(db: Path, of: Photo, count: int = NEIGHBOURS) -> list[Photo]:

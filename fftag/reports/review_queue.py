@@ -19,10 +19,11 @@ from fftag.catalogue.review_sheet import defused, fused, unanswered, yes_or_no
 from fftag.reports.ask import Filters, run_report
 
 KEYS = ["image", "source", "label", "tagged", "correct"]
-ASKED = ("image", "source", "sku", "label", "tagged", "score", "threshold")
+ASKED = ("image", "source", "sku", "label", "tagged", "score", "threshold", "said_before")
 CONTENT = "content_sha256"
 DIGEST = re.compile("[0-9a-f]{64}")
 UNANSWERED = unanswered((*ASKED, "correct", CONTENT))
+NONE = "none"  # of the labels of its group
 NAMED = 3  # of what is left out, so many are named
 
 
@@ -135,7 +136,8 @@ def export_queue(
         sheet[column] = [
             defused(value) if isinstance(value, str) else "" for value in sheet[column]
         ]
-    sheet["tagged"] = sheet["tagged"].map({True: "yes", False: "no"})
+    for column in ("tagged", "said_before"):
+        sheet[column] = sheet[column].map({True: "yes", False: "no"})
     sheet["correct"] = ""
     sheet[CONTENT] = queue[CONTENT]
     with replacing(out, UNANSWERED) as temporary:
@@ -149,13 +151,15 @@ def export_queue(
 def import_answers(db: Path, file: Path, reviewer: str | None = None) -> Imported:
     """Takes answers back into the database, where they stand above the model's tags.
 
-    The database is copied, changed and swapped in whole. A later answer replaces an earlier one.
+    They are kept in a file of their own (`fftag.catalogue.corrections`); the database is copied,
+    changed and swapped in whole. A later answer stands above an earlier one.
     An answer belongs to the file that was looked at (its column `content_sha256`): it stands on
     every photo of that content, and on none that has another by now.
 
     Args:
         db: the catalogue.
-        file: the sheet (`.csv`, `.xlsx`), its column `correct` filled with yes or no.
+        file: the sheet (`.csv`, `.xlsx`), its column `correct` filled with yes or no, or with none:
+            the photo shows no label of that label's group.
         reviewer: who answered.
 
     Raises:
@@ -351,7 +355,8 @@ def _from_sheet(file: Path) -> tuple[list[Answered], int]:
         if pd.isna(image) or pd.isna(source) or pd.isna(label):
             raise FftagError(f"{file}, row {row}: no image, source or label: {fix}")
         was = yes_or_no(tagged, file, row, "tagged")
-        shown = yes_or_no(correct, file, row, "correct")
+        of_group = not pd.isna(correct) and str(correct).strip().lower() == NONE
+        shown = False if of_group else yes_or_no(correct, file, row, "correct")
         if was is None:
             raise FftagError(f"{file}, row {row}: column tagged is empty: {fix}")
         if shown is None:
@@ -360,5 +365,6 @@ def _from_sheet(file: Path) -> tuple[list[Answered], int]:
         if not pd.isna(content) and not DIGEST.fullmatch(str(content)):
             raise FftagError(f"{file}, row {row}: {CONTENT} is {content!r}: {fix}")
         photo = fused(str(image)), fused(str(source)), fused(str(label))
-        answers.append(Answered(*photo, was, shown, None if pd.isna(content) else str(content)))
+        content = None if pd.isna(content) else str(content)
+        answers.append(Answered(*photo, was, shown, content, of_group))
     return answers, unanswered
