@@ -18,7 +18,7 @@ from pathlib import Path
 from analytics import make
 
 from fftag.app import catalogue
-from fftag.app.asking import stamp
+from fftag.app.catalogue import stamp
 from fftag.app.choices import choices
 from fftag.app.search import Search
 from fftag.catalogue.load import load

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import typer
 
-from fftag.catalogue.items import make_items, run_script
+from fftag.catalogue.tables import make_items, run_script
 from fftag.cli import app
 from fftag.cli.base import COMMANDS
 from fftag.reports.files import Report, all_reports, find_report

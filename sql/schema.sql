@@ -102,9 +102,27 @@ create table images (
     model_id varchar not null,
     run_id varchar not null,
     tagged_at timestamp not null,
+    first_seen timestamp,
     tag_count integer,
     item_id integer,
     scores float[]
+);
+
+create table gone_photos (
+    content_sha256 varchar not null,
+    image varchar not null,
+    source varchar not null,
+    sku varchar,
+    first_seen timestamp not null,
+    last_seen timestamp not null
+);
+
+create table seen_products (
+    source varchar not null,
+    sku varchar not null,
+    first_seen timestamp not null,
+    last_seen timestamp not null,
+    is_there boolean not null
 );
 
 create table tags (
@@ -125,16 +143,19 @@ create table all_item_labels (
 
 create table corrections (
     content_sha256 varchar,
+    "group" varchar not null,
     label varchar not null,
-    shown boolean not null,
+    verdict varchar not null,
     reviewed_at timestamp,
     reviewer varchar,
     image varchar not null,
-    source varchar not null
+    source varchar not null,
+    sku varchar
 );
 
 create table reviewed (
     content_sha256 varchar not null,
+    "group" varchar not null,
     label varchar not null,
     shown boolean not null,
     image varchar not null,

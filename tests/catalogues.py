@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
+from fftag.catalogue.database import corrections_file
 from fftag.catalogue.load import load
 from fftag.catalogue.options import Named
 from fftag.data.manifest import make_manifest, write_manifest
@@ -217,6 +218,7 @@ def as_version_1(db: Path, corrections: list[tuple[str, str, str, bool]]) -> Non
     connection = duckdb.connect(str(db))
     connection.execute("alter table settings drop schema_version; alter table settings drop given")
     connection.execute("drop view translations; drop view orphaned_corrections; drop view basis")
+    corrections_file(db).unlink(missing_ok=True)
     for table in ("label_names", "feeds", "product_photos", "reviewed", "corrections"):
         connection.execute(f"drop table {table} cascade")
     connection.execute(
@@ -227,6 +229,56 @@ def as_version_1(db: Path, corrections: list[tuple[str, str, str, bool]]) -> Non
         "insert into corrections values (?, ?, ?, ?, '2026-01-01', 'ada')", corrections
     )
     connection.close()
+
+
+OF_VERSION_2 = """
+update settings set schema_version = 2;
+drop view offered_corrections;
+drop view seen_photos;
+drop view newest_runs;
+drop table gone_photos;
+drop table seen_products;
+alter table images drop first_seen;
+drop view orphaned_corrections;
+drop view latest_corrections;
+drop macro shown_group;
+drop table corrections;
+drop table reviewed;
+
+create table corrections (
+    content_sha256 varchar,
+    label varchar not null,
+    shown boolean not null,
+    reviewed_at timestamp,
+    reviewer varchar,
+    image varchar not null,
+    source varchar not null
+);
+
+create table reviewed (
+    content_sha256 varchar not null,
+    label varchar not null,
+    shown boolean not null,
+    image varchar not null,
+    run_id varchar not null
+);
+"""
+
+
+def as_version_2(db: Path, corrections: list[tuple[str | None, str, bool, str]]) -> None:
+    """Makes of a catalogue one that the release before wrote, which held its corrections itself.
+
+    Args:
+        db: the catalogue.
+        corrections: content, label, whether it is shown, image.
+    """
+    connection = duckdb.connect(str(db))
+    connection.execute(OF_VERSION_2)
+    connection.executemany(
+        "insert into corrections values (?, ?, ?, '2026-01-01', 'ada', ?, 'photos')", corrections
+    )
+    connection.close()
+    corrections_file(db).unlink(missing_ok=True)
 
 
 MONTHS = pd.period_range("2024-01", "2025-12", freq="M")

@@ -1,11 +1,10 @@
 """The catalogue as the app asks for it: pages of photos, one photo, its neighbours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
-from fftag.app.asking import dated_by_feed
 from fftag.app.photos import Photo, photos_of
 from fftag.app.search import OF_A_LABEL, Places, Search, matching
 from fftag.base.errors import FftagError
@@ -72,7 +71,13 @@ def photo(db: Path, source: str, image: str) -> Photo | None:
             {"image": image, "source": source},
         ).fetchall()
         photos = photos_of(connection, [rowid for (rowid,) in found[:1]])
-    return photos[0] if photos else None
+        if not photos:
+            return None
+        offered = connection.execute(
+            "select label, shown from offered_corrections where image = $image and run_id = $run",
+            {"image": image, "run": photos[0].facts["run_id"]},
+        ).fetchall()
+    return replace(photos[0], offered=dict(offered))
 
 
 def neighbours(db: Path, of: Photo, count: int = NEIGHBOURS) -> list[Photo]:
@@ -130,3 +135,27 @@ def _places(connection: duckdb.DuckDBPyConnection, label: str) -> Places:
         {model: positions for model, positions, _ in found},
         thresholds.pop() if len(thresholds) == 1 else None,
     )
+
+
+def stamp(db: Path) -> str:
+    """What tells the content of a database from what a load or a correction makes of it.
+
+    Raises:
+        FftagError: see `fftag.catalogue.database.asking`.
+    """
+    with asking(db) as connection:
+        found = connection.execute(
+            """
+            select
+                (select string_agg(run_id || loaded_at::varchar, ' ' order by run_id) from runs),
+                (select count(*) from corrections),
+                (select max(reviewed_at) from corrections)
+            """
+        ).fetchall()
+    return f"{db} {found}"
+
+
+def dated_by_feed(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the date of a photo is its product's."""
+    found = connection.execute("select dates_from = 'feed' from settings").fetchall()
+    return bool(found and found[0][0])

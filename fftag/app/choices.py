@@ -6,9 +6,8 @@ from pathlib import Path
 
 import duckdb
 
-from fftag.app.asking import dated_by_feed
-from fftag.app.search import quoted
-from fftag.catalogue.database import asking
+from fftag.app.catalogue import dated_by_feed
+from fftag.catalogue.database import asking, quoted
 
 MOST_CHOICES = 500
 

@@ -14,7 +14,8 @@ from fftag.app.thumbnails import LARGE
 from fftag.reports.review_queue import Answered, take_answers
 
 OPEN, RIGHT, WRONG, WITHDRAWN = "open", "right", "wrong", "withdraw"
-SHOWN = {RIGHT: True, WRONG: False, WITHDRAWN: None}
+NONE = "none of its group"
+SHOWN = {RIGHT: True, WRONG: False, NONE: False, WITHDRAWN: None}
 SAID = {True: "shows it", False: "does not", None: ""}
 FACTS = ("source", "sku", "status", "error", "width", "height", "format", "dated", "taken_at")
 MORE_FACTS = ("apparel_score", "is_apparel", "file_size", "tagged_at", "model_id")
@@ -101,14 +102,18 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
     st.markdown("**Labels**")
     with st.form(f"review {key}"):
         answers = {}
-        asked = [*one.labels, *sorted(name for name, shown in one.said.items() if not shown)]
+        refuted = {name for name, shown in one.said.items() if not shown}
+        asked = [*one.labels, *sorted(refuted | (one.offered.keys() - set(one.labels)))]
         for label in asked:
             said = one.said.get(label)
             score = one.scores.get(label)
             shown = f"{label} ({score:.2f})" if score is not None else label
+            if label in one.offered:
+                shown += f"; an earlier picture of it {SAID[one.offered[label]]}"
+            none = [NONE] if choices.labels.get(label) is not None else []
             answers[label] = st.radio(
                 plain(shown),
-                [OPEN, RIGHT, WRONG] if said is None else [RIGHT, WRONG, WITHDRAWN],
+                [OPEN, RIGHT, WRONG, *none] if said is None else [RIGHT, WRONG, *none, WITHDRAWN],
                 index=1 if said is False else 0,
                 horizontal=True,
                 # Another key where there are other answers: none is left over from before.
@@ -130,13 +135,21 @@ def correct(db: Path, choices: Choices, one: Photo) -> None:
         if whole:
             answers |= dict.fromkeys((name for name in missing if name not in added), WRONG)
         decided = {
-            label: SHOWN[answer]
-            for label, answer in answers.items()
-            if answer != OPEN and one.said.get(label) is not SHOWN[answer]
+            label: answer
+            for label, answer in sorted(answers.items(), key=lambda one: one[1] != NONE)
+            if answer == NONE or (answer != OPEN and one.said.get(label) is not SHOWN[answer])
         }
         content = one.facts["content_sha256"]
         given = [
-            Answered(one.image, one.source, label, label in one.tagged, answer, content)
+            Answered(
+                one.image,
+                one.source,
+                label,
+                label in one.tagged,
+                SHOWN[answer],
+                content,
+                answer == NONE,
+            )
             for label, answer in decided.items()
         ]
         if not given:

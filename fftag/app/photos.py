@@ -1,6 +1,6 @@
 """Photos of the catalogue with all that is known of them, from the rows of its tables."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -18,6 +18,8 @@ class Photo:
         scores: label -> score, in the order of the labels; empty where it failed.
         tagged: labels that the model gave it.
         said: label -> whether it shows it, as a reviewer said.
+        offered: the same of an earlier picture of its product, to be asked again; empty of photos
+            that are not shown alone.
         distance: from the photo whose neighbour it is; None where it is nobody's.
     """
 
@@ -27,6 +29,7 @@ class Photo:
     scores: dict[str, float]
     tagged: frozenset[str]
     said: dict[str, bool]
+    offered: dict[str, bool] = field(default_factory=dict)
     distance: float | None = None
 
     @property

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from fftag.catalogue.database import quoted
+
 SORTS = {
     "listed": "as listed",
     "score": "score of the label, best first",
@@ -160,11 +162,6 @@ def matching(search: Search, places: Places | None, dated_by_feed: bool) -> Quer
         where {" and ".join(conditions)}
     """  # noqa: S608 (names are ours or quoted, values are bound)
     return Query(sql, values)
-
-
-def quoted(identifier: str) -> str:
-    """A name as SQL takes it, whatever is in it."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def _with_label(kind: str, condition: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from fftag.app import written_pages
-from fftag.app.asking import stamp as stamp_of
+from fftag.app.catalogue import stamp as stamp_of
 from fftag.app.choices import Choices
 from fftag.app.choices import choices as choices_of
 from fftag.app.photos import Photo

@@ -14,7 +14,7 @@ import duckdb
 from fftag.base.atomic import DATABASE, changing, refuse_other, replacing, target_of
 from fftag.base.errors import FftagError, first_line
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the tables in sql/schema.sql; a catalogue of version 1 does not say so."""
 ALWAYS_THERE = {"settings", "runs", "images", "tags"}  # tables of a catalogue, whichever version
 NO_OTHER_FILE: dict[str, Any] = {"enable_external_access": "false"}
@@ -120,6 +120,11 @@ def writable(
         path.with_name(path.name + ".wal").unlink(missing_ok=True)
 
 
+def quoted(identifier: str) -> str:
+    """A name as SQL has it."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
 def _of_this_fftag(
     connection: duckdb.DuckDBPyConnection | None, db: Path
 ) -> duckdb.DuckDBPyConnection:
@@ -216,9 +221,10 @@ def _why_closed(db: Path, error: duckdb.Error, read_only: bool) -> str:
 
 def damaged(db: Path, error: duckdb.Error) -> str:
     """What to do about a catalogue that cannot be read."""
+    kept = "with" if corrections_file(db).exists() else "without"
     return (
         f"{db} is damaged, or its log {_log_of(db).name} is: restore it from a copy, or move it "
-        f"away and load anew, without its corrections ({first_line(error)})"
+        f"away and load anew, {kept} its corrections ({first_line(error)})"
     )
 
 
@@ -230,6 +236,12 @@ def _is_locked(path: Path, read_only: bool) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def corrections_file(db: Path) -> Path:
+    """Where the corrections of a catalogue lie (see `fftag.catalogue.corrections`)."""
+    target = target_of(db)
+    return target.with_name(target.name + ".corrections.parquet")
 
 
 def _log_of(db: Path) -> Path:

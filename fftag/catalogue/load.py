@@ -12,14 +12,26 @@ import pyarrow as pa
 from fftag.base.atomic import changing, replacing
 from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
+from fftag.catalogue.corrections import NOTHING_SAID, corrections_in, gather, keep
 from fftag.catalogue.database import held, replaceable, writable
 from fftag.catalogue.feed import Feed, by_pattern, open_feed
-from fftag.catalogue.fill import fill
-from fftag.catalogue.items import correct_items, make_items, run_script
 from fftag.catalogue.label_names import read_taxonomy
-from fftag.catalogue.last_load import LastLoad, loaded_at, read_corrections, read_last_load
-from fftag.catalogue.options import LoadOptions, Named, flag
-from fftag.catalogue.tags_reader import TagsFile, open_tags
+from fftag.catalogue.options import (
+    LastLoad,
+    LoadOptions,
+    Named,
+    flag,
+    loaded_at,
+    read_last_load,
+)
+from fftag.catalogue.seen import recall_seen
+from fftag.catalogue.tables import (
+    TagsFile,
+    fill_tables,
+    make_items,
+    open_tags,
+    run_script,
+)
 
 STORAGE = "v1.2.0"  # older releases of DuckDB open it too
 MEMORY = "2GB"  # what sorting the tags may take before it goes on in a temporary file
@@ -93,8 +105,9 @@ def load(
     Readers of the old file keep reading it; the new one takes its place whole, or not at all. Of
     each source the newest run is counted; a source whose newest run is of another model than the
     newest of all is left out of the counts, unless models are to be mixed. Corrections of reviewers
-    are carried over from the old file; and so are its feeds, names of labels and rules, where this
-    load is not given others.
+    lie in a file of their own (`fftag.catalogue.corrections`). Of the old database its feeds, names
+    of labels and rules hold where this load is not given others, and it is kept when photos and
+    products were seen.
 
     Args:
         tags: files that `fftag tag` wrote.
@@ -119,7 +132,8 @@ def load(
     with ExitStack() as stack:
         files = [stack.enter_context(open_tags(one.path, one.source)) for one in named]
         opened = _feeds(files, feeds, given)
-        kept = last.feeds_of(list(dict.fromkeys(file.source for file in files)), opened)
+        sources = list(dict.fromkeys(file.source for file in files))
+        kept = last.feeds_of(sources, opened)
         if options.sku_pattern:
             kept = {source: by_pattern(feed, options.sku_pattern) for source, feed in kept.items()}
         _say_kept(last, options, kept)
@@ -128,13 +142,16 @@ def load(
         with ExitStack() as until_swapped, replacing(db) as temporary:
             try:
                 with _database(temporary) as connection:
-                    fill(connection, files, opened, names, given)
+                    recall_seen(connection, db, last.renamed(sources))
+                    fill_tables(connection, files, opened, names, given)
                     make_items(connection)
                     until_swapped.enter_context(changing(db))
                     old = until_swapped.enter_context(held(db))
                     if old is not None:
-                        _refuse_newer(old, last, db, options)
-                        _carry_over(connection, read_corrections(old, db))
+                        _refuse_newer(old, last, db)
+                    copy = NOTHING_SAID if old is None else corrections_in(old, db)
+                    gather(connection, db, copy)
+                    keep(connection, db)
                     summary = _summary(connection, db)
                     if opened and summary.images and not summary.joined:
                         _refuse_no_match(connection, opened)
@@ -151,14 +168,12 @@ def load(
 def _last_load(db: Path, options: LoadOptions) -> LastLoad:
     """What was given to the load before; what cannot be replaced is refused before all work."""
     with replaceable(db) as old:
-        return LastLoad() if old is None or options.fresh else read_last_load(old, db)
+        return LastLoad() if old is None else read_last_load(old, db, options.fresh)
 
 
-def _refuse_newer(
-    old: duckdb.DuckDBPyConnection, last: LastLoad, db: Path, options: LoadOptions
-) -> None:
-    """Sees that no other load has taken the place of the one whose feeds and rules are kept."""
-    if not options.fresh and loaded_at(old) != last.loaded_at:
+def _refuse_newer(old: duckdb.DuckDBPyConnection, last: LastLoad, db: Path) -> None:
+    """Sees that no other load has taken the place of the one of which something is kept."""
+    if loaded_at(old) != last.loaded_at:
         raise FftagError(f"another load has replaced {db} meanwhile: load once more")
 
 
@@ -208,13 +223,6 @@ def _database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         for name in ("schema.sql", "macros.sql", "photos.sql"):
             run_script(connection, name)
         yield connection
-
-
-def _carry_over(connection: duckdb.DuckDBPyConnection, corrections: pa.Table) -> None:
-    connection.register("incoming", corrections)
-    connection.execute("insert into corrections by name select * from incoming")
-    connection.unregister("incoming")
-    correct_items(connection, "corrections")
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, db: Path) -> LoadSummary:

@@ -13,16 +13,17 @@ import pandas as pd
 from fftag.base.atomic import refuse_other, replacing
 from fftag.base.errors import FftagError
 from fftag.base.tables import FIRST_ROW, examples, need_columns, read_table
+from fftag.catalogue.corrections import gather, keep
 from fftag.catalogue.database import altering, asking
-from fftag.catalogue.items import correct_items
 from fftag.catalogue.review_sheet import defused, fused, unanswered, yes_or_no
 from fftag.reports.ask import Filters, run_report
 
 KEYS = ["image", "source", "label", "tagged", "correct"]
-ASKED = ("image", "source", "sku", "label", "tagged", "score", "threshold")
+ASKED = ("image", "source", "sku", "label", "tagged", "score", "threshold", "said_before")
 CONTENT = "content_sha256"
 DIGEST = re.compile("[0-9a-f]{64}")
 UNANSWERED = unanswered((*ASKED, "correct", CONTENT))
+NONE = "none"  # of the labels of its group
 NAMED = 3  # of what is left out, so many are named
 
 
@@ -37,6 +38,8 @@ class Answered:
         tagged: whether the model gave it.
         shown: whether the photo shows it; None withdraws what was said before.
         content: SHA-256 of the file that was looked at; None for the one that lies there now.
+        whole_group: whether this, which is then no yes, is said of every label of its group: the
+            photo shows none of these.
     """
 
     image: str
@@ -45,6 +48,7 @@ class Answered:
     tagged: bool
     shown: bool | None
     content: str | None = None
+    whole_group: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ def export_queue(
         sheet[column] = [
             defused(value) if isinstance(value, str) else "" for value in sheet[column]
         ]
-    sheet["tagged"] = sheet["tagged"].map({True: "yes", False: "no"})
+    for column in ("tagged", "said_before"):
+        sheet[column] = sheet[column].map({True: "yes", False: "no"})
     sheet["correct"] = ""
     sheet[CONTENT] = queue[CONTENT]
     with replacing(out, UNANSWERED) as temporary:
@@ -146,13 +151,15 @@ def export_queue(
 def import_answers(db: Path, file: Path, reviewer: str | None = None) -> Imported:
     """Takes answers back into the database, where they stand above the model's tags.
 
-    The database is copied, changed and swapped in whole. A later answer replaces an earlier one.
+    They are kept in a file of their own (`fftag.catalogue.corrections`); the database is copied,
+    changed and swapped in whole. A later answer stands above an earlier one.
     An answer belongs to the file that was looked at (its column `content_sha256`): it stands on
     every photo of that content, and on none that has another by now.
 
     Args:
         db: the catalogue.
-        file: the sheet (`.csv`, `.xlsx`), its column `correct` filled with yes or no.
+        file: the sheet (`.csv`, `.xlsx`), its column `correct` filled with yes or no, or with none:
+            the photo shows no label of that label's group.
         reviewer: who answered.
 
     Raises:
@@ -201,8 +208,9 @@ def take_answers(
         left_out = _left_out(connection)
         if not connection.execute("from answers limit 1").fetchall():
             raise FftagError(f"no answer of {where} can be taken: {'; '.join(left_out)}: {fix}")
+        gather(connection, db, connection.table("corrections").to_arrow_table())
         connection.execute(TAKE)
-        correct_items(connection, "answers")
+        keep(connection, db)
         ((said, changed, orphaned),) = connection.execute(
             """
             select
@@ -221,21 +229,34 @@ def take_answers(
 
 ANSWERS = """
     create temp table given as
-    with contents as (
-        select image, source, arg_max(content_sha256, tagged_at) as there
+    with places as (
+        select
+            image,
+            source,
+            arg_max(content_sha256, tagged_at) filter (content_sha256 is not null) as there,
+            any_value(sku) as sku
         from images
         semi join incoming using (image, source)
-        where content_sha256 is not null
         group by image, source
     )
 
     select
-        incoming.* replace (shown_label(label) as label),
+        incoming.* replace (
+            coalesce(other.label, shown_label(incoming.label)) as label,
+            -- What the model said of the others of the group, nobody looked at.
+            case when coalesce(other.label, named.label) is not distinct from named.label
+                then tagged end as tagged),
         coalesce(content, there) as content_sha256,
+        case when named.label is not null then coalesce(named."group", 'labels') end as "group",
+        sku,
         -- What was said of a label that another model had can still be withdrawn.
-        shown is null or shown_label(label) in (select labels.label from labels) as has_label
+        shown is null or named.label is not null as has_label
     from incoming
-    left join contents using (image, source);
+    left join places using (image, source)
+    left join labels as named on named.label = shown_label(incoming.label)
+    left join labels as other
+        on whole_group
+        and coalesce(other."group", 'labels') = coalesce(named."group", 'labels');
 
     create temp table answers as
     from given
@@ -243,14 +264,38 @@ ANSWERS = """
     qualify row_number() over (partition by content_sha256, label order by position desc) = 1;
 """
 TAKE = """
-    delete from corrections using answers
-    where corrections.content_sha256 = answers.content_sha256
-        and shown_label(corrections.label) = answers.label;
+    with latest as (
+        select
+            content_sha256,
+            shown_label(label) as label,
+            arg_max("group", reviewed_at) as "group",
+            max(reviewed_at) as reviewed_at
+        from said
+        semi join answers using (content_sha256)
+        group by all
+    )
 
-    insert into corrections by name
-    select content_sha256, label, shown, reviewed_at, reviewer, image, source
+    -- The later word counts, whatever the clock of an earlier reviewer said.
+    insert into said by name
+    select
+        answers.content_sha256,
+        coalesce(answers."group", latest."group", 'labels') as "group",
+        answers.label,
+        case
+            when shown is null then 'withdrawn'
+            when shown then 'is'
+            when whole_group then 'none'
+            else 'not'
+        end as verdict,
+        greatest(
+            answers.reviewed_at, latest.reviewed_at + interval 1 microsecond) as reviewed_at,
+        reviewer,
+        image,
+        source,
+        sku
     from answers
-    where shown is not null;
+    left join latest
+        on latest.content_sha256 = answers.content_sha256 and latest.label = answers.label;
 """
 MEASURED = """
     with counted as (
@@ -260,7 +305,7 @@ MEASURED = """
             count(*) filter (tagged and not shown) as fp,
             count(*) filter (shown and not tagged) as fn
         from answers
-        where shown is not null
+        where shown is not null and tagged is not null
         group by label
     )
 
@@ -310,7 +355,8 @@ def _from_sheet(file: Path) -> tuple[list[Answered], int]:
         if pd.isna(image) or pd.isna(source) or pd.isna(label):
             raise FftagError(f"{file}, row {row}: no image, source or label: {fix}")
         was = yes_or_no(tagged, file, row, "tagged")
-        shown = yes_or_no(correct, file, row, "correct")
+        of_group = not pd.isna(correct) and str(correct).strip().lower() == NONE
+        shown = False if of_group else yes_or_no(correct, file, row, "correct")
         if was is None:
             raise FftagError(f"{file}, row {row}: column tagged is empty: {fix}")
         if shown is None:
@@ -319,5 +365,6 @@ def _from_sheet(file: Path) -> tuple[list[Answered], int]:
         if not pd.isna(content) and not DIGEST.fullmatch(str(content)):
             raise FftagError(f"{file}, row {row}: {CONTENT} is {content!r}: {fix}")
         photo = fused(str(image)), fused(str(source)), fused(str(label))
-        answers.append(Answered(*photo, was, shown, None if pd.isna(content) else str(content)))
+        content = None if pd.isna(content) else str(content)
+        answers.append(Answered(*photo, was, shown, content, of_group))
     return answers, unanswered

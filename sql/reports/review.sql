@@ -3,14 +3,15 @@
 -- read = """
 -- For each label the photos whose score lies nearest to its threshold, on the log-odds scale: there
 -- the model is least sure, and a person's word tells most. Rare labels come first, as they have the
--- fewest photos to learn from. What was reviewed before is left out. `fftag review export` writes
--- the queue with room for the answers, and a longer one.
+-- fewest photos to learn from. What was reviewed before is left out; but where a photo was encoded
+-- anew, what was said of the earlier one is asked again, before all else (`said_before`). `fftag
+-- review export` writes the queue with room for the answers, and a longer one.
 -- """
 -- empty = "There are no photos with scores, or all were reviewed."
 --
 -- [show]
 -- ratio = ["score", "threshold"]
--- detail = ["distance"]
+-- detail = ["distance", "said_before"]
 --
 -- [parameters]
 -- per_label = { default = 5, meaning = "photos of each label" }
@@ -41,8 +42,11 @@ near as (
 ),
 
 waiting as (
-    select near.*
+    select near.*, offered.shown as said_before
     from near
+    left join offered_corrections as offered
+        on offered.image = near.image and offered.run_id = near.run_id
+        and offered.label = near.label
     anti join reviewed
         on reviewed.image = near.image and reviewed.run_id = near.run_id
         and reviewed.label = near.label
@@ -54,9 +58,10 @@ nearest as (
         unnest(min_by(
             {
                 'image': image, 'sku': sku, 'source': source,
-                'score': score, 'threshold': threshold, 'distance': distance
+                'score': score, 'threshold': threshold, 'distance': distance,
+                'said_before': said_before
             },
-            (distance, image, source), coalesce(getvariable('per_label'), 5))) as photo
+            (said_before is null, distance, image, source), coalesce(getvariable('per_label'), 5))) as photo
     from waiting
     group by label
 ),
@@ -78,8 +83,9 @@ select
     photo.score,
     photo.threshold,
     photo.distance,
+    photo.said_before,
     coalesce(support.photos, 0) as photos_with_label
 from nearest
 left join support on support.label = nearest.label
-order by photos_with_label, nearest.label, photo.distance, photo.image
+order by photo.said_before is null, photos_with_label, nearest.label, photo.distance, photo.image
 limit coalesce(getvariable('rows'), 100);

@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fftag.app import catalogue
-from fftag.app.asking import stamp
+from fftag.app.catalogue import stamp
 from fftag.app.choices import choices
 from fftag.app.photos import Photo
 from fftag.app.search import SORTS, STATES, Search
@@ -307,7 +307,7 @@ def test_reviewers_at_the_same_time_lose_no_answer(own_shop: Shop) -> None:
 def test_a_correction_made_while_a_load_builds_is_kept(
     own_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole: Callable[..., None] = warehouse.fill
+    whole: Callable[..., None] = warehouse.fill_tables
     one = answer(own_shop, 2, "blue", True)
     sheet = own_shop.db.with_name("answers.csv")
     pd.DataFrame([{"image": one.image, "source": one.source, "label": one.label}]).assign(
@@ -319,7 +319,7 @@ def test_a_correction_made_while_a_load_builds_is_kept(
         whole(*given)
         subprocess.run([sys.executable, "-m", "fftag", *command], check=True, capture_output=True)
 
-    monkeypatch.setattr(warehouse, "fill", fill_slowly)
+    monkeypatch.setattr(warehouse, "fill_tables", fill_slowly)
     own_shop.load()
     assert said(own_shop) == {("rail/FF-0002_1.jpg", "blue"): True}
 

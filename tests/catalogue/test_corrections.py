@@ -48,8 +48,8 @@ def test_another_picture_at_the_path_has_no_correction(tmp_path: Path, db: Path)
         summary.lines()
     )
     assert "corrections" not in run_report(db, "share").basis
-    assert ask(db, "select image, label, shown, reviewer from orphaned_corrections") == [
-        ("a.jpg", "hat", True, "ada")
+    assert ask(db, "select image, label, verdict, reviewer from orphaned_corrections") == [
+        ("a.jpg", "hat", "is", "ada")
     ]
     # It waits for its photo.
     summary = load(tagged(tmp_path, {"z.jpg": RED, "a.jpg": GREEN}), db)

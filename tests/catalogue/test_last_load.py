@@ -169,7 +169,7 @@ def test_a_load_that_was_overtaken_does_not_bring_the_old_feed_back(
 ) -> None:
     load(tags, db, write_feed(tmp_path / "old.csv", [{"sku": "A"}]))
     new = write_feed(tmp_path / "new.csv", [{"sku": "B"}])
-    whole: Callable[..., None] = warehouse.fill
+    whole: Callable[..., None] = warehouse.fill_tables
 
     command = ["load", str(tags), "--db", str(db), "--products", str(new)]
 
@@ -177,7 +177,7 @@ def test_a_load_that_was_overtaken_does_not_bring_the_old_feed_back(
         whole(*given)
         subprocess.run([sys.executable, "-m", "fftag", *command], check=True)
 
-    monkeypatch.setattr(warehouse, "fill", overtaken)
+    monkeypatch.setattr(warehouse, "fill_tables", overtaken)
     with pytest.raises(FftagError, match=r"another load has replaced .* load once more"):
         load(tags, db)
     monkeypatch.undo()

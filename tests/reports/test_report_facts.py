@@ -13,9 +13,9 @@ from scipy import stats
 
 from fftag.base.errors import FftagError
 from fftag.base.resources import sql_folder
-from fftag.catalogue.items import make_items, run_script
 from fftag.catalogue.load import load
 from fftag.catalogue.options import LoadOptions, Named
+from fftag.catalogue.tables import make_items, run_script
 from fftag.reports.ask import Filters, all_reports, run_report
 from fftag.reports.write import as_table, write_site
 

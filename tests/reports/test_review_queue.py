@@ -64,11 +64,11 @@ def test_answers_stand_above_the_tags_and_outlive_a_load(
         "select item from item_labels join items using (item_id) where label = 'cape'"
     ).fetchall()
     kept = connection.execute(
-        "select image, shown, reviewer from corrections order by 1"
+        "select image, verdict, reviewer from corrections order by 1"
     ).fetchall()
     connection.close()
     assert ("7",) in capes and ("0",) not in capes
-    assert kept == [("0.jpg", False, "ada"), ("7.jpg", True, "ada")]
+    assert kept == [("0.jpg", "not", "ada"), ("7.jpg", "is", "ada")]
     answer = run_report(db, "share")
     assert "With 2 corrections of reviewers." in answer.basis
     summary = load(tags, db, tmp_path / "feed.csv")

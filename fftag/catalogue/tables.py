@@ -1,20 +1,33 @@
-"""The rows of the warehouse: products, images, tags, labels, runs, and which of them count."""
+"""The tables of a catalogue: rows of tags files and feeds, the items and views made of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
-from fftag.catalogue.database import SCHEMA_VERSION
+from fftag.base.resources import sql_folder
+from fftag.catalogue.database import SCHEMA_VERSION, quoted
 from fftag.catalogue.feed import NO_PHOTOS, Feed
-from fftag.catalogue.items import TAKEN, quoted
 from fftag.catalogue.label_names import COUNTS, Name, ShownLabel, joined, shown_labels
 from fftag.catalogue.options import DATE_PATTERN, DATES, LABELS_BY, LoadOptions
-from fftag.catalogue.tags_reader import IMAGE_COLUMNS, TagsFile
+from fftag.catalogue.seen import record_seen
+from fftag.tagging.tags_file import RunInfo, open_tags_file, read_batches, read_run
 
+IMAGE_COLUMNS = [
+    *("image", "status", "error", "is_apparel", "apparel_score", "width", "height", "format"),
+    *("file_size", "modified_at", "taken_at", "content_sha256", "model_id", "tagged_at", "scores"),
+]
+TAKEN = frozenset({"first_photo", "item", "item_id", "photos"})
+"""Columns of an item that no feed may have under the same name."""
 DATED = {
     "folder": "try_cast(rpad(nullif(regexp_extract(image, $pattern, 1), ''), 10, '-01') as date)",
     "exif": "taken_at::date",
@@ -23,7 +36,54 @@ DATED = {
 """Where dates are from -> the date of an image."""
 
 
-def fill(
+@dataclass(frozen=True)
+class TagsFile:
+    """A tags file that is open.
+
+    Attributes:
+        path: of it.
+        file: its Parquet.
+        run: what it says of the run that wrote it.
+        source: the name of what was tagged.
+        damage: what was met in the rows that were asked for.
+    """
+
+    path: Path
+    file: pq.ParquetFile
+    run: RunInfo
+    source: str
+    damage: list[FftagError] = field(default_factory=list)
+
+    def rows(self, columns: list[str]) -> pa.RecordBatchReader:
+        """Some columns, a few rows at a time."""
+        schema = pa.schema([self.file.schema_arrow.field(column) for column in columns])
+        return pa.RecordBatchReader.from_batches(schema, self._batches(columns))
+
+    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from read_batches(self.path, self.file, columns)
+        except FftagError as error:
+            self.damage.append(error)  # whoever asks for the rows makes an error of its own of it
+            raise
+
+
+@contextmanager
+def open_tags(path: Path, source: str | None = None) -> Iterator[TagsFile]:
+    """Opens a tags file.
+
+    Args:
+        path: of it.
+        source: the name of what was tagged; by default as it was given to `fftag tag`.
+
+    Raises:
+        FftagError: it is missing, damaged, or no tags file of this format.
+    """
+    with open_tags_file(path) as file:
+        run = read_run(path, file.schema_arrow)
+        yield TagsFile(path, file, run, source or run.source)
+
+
+def fill_tables(
     connection: duckdb.DuckDBPyConnection,
     files: list[TagsFile],
     feeds: dict[str, Feed],
@@ -33,7 +93,7 @@ def fill(
     """Fills the empty tables of a new database.
 
     Args:
-        connection: to it.
+        connection: to it, with what `fftag.catalogue.seen.recall_seen` puts into it.
         files: the tags files.
         feeds: source -> its feed.
         names: what labels are called.
@@ -42,15 +102,17 @@ def fill(
     Raises:
         FftagError: a pattern cannot be used.
     """
+    loaded_at = datetime.now(UTC).replace(tzinfo=None)
     for source, feed in feeds.items():
         _load_products(connection, feed, source)
     for file in files:
-        _load_images(connection, file, feeds.get(file.source), options.sku_pattern)
+        _load_images(connection, file, feeds.get(file.source), options.sku_pattern, loaded_at)
         _load_tags(connection, file, shown_labels(file.run, names))
-        _load_run(connection, file)
+        _load_run(connection, file, loaded_at)
     _count_runs(connection, bool(options.mix_models))
     _load_labels(connection, files, names)
     dates_from = _date_images(connection, options)
+    record_seen(connection)
     connection.execute(
         """
         insert into settings
@@ -99,6 +161,7 @@ def _load_images(
     file: TagsFile,
     feed: Feed | None,
     sku_pattern: str | None,
+    loaded_at: datetime,
 ) -> None:
     pattern = feed.pattern if feed else sku_pattern
     _check_pattern(connection, pattern, "--sku-pattern")
@@ -113,6 +176,8 @@ def _load_images(
                 tagged_at::timestamp as tagged_at,
                 scores::float[] as scores
             ),
+            case when incoming.content_sha256 is not null
+                then coalesce(before.first_seen, $loaded_at) end as first_seen,
             len(tags) as tag_count,
             $source as source,
             $run_id as run_id,
@@ -121,8 +186,14 @@ def _load_images(
             ) as sku
         from incoming
         left join photos on photos.image = incoming.image
+        left join photos_before as before on before.content_sha256 = incoming.content_sha256
         """,
-        {"source": file.source, "run_id": file.run.run_id, "pattern": pattern},
+        {
+            "source": file.source,
+            "run_id": file.run.run_id,
+            "pattern": pattern,
+            "loaded_at": loaded_at,
+        },
     )
     connection.unregister("incoming")
     connection.unregister("photos")
@@ -149,7 +220,7 @@ def _load_tags(
     connection.unregister("incoming")
 
 
-def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
+def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile, loaded_at: datetime) -> None:
     run = file.run
     screen = run.screen or {}
     connection.execute(
@@ -159,12 +230,12 @@ def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
             $run_id, $source, $location, $model_id, $fftag_version, $settings,
             $screen_method, $screen_review, $screen_reject,
             count(*), count(*) filter (status = 'ok'), count(*) filter (status <> 'ok'),
-            min(tagged_at), max(tagged_at), now()::timestamp, true
+            min(tagged_at), max(tagged_at), $loaded_at, true
         from images
         where run_id = $run_id
         """,
         {key: getattr(run, key) for key in ("run_id", "model_id", "fftag_version")}
-        | {"source": file.source, "location": run.source}
+        | {"source": file.source, "location": run.source, "loaded_at": loaded_at}
         | {"settings": json.dumps(run.settings, ensure_ascii=False)}
         | {f"screen_{key}": screen.get(key) for key in ("method", "review", "reject")},
     )
@@ -174,8 +245,7 @@ def _count_runs(connection: duckdb.DuckDBPyConnection, mix_models: bool) -> None
     """Of each source the newest run counts; and of all of those, only those of one model."""
     connection.execute(
         """
-        update runs set counted = run_id in (
-            select arg_max(run_id, coalesce(last_tagged_at, loaded_at)) from runs group by source)
+        update runs set counted = run_id in (select newest_runs.run_id from newest_runs)
         """
     )
     if mix_models:
@@ -274,3 +344,65 @@ def _check_pattern(connection: duckdb.DuckDBPyConnection, pattern: str | None, f
     except duckdb.Error as error:
         reason = first_line(error)
         raise FftagError(f"{flag} {pattern!r} cannot be used: {reason}") from error
+
+
+def run_script(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Runs one of the files in sql/."""
+    connection.execute((sql_folder() / name).read_text(encoding="utf-8"))
+
+
+def make_items(connection: duckdb.DuckDBPyConnection) -> None:
+    """Works out the items of a database that has been filled, and makes the views on them."""
+    run_script(connection, "items.sql")
+    connection.execute("create temp table changed_items as select item_id from all_items")
+    run_script(connection, "item_labels.sql")
+    for view in _chosen(connection):
+        connection.execute(view)
+    run_script(connection, "views.sql")
+
+
+def _chosen(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
+    """The views `chosen_items` and `chosen_files`: what the filters of products leave.
+
+    A file is its product's; one of no product has its source and its date alone. A condition per
+    column costs nothing where the variable does not name it: DuckDB folds it away.
+    """
+    columns = [name for name, *_ in connection.execute("describe all_items").fetchall()]
+    asked = "cast(getvariable('filters') as map(varchar, varchar[]))"
+
+    def left(own: dict[str, str]) -> str:
+        of = {name: f"all_items.{quoted(name)}" for name in columns if name not in TAKEN} | own
+        conditions = [
+            f"({asked}[{_text(name)}] is null "
+            f"or list_contains({asked}[{_text(name)}], {column}::varchar))"
+            for name, column in of.items()
+        ]
+        conditions += [
+            f"(getvariable('{end}') is null or {of['listed_at']} {than} getvariable('{end}')::date)"
+            for end, than in (("since", ">="), ("until", "<="))
+        ]
+        return " and ".join(conditions)
+
+    of_file = {
+        "source": "images.source",
+        "sku": "images.sku",
+        "listed_at": "coalesce(all_items.listed_at, images.dated)",
+    }
+    # Two ways to the same rows: all of them where no product is left out, which needs no join.
+    whole = " and ".join(f"getvariable('{name}') is null" for name in ("filters", "since", "until"))
+    return (
+        f"create view chosen_items as select * from all_items where {left({})}",  # noqa: S608
+        f"""
+        create view chosen_files as
+        select * from images where {whole}
+        union all
+        select images.*
+        from images
+        left join all_items on all_items.source = images.source and all_items.sku = images.sku
+        where not ({whole}) and {left(of_file)}
+        """,  # noqa: S608 (quoted)
+    )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
