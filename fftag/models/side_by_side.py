@@ -113,12 +113,18 @@ def scored(
 
 
 def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions | None:
-    """Of the photos wanted; None where none is."""
+    """Of the photos wanted; None where none is.
+
+    A GPU is given the whole batch, whatever is in it: what it computes of a photo can depend on how
+    many there are. On a CPU passes are of one size.
+    """
     if not wanted:
         return None
     if len(wanted) == len(batch.pixels):
         return scorer(batch.pixels)
-    return scorer(batch.pixels[wanted])
+    if scorer.device.type == "cpu":
+        return scorer(batch.pixels[wanted])
+    return scorer(batch.pixels).chosen(np.array(wanted))
 
 
 def _settled(

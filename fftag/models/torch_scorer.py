@@ -136,7 +136,8 @@ class Predictor:
         self.model = model.to(self._on).to(memory_format=torch.channels_last).eval()
         deployed = Deployed(self.model, spec, precision).to(self._on).eval()
         self._forward: Callable[[Tensor], tuple[Tensor, ...]] = deployed
-        self._fixed = compile_for
+        # Passes of one size compute each photo in one way, whatever is beside it.
+        self._size = compile_for or (photos_per_pass(spec) if device.type == "cpu" else None)
         if compile_for:
             shape = (compile_for, spec.height, spec.width, 3)
             self._forward = _compiled(deployed, shape, self._on)
@@ -153,11 +154,8 @@ class Predictor:
             FftagError: a score is not finite; nothing can be told from such a model.
         """
         whole = torch.as_tensor(photos)
-        size = self._fixed or (
-            photos_per_pass(self.spec) if self.device.type == "cpu" else max(1, len(whole))
-        )
         with self._stream():
-            parts = [self._pass(part) for part in whole.split(size)]
+            parts = [self._pass(part) for part in whole.split(self._size or max(1, len(whole)))]
             arrays = [torch.cat(array).cpu().numpy() for array in zip(*parts, strict=True)]
         return checked(Predictions(*arrays), self.precision)
 
@@ -183,8 +181,8 @@ class Predictor:
 
     def _pass(self, photos: Tensor) -> tuple[Tensor, ...]:
         count = len(photos)
-        if self._fixed and count < self._fixed:
-            photos = torch.cat([photos, photos.new_zeros(self._fixed - count, *photos.shape[1:])])
+        if self._size and count < self._size:
+            photos = torch.cat([photos, photos.new_zeros(self._size - count, *photos.shape[1:])])
         if self.device.type == "cuda":
             photos = photos.pin_memory()  # what is pinned is copied while the device computes
         found = self._forward(photos.to(self._on, non_blocking=True))

@@ -6,17 +6,16 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow.parquet as pq
 import pytest
-import torch
 from catalogues import save_bands
-from faults import stopped_after_parts
-from fftag.tagging.previous import KnownRows, open_published
+from faults import parts_of, stopped_after_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,17 +23,20 @@ from tagged import LAST_YEAR, aged, assert_same, reading, rows_of
 from typer.testing import CliRunner
 
 import fftag.tagging.plan
+import fftag.tagging.tag
 from fftag.base.errors import FftagError
 from fftag.cli import app
 from fftag.models.folder import Bundle, load_bundle, save_bundle
 from fftag.models.torch_scorer import Predictor
 from fftag.photos.companions import COMPANIONS
 from fftag.photos.decode import Limits
+from fftag.photos.image_formats import DECODER_REVISIONS
 from fftag.photos.listing import UNREAD, Selection, Shard
 from fftag.photos.sources.choose import choose_source, list_source
 from fftag.photos.sources.local import Folder
 from fftag.tagging.dry_run import look_ahead
-from fftag.tagging.options import TagOptions
+from fftag.tagging.known import KnownRows, open_published
+from fftag.tagging.options import TagOptions, run_info
 from fftag.tagging.plan import make_plan
 from fftag.tagging.tag import retag, tag
 from fftag.tagging.validate import validate
@@ -61,8 +63,14 @@ CHANGES = st.one_of(
 ROUNDS = st.lists(
     st.tuples(
         st.lists(CHANGES, max_size=6),
-        st.sampled_from(["run", "killed", "killed", "stricter", "small limit", "leave failed"]),
+        st.sampled_from(
+            [
+                *("run", "killed", "killed", "killed another", "another", "stricter"),
+                *("small limit", "leave failed"),
+            ]
+        ),
         st.booleans(),  # whether the files changed are as old as they say
+        st.lists(CHANGES, max_size=2),  # while the first batch is scored, and others wait
     ),
     min_size=2,
     max_size=5,
@@ -124,53 +132,64 @@ class Tree:
 )
 @given(rounds=ROUNDS)
 def test_after_any_changes_a_run_ends_as_a_fresh_one_does(
-    rounds: Any, contents: list[bytes], session_bundle: Bundle, stricter: Bundle
+    rounds: Any, contents: list[bytes], session_bundle: Bundle, stricter: Bundle, another: Bundle
 ) -> None:
+    """Also where they are made during a run, killed or not, and two models take turns."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Tree(Path(folder) / "root", contents)
         out, fresh = Path(folder) / "tags.parquet", Path(folder) / "fresh.parquet"
-        for changes, kind, old in rounds:
+        for changes, kind, old, meanwhile in rounds:
             tree.apply(changes, old)
-            bundle = stricter if kind == "stricter" else session_bundle
+            bundle = {"stricter": stricter, "another": another, "killed another": another}.get(
+                kind, session_bundle
+            )
             options = OPTIONS
             if kind == "small limit":
                 options = replace(OPTIONS, limits=Limits(pixels=100))
             elif kind == "leave failed":
                 options = replace(OPTIONS, retry_failed=False)
-            if kind == "killed" and stop_early(tree.root, out, bundle):
-                continue
-            try:
-                tag(Folder(tree.root), out, bundle, options)
-            except FftagError as error:
-                assert "an interrupted run" in str(error) and kind == "small limit"
-                tag(Folder(tree.root), out, bundle, replace(options, restart=True))
+            with changing(tree, meanwhile, old, killed="killed" in kind):
+                with suppress(KeyboardInterrupt):
+                    tag(
+                        Folder(tree.root), out, bundle, replace(options, batch_size=1, shard_size=1)
+                    )
+                if "killed" in kind:
+                    continue
+            assert pq.read_metadata(out).num_rows
+            # What was changed under the run is read by the next one.
+            tag(Folder(tree.root), out, bundle, options)
             fresh.unlink(missing_ok=True)
             tag(Folder(tree.root), fresh, bundle, options)
             assert_same(out, fresh)
             assert validate(out, Folder(tree.root)).valid
 
 
-def stop_early(root: Path, out: Path, bundle: Bundle) -> bool:
-    """A run that is killed before its second batch; False where it has nothing to do there."""
+@pytest.fixture(scope="session")
+def another(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A network with other weights."""
+    return scaled(session_bundle, tmp_path_factory.mktemp("another"))
+
+
+@contextmanager
+def changing(tree: Tree, changes: Any, old: bool, killed: bool) -> Iterator[None]:
+    """Files change as a run scores its second batch; or it is killed there, and they change then.
+
+    Those that were listed and have not been read yet are read as they are by then.
+    """
     predict, calls = Predictor.__call__, 0
 
-    def die(self: Predictor, pixels: torch.Tensor) -> Any:
+    def change(self: Predictor, pixels: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls > 1:
-            raise KeyboardInterrupt
+        if calls == 2:
+            tree.apply(changes, old)
+            if killed:
+                raise KeyboardInterrupt
         return predict(self, pixels)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Predictor, "__call__", die)
-        try:
-            tag(Folder(root), out, bundle, replace(OPTIONS, batch_size=1, shard_size=1))
-        except KeyboardInterrupt:
-            return True
-        except FftagError as error:  # one with other settings was killed before
-            assert "an interrupted run" in str(error)
-            return True
-    return False
+        patch.setattr(Predictor, "__call__", change)
+        yield
 
 
 # What is read
@@ -212,10 +231,12 @@ def test_contents_of_one_size_are_looked_for_once_each_and_not_without_end(
         (root / f"soon{number}.jpg").write_bytes(whole + bytes([number // 5]))
     tag(Folder(aged(root)), out, session_bundle, OPTIONS)
     (root / "soon6.jpg").write_bytes(whole + bytes(1))
-    known = make_plan(list_source(Folder(root)), KnownRows(open_published(out))).contents
-    assert len(known.of_size(len(whole) + 1)) == 2 and known.of_size(len(whole)) == ()
-    digest = hashlib.sha256(whole + bytes(1)).hexdigest()
-    assert known.row(len(whole) + 1, digest) in range(2, 7)
+    run = run_info(str(root), session_bundle, OPTIONS)
+    listing, there = list_source(Folder(root)), KnownRows(open_published(out))
+    known = make_plan(listing, there, run, OPTIONS, out).contents
+    digests = {hashlib.sha256(whole + bytes([last])).hexdigest() for last in (0, 1)}
+    assert set(known.of_size(len(whole) + 1)) == digests and known.of_size(len(whole)) == ()
+    assert len(known.numbers) == 2 and set(known.numbers) <= set(range(2, 8))
 
     monkeypatch.setattr(fftag.tagging.plan, "CONTENTS_OF_A_SIZE", 1)
     assert known.of_size(len(whole) + 1) == ()
@@ -237,7 +258,7 @@ def test_with_nothing_to_do_no_file_is_opened(
     tag(Folder(root), out, session_bundle, OPTIONS)
     before, stamp = out.read_bytes(), out.stat().st_mtime_ns
     monkeypatch.setattr("fftag.photos.sources.local.Folder.reader", None)
-    monkeypatch.setattr("fftag.tagging.tag.scorer_for", None)
+    monkeypatch.setattr("fftag.tagging.score.scorer_for", None)
     summary = tag(Folder(root), out, session_bundle, OPTIONS)
     assert "nothing to do" in capsys.readouterr().err
     assert (out.read_bytes(), out.stat().st_mtime_ns) == (before, stamp)
@@ -268,7 +289,7 @@ def test_a_file_is_trusted_once_it_was_read_long_after_it_was_written(
     tag(Folder(root), out, session_bundle, OPTIONS)
     time.sleep(1)
     assert tag(Folder(root), out, session_bundle, OPTIONS).plan["unchanged"] == 0
-    monkeypatch.setattr("fftag.tagging.plan.SECONDS_TOO_FRESH", 0.9)
+    monkeypatch.setattr("fftag.tagging.keys.SECONDS_TOO_FRESH", 0.9)
     assert tag(Folder(root), out, session_bundle, OPTIONS).plan["unchanged"] == 4
 
 
@@ -485,19 +506,138 @@ def test_retag_refuses_what_it_cannot_do(
     assert out.read_bytes() == before
 
 
-def test_an_interrupted_run_goes_on_with_other_thresholds_but_not_with_other_settings(
+def test_an_interrupted_run_goes_on_with_other_thresholds(
     folder_of_photos: Make, session_bundle: Bundle, stricter: Bundle, tmp_path: Path
 ) -> None:
     root, out = folder_of_photos(40), tmp_path / "tags.parquet"
     options = replace(OPTIONS, batch_size=8, shard_size=16)
     stopped_after_parts(root, out, session_bundle, 1, options)
-    with pytest.raises(FftagError, match=r"another limits.*--restart to throw away the 16 files"):
-        tag(Folder(root), out, session_bundle, replace(options, limits=Limits(pixels=5000)))
     with reading() as decoded:
         assert tag(Folder(root), out, stricter, options).resumed == 16
     assert len(decoded) == 24
     tag(Folder(root), tmp_path / "fresh.parquet", stricter, OPTIONS)
     assert_same(out, tmp_path / "fresh.parquet")
+
+
+# Settings
+
+
+KEEP_FAILED = replace(OPTIONS, retry_failed=False)
+
+
+def limited(**limits: Any) -> TagOptions:
+    return replace(KEEP_FAILED, limits=replace(Limits(), **limits))
+
+
+# Of the photos small.jpg (60 x 80) and large.jpg (120 x 160), of cut.jpg, which can be salvaged,
+# and of text.jpg: which are read again where the first settings give way to the second.
+SETTINGS: dict[str, tuple[TagOptions, TagOptions, set[str]]] = {
+    "nothing": (KEEP_FAILED, KEEP_FAILED, set()),
+    "more pixels, of which none are so large": (limited(), limited(pixels=10**9), set()),
+    "more pixels": (limited(pixels=5000), limited(), {"large.jpg"}),
+    "fewer pixels": (limited(), limited(pixels=5000), {"large.jpg", "cut.jpg"}),
+    "more bytes": (limited(file_bytes=4000), limited(), {"large.jpg"}),
+    "fewer bytes": (limited(), limited(file_bytes=4000), {"large.jpg"}),
+    "salvage": (limited(), limited(salvage=True), {"cut.jpg"}),
+    "no salvage": (limited(salvage=True), limited(), {"cut.jpg"}),
+    "a timeout": (KEEP_FAILED, replace(KEEP_FAILED, timeout=7), set()),
+    "more memory": (
+        limited(pixels=5000),
+        replace(limited(pixels=5000), worker_memory=2**33),
+        {"large.jpg"},
+    ),
+}
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize("change", SETTINGS)
+def test_a_setting_reads_again_only_rows_that_it_can_change(
+    session_bundle: Bundle, tmp_path: Path, change: str, interrupted: bool
+) -> None:
+    root, out, fresh = tmp_path / "root", tmp_path / "tags.parquet", tmp_path / "fresh.parquet"
+    save_bands(root / "small.jpg", ["red"], 1)
+    save_bands(root / "large.jpg", ["blue"], 2, (120, 160))
+    whole = (root / "small.jpg").read_bytes()
+    (root / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    (root / "text.jpg").write_bytes(b"no photo")
+    assert len(whole) < 4000 < (root / "large.jpg").stat().st_size
+    aged(root)
+    before, after, expected = SETTINGS[change]
+    if interrupted:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(fftag.tagging.tag, "_publish", Mock(side_effect=KeyboardInterrupt))
+            tag(Folder(root), out, session_bundle, before)
+    else:
+        tag(Folder(root), out, session_bundle, before)
+    with reading() as decoded:
+        tag(Folder(root), out, session_bundle, after)
+    assert set(decoded) == expected
+    tag(Folder(root), fresh, session_bundle, after)
+    assert_same(out, fresh)
+
+
+def test_photos_of_a_format_whose_decoder_was_mended_are_read_again(
+    session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = tmp_path / "root", tmp_path / "tags.parquet"
+    save_bands(root / "a.jpg", ["red"], 1)
+    save_bands(root / "b.png", ["blue"], 2)
+    (root / "c.jpg").write_bytes(b"no photo")
+    tag(Folder(aged(root)), out, session_bundle, KEEP_FAILED)
+    monkeypatch.setitem(DECODER_REVISIONS, "PNG", DECODER_REVISIONS["PNG"] + 1)
+    with reading() as decoded:
+        tag(Folder(root), out, session_bundle, KEEP_FAILED)
+    assert sorted(decoded) == ["b.png", "c.jpg"]  # which the decoder of PNG may read by now
+    with reading() as decoded:
+        tag(Folder(root), out, session_bundle, KEEP_FAILED)
+    assert not decoded
+
+
+def test_parts_that_a_decoder_wrote_before_it_was_mended_stay_and_are_not_used(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = folder_of_photos(20), tmp_path / "tags.parquet"
+    stopped_after_parts(root, out, session_bundle, 1, OPTIONS)
+    monkeypatch.setitem(DECODER_REVISIONS, "JPEG", DECODER_REVISIONS["JPEG"] + 1)
+    assert tag(Folder(root), out, session_bundle, OPTIONS).resumed == 0
+    assert len(parts_of(out)) == 1
+
+
+# What stood there before
+
+
+def test_the_previous_output_stays_beside_and_undoes_a_bad_night(
+    folder_of_photos: Make, session_bundle: Bundle, stricter: Bundle, tmp_path: Path
+) -> None:
+    root, out = aged(folder_of_photos(3)), tmp_path / "tags.parquet"
+    previous = tmp_path / "tags.parquet.previous"
+    tag(Folder(root), out, session_bundle, OPTIONS)
+    first = out.read_bytes()
+    tag(Folder(root), out, session_bundle, OPTIONS)  # writes nothing
+    assert not previous.exists()
+    retag(out, stricter, keep_previous=False)
+    assert not previous.exists() and out.read_bytes() != first
+    out.write_bytes(first)
+    retag(out, stricter)
+    assert previous.read_bytes() == first
+    save_bands(root / "new.jpg", ["red"], 7)
+    second = out.read_bytes()
+    tag(Folder(root), out, stricter, OPTIONS)
+    assert previous.read_bytes() == second and pq.read_metadata(out).num_rows == 4
+    previous.rename(out)
+    assert tag(Folder(root), out, stricter, OPTIONS).plan["new"] == 1
+    assert sorted(path.name for path in tmp_path.glob("*tags*")) == [out.name, previous.name]
+
+
+def test_where_files_have_one_name_only_the_previous_output_is_a_copy(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = folder_of_photos(3), tmp_path / "tags.parquet"
+    tag(Folder(root), out, session_bundle, OPTIONS)
+    first = out.read_bytes()
+    monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError(1, "not permitted")))
+    tag(Folder(root), out, session_bundle, replace(OPTIONS, force=True))
+    assert (tmp_path / "tags.parquet.previous").read_bytes() == first
 
 
 def test_an_interrupted_run_goes_on_though_files_came_went_and_changed(

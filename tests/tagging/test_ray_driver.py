@@ -12,7 +12,8 @@ import pytest
 
 from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
-from fftag.photos.sources import Folder, list_source
+from fftag.photos.sources.choose import list_source
+from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions, run_info
 from fftag.tagging.parts import Part, PartStore, locked
 from fftag.tagging.plan import Contents

@@ -201,6 +201,26 @@ def test_results_do_not_depend_on_workers_or_shards(
     assert [row["image"] for row in rows_of(one)] == [row["image"] for row in rows_of(two)]
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_a_photo_has_the_same_scores_whatever_is_beside_it(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, backend: str
+) -> None:
+    """To the last bit: alone, among others, and in batches of another size."""
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    root, scores = folder_of_photos(21), []
+    for number, (size, pattern) in enumerate(
+        [(4, "*"), (16, "*"), (16, "*-001[0-3]*"), (1, "*7*")]
+    ):
+        out = tmp_path / f"{number}.parquet"
+        options = replace(QUICK, backend=backend, batch_size=size, selection=Selection((pattern,)))
+        tag(Folder(root), out, session_bundle, options)
+        scores.append({row["image"]: row["scores"] for row in rows_of(out)})
+    assert scores[0] == scores[1] and len(scores[2]) == 4 and len(scores[3]) == 2
+    for some in scores[2:]:
+        assert some.items() <= scores[0].items()
+
+
 def test_too_many_failures_publish_nothing_and_are_tried_again(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
