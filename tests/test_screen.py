@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from fftag import models
 from fftag.bundle import Bundle, load_bundle, save_screen
 from fftag.cli import app
-from fftag.datasets.manifest import Manifest, make_manifest, read_manifest, write_manifest
+from fftag.datasets.manifest import Manifest, make_manifest, write_manifest
 from fftag.devices import CPU
 from fftag.errors import FftagError
 from fftag.labels import LabelSet
@@ -125,8 +125,8 @@ def test_contrast_is_measured_on_photos_that_it_did_not_learn_from() -> None:
 
 
 @pytest.fixture(scope="module")
-def made(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of photos of bands, their manifest, and a model with a screen fitted to them."""
+def made(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Photos of bands, named in a manifest; beside them a model with a screen fitted to them."""
     folder = tmp_path_factory.mktemp("made")
     images, labels, splits = [], [], []
     for number in range(120):
@@ -137,7 +137,8 @@ def made(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Pa
         splits.append(("train", "val", "test")[0 if number < 70 else 1 + number % 2])
     label_set = LabelSet.of(("red", "green", "blue"), ("warm", "cool", "cool"))
     data, model = folder / "data.parquet", folder / "model"
-    write_manifest(make_manifest(images, labels, label_set, folder, splits), data)
+    manifest = make_manifest(images, labels, label_set, folder, splits)
+    write_manifest(manifest, data)
     shutil.copytree(session_bundle.path, model)
     command = ["screen", str(model), "--data", str(data), "--json", "--workers", "1"]
     command += ["--keep", "0.9", "--accept", "0.6"]
@@ -148,14 +149,14 @@ def made(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Pa
     assert content["model_id"] == bundle.model_id != session_bundle.model_id
     assert bundle.scores_id == session_bundle.scores_id
     assert sum(content["verdicts"]["validation photos"].values()) == 25
-    return folder
+    return manifest
 
 
 @pytest.fixture
-def photos(made: Path, tmp_path: Path) -> Manifest:
-    """Photos of bands for training, validation and test, named in a manifest."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    return read_manifest(tmp_path / "data.parquet")
+def photos(made: Manifest, tmp_path: Path) -> Manifest:
+    """A copy of the photos for training, validation and test, and of what lies beside them."""
+    shutil.copytree(made.root, tmp_path, dirs_exist_ok=True)
+    return replace(made, root=tmp_path)
 
 
 @pytest.fixture
