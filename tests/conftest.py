@@ -59,7 +59,8 @@ def undrawn() -> Iterator[None]:
         about.add_text(key, value)
 
     def blank(figure: Figure, to: IO[bytes], **_: object) -> None:
-        Image.new("RGB", (1, 1)).save(to, "PNG", pnginfo=about)
+        width, height = figure.get_size_inches()
+        Image.new("RGB", (int(10 * width), int(10 * height))).save(to, "PNG", pnginfo=about)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", blank)

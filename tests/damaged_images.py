@@ -5,6 +5,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ assert {kind for kind, *_ in VARIANTS} == set(ALLOWED)
 
 def whole_images(seed: int) -> list[bytes]:
     """One image of every variant, valid."""
+    return list(_whole_images(seed))
+
+
+@cache
+def _whole_images(seed: int) -> list[bytes]:
     noise = np.random.default_rng(seed)
     found = []
     for kind, mode, options in VARIANTS:

@@ -9,11 +9,13 @@ import math
 import subprocess
 import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -92,18 +94,18 @@ def draw_catalogue(folder: Path) -> None:
     (photos / "copy.png").write_bytes(half)
 
 
-def fftag(*arguments: str, folder: Path) -> None:
-    """One command, as it is typed."""
+def fftag(*arguments: str) -> str:
+    """What one command prints, in this process: each start of another takes seconds."""
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 0, f"fftag {' '.join(arguments)}: {ended.output}"
+    return ended.stdout
+
+
+def fftag_as_typed(*arguments: str) -> None:
+    """One command in a process of its own."""
     command = [sys.executable, "-P", "-m", "fftag", *arguments]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, f"fftag {' '.join(arguments)}: {ended.stderr}"
-
-
-def report_rows(name: str, database: str) -> Any:
-    """What `fftag report` answers, in this process: eighteen starts would take a minute."""
-    ended = CliRunner().invoke(app, ["report", name, "--db", database, "--format", "json"])
-    assert ended.exit_code == 0, f"fftag report {name}: {ended.output}"
-    return json.loads(ended.stdout)
 
 
 def without_the_run(value: Any) -> Any:
@@ -119,7 +121,27 @@ def figures_of_a_run(folder: Path) -> dict[str, Any]:
     """Trains, evaluates, tags, loads and reports in an empty folder; returns what came out."""
     draw_dataset(folder)
     draw_catalogue(folder)
-    fftag("data", "import", "table", "photos.csv", "--out", "data.parquet", folder=folder)
+    with chdir(folder):
+        run_in_the_working_folder()
+    model = json.loads((folder / "model/config.json").read_text())
+    rows = pq.read_table(folder / "tags.parquet", columns=list(TAGS_COLUMNS)).to_pylist()
+    database = str(folder / "catalogue.duckdb")
+    return {
+        "labels": model["labels"],
+        "evaluation": json.loads((folder / "model/evaluation-test/metrics.json").read_text()),
+        "tags": {row.pop("image"): row for row in rows},
+        "reports": {
+            path.stem: without_the_run(
+                json.loads(fftag("report", path.stem, "--db", database, "--format", "json"))
+            )
+            for path in sorted(REPORTS.glob("*.sql"))
+        },
+    }
+
+
+def run_in_the_working_folder() -> None:
+    """Trains, evaluates, tags and loads."""
+    fftag("data", "import", "table", "photos.csv", "--out", "data.parquet")
     settings = [
         "model.weights='none'",
         "model.input_size=[42, 30]",
@@ -128,24 +150,12 @@ def figures_of_a_run(folder: Path) -> dict[str, Any]:
     ]
     changes = [part for one in settings for part in ("--set", one)]
     common = ("--data", "data.parquet", "--device", "cpu")
-    fftag("train", "cnn", *common, "--out", "model", "--epochs", "6", *changes, folder=folder)
-    fftag("evaluate", "model", *common, "--split", "test", "--tier", "exact", folder=folder)
+    fftag("train", "cnn", *common, "--out", "model", "--epochs", "6", *changes)
+    fftag("evaluate", "model", *common, "--split", "test", "--tier", "exact")
     to = ("--out", "tags.parquet", "--model", "model", "--tier", "exact", "--device", "cpu")
-    fftag("tag", "catalogue", *to, folder=folder)
+    fftag_as_typed("tag", "catalogue", *to)
     feed = ("--db", "catalogue.duckdb", "--products", "products.csv")
-    fftag("load", "tags.parquet", *feed, folder=folder)
-    database = str(folder / "catalogue.duckdb")
-    model = json.loads((folder / "model/config.json").read_text())
-    rows = pq.read_table(folder / "tags.parquet", columns=list(TAGS_COLUMNS)).to_pylist()
-    return {
-        "labels": model["labels"],
-        "evaluation": json.loads((folder / "model/evaluation-test/metrics.json").read_text()),
-        "tags": {row.pop("image"): row for row in rows},
-        "reports": {
-            path.stem: without_the_run(report_rows(path.stem, database))
-            for path in sorted(REPORTS.glob("*.sql"))
-        },
-    }
+    fftag("load", "tags.parquet", *feed)
 
 
 def differences(now: Any, kept: Any, where: str = "") -> list[str]:
@@ -171,6 +181,7 @@ def differences(now: Any, kept: Any, where: str = "") -> list[str]:
     return [] if same else [f"{where}: {now!r}, kept is {kept!r}"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_tiny_run_gives_the_figures_that_are_kept(tmp_path: Path) -> None:
     found = differences(figures_of_a_run(tmp_path), json.loads(KEPT.read_text()))
     assert not found, "\n".join(found[:40])

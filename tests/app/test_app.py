@@ -313,6 +313,7 @@ def test_photos_in_another_place_are_found_there_or_asked_for(
     assert not test.warning
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_report_is_a_page(opened: Callable[..., AppTest], shop: Shop) -> None:
     test = opened("trends", db=shop.db)
     for report in all_reports():
@@ -371,6 +372,7 @@ def framed_pages(test: AppTest) -> list[str]:
     return pages
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_models_are_evaluated_looked_at_and_compared(
     opened: Callable[..., AppTest],
     session_bundle: Bundle,
@@ -404,6 +406,7 @@ def test_models_are_evaluated_looked_at_and_compared(
     assert "Choose at least one" in texts(test)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_of_an_older_model_is_not_shown_as_this_ones(
     opened: Callable[..., AppTest],
     session_bundle: Bundle,
@@ -423,6 +426,7 @@ def test_a_page_of_an_older_model_is_not_shown_as_this_ones(
     assert not framed_pages(test)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_of_a_dataset_is_that_of_data_eda(
     opened: Callable[..., AppTest], bands_manifest: Path, tmp_path: Path
 ) -> None:

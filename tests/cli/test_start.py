@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import pyarrow.parquet as pq
 import pytest
+from catalogues import Catalog
 
 from fftag.models.folder import Bundle
 
@@ -142,7 +143,9 @@ def test_an_error_that_nobody_can_be_told_of_is_an_exit_code(tmp_path: Path) -> 
 
 
 def test_results_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
-    for command in (["models"], ["models", "--json"], ["--help"], ["--version"], ["report"]):
+    tags = str(Catalog(["cape"], {"a.jpg": ["cape"]}).write(tmp_path / "t.parquet"))
+    as_json = ["validate", tags, "--json"]
+    for command in (["validate", tags], as_json, ["--help"], ["--version"], ["report"]):
         done = run([SCRIPT, *command], tmp_path, shell=">/dev/full")
         assert done.returncode == 1, command
         (line,) = done.stderr.splitlines()
@@ -151,7 +154,7 @@ def test_results_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
 
 def test_who_reads_the_results_may_leave_or_never_have_been_there(tmp_path: Path) -> None:
     for shell in ("| true", ">&-"):
-        done = run([SCRIPT, "models"], tmp_path, shell=shell)
+        done = run([SCRIPT, "report"], tmp_path, shell=shell)
         assert (done.returncode, done.stderr) == (0, ""), shell
     read, write = os.pipe()
     os.close(read)
@@ -160,7 +163,7 @@ def test_who_reads_the_results_may_leave_or_never_have_been_there(tmp_path: Path
 
 
 def left(pipe: IO[bytes], folder: Path) -> tuple[int, Any]:
-    done = subprocess.run([SCRIPT, "models"], cwd=folder, stdout=pipe, stderr=subprocess.PIPE)
+    done = subprocess.run([SCRIPT, "report"], cwd=folder, stdout=pipe, stderr=subprocess.PIPE)
     return done.returncode, done.stderr
 
 

@@ -52,6 +52,7 @@ def test_the_page_and_its_plots_are_written(bands_manifest: Path, tmp_path: Path
         assert base64.b64encode(file.read_bytes()).decode() in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_refers_to_nothing_outside_itself(bands_manifest: Path, tmp_path: Path) -> None:
     text = write_eda(read_manifest(bands_manifest), tmp_path)[0].read_text()
     addresses = re.findall(r'(?:src|href|action)="([^"]*)"', text)
@@ -60,6 +61,7 @@ def test_the_page_refers_to_nothing_outside_itself(bands_manifest: Path, tmp_pat
     assert not re.search(r"https?://|@import|url\(|<script", re.sub(r'src="[^"]*"', "", text))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_hostile_label_is_text_and_nothing_else(tmp_path: Path) -> None:
     manifest = manifest_of([[HOSTILE, "hat"]] * 8 + [["hat"]] * 4, [HOSTILE, "hat", "x" * 300])
     text = write_eda(manifest, tmp_path)[0].read_text()
@@ -77,6 +79,7 @@ def test_tiny_datasets_have_a_page_too(
     assert len(write_eda(manifest_of(labels, names), tmp_path)) == 1 + len(PICTURES)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_unreadable_photos_are_counted_on_the_page(
     folder_of_photos: Callable[[int], Path], tmp_path: Path
 ) -> None:

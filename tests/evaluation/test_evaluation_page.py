@@ -45,6 +45,7 @@ def problem(photos: int, labels: int) -> tuple[np.ndarray, np.ndarray]:
     return targets, scores
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_is_self_contained_and_escapes_label_names(tmp_path):
     names = ["<script>alert(1)</script>", "$x_1$ & co", "shirt, blouse"]
     files = write(tmp_path / "new" / "folder", *problem(40, 3), names)
@@ -66,6 +67,7 @@ def test_the_page_is_self_contained_and_escapes_label_names(tmp_path):
     assert "nan" not in re.sub(r"base64,[^\"]+", "", page).lower()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_says_what_the_figures_rest_on(tmp_path):
     targets, scores = problem(40, 3)
     targets[:, 2] = 0
@@ -154,6 +156,7 @@ def with_photos(tmp_path: Path, names: list[str]) -> Results:
     return found
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_surest_mistakes_are_shown_with_label_score_and_file(tmp_path):
     names = ["<i>a", "b", "c"]
     found = with_photos(tmp_path, names)
@@ -166,6 +169,7 @@ def test_the_surest_mistakes_are_shown_with_label_score_and_file(tmp_path):
     assert "cannot be read" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_photo_that_cannot_be_read_is_said_to_be_so(tmp_path):
     found = with_photos(tmp_path, ["a", "b", "c"])
     first, second = mistakes.surest_false_positives(found.targets, found.tags, found.scores)[:2]
@@ -197,6 +201,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
         write(tmp_path / "file" / "out", *problem(5, 2), ["a", "b"])
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", ["evaluation.html", "labels.png"])
 def test_what_others_made_is_not_written_over(tmp_path, name):
     other = tmp_path / name

@@ -104,6 +104,7 @@ def test_other_weights_give_another_map(explainer: Explainer, photo: Path) -> No
     assert np.nanmean(np.abs(alike)) < 0.7
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize(
     "name",
     [

@@ -91,6 +91,7 @@ def test_devices_side_by_side_take_less_time_than_one() -> None:
     assert seconds(3) < 0.6 * seconds(1)
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_several_devices_write_what_one_writes(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -429,6 +429,7 @@ def test_companion_files_are_counted_and_not_listed_whatever_the_source(
     assert listing.left_out == {COMPANIONS: counted}
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_a_zip_of_a_mac_is_published_and_says_what_it_passed_over(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -797,6 +798,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
     server.stop()
 
 
+@pytest.mark.usefixtures("decoding_processes")
 def test_a_bucket_is_tagged_by_several_processes_and_then_kept_up(
     bucket: Any, folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:

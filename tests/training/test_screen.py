@@ -124,49 +124,45 @@ def test_contrast_is_measured_on_photos_that_it_did_not_learn_from() -> None:
     assert near.max() < far.min()
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Manifest:
-    """Photos of bands for training and validation, named in a manifest."""
+@pytest.fixture(scope="module")
+def made(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Photos of bands, named in a manifest; beside them a model with a screen fitted to them."""
+    folder = tmp_path_factory.mktemp("made")
     images, labels, splits = [], [], []
     for number in range(120):
         names = [name for bit, name in enumerate(("red", "green", "blue")) if number >> bit & 1]
-        save_bands(tmp_path / f"bands/{number}.jpg", names or ["red"], seed=number)
+        save_bands(folder / f"bands/{number}.jpg", names or ["red"], seed=number)
         images.append(f"bands/{number}.jpg")
         labels.append(names or ["red"])
         splits.append(("train", "val", "test")[0 if number < 70 else 1 + number % 2])
     label_set = LabelSet.of(("red", "green", "blue"), ("warm", "cool", "cool"))
-    return make_manifest(images, labels, label_set, tmp_path, splits)
-
-
-@pytest.fixture
-def screened(session_bundle: Bundle, photos: Manifest, tmp_path: Path) -> Bundle:
-    """A copy of the model with a screen, fitted through the command line."""
-    shutil.copytree(session_bundle.path, tmp_path / "model")
-    write_manifest(photos, tmp_path / "data.parquet")
-    result = CliRunner().invoke(
-        app,
-        [
-            "screen",
-            str(tmp_path / "model"),
-            "--data",
-            str(tmp_path / "data.parquet"),
-            "--json",
-            "--keep",
-            "0.9",
-            "--accept",
-            "0.6",
-            "--workers",
-            "1",
-        ],
-        catch_exceptions=False,
-    )
+    data, model = folder / "data.parquet", folder / "model"
+    manifest = make_manifest(images, labels, label_set, folder, splits)
+    write_manifest(manifest, data)
+    shutil.copytree(session_bundle.path, model)
+    command = ["screen", str(model), "--data", str(data), "--json", "--workers", "1"]
+    command += ["--keep", "0.9", "--accept", "0.6"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
     content = json.loads(result.stdout)
-    bundle = load_bundle(tmp_path / "model")
+    bundle = load_bundle(model)
     assert content["model_id"] == bundle.model_id != session_bundle.model_id
     assert bundle.scores_id == session_bundle.scores_id
     assert sum(content["verdicts"]["validation photos"].values()) == 25
-    return bundle
+    return manifest
+
+
+@pytest.fixture
+def photos(made: Manifest, tmp_path: Path) -> Manifest:
+    """A copy of the photos for training, validation and test, and of what lies beside them."""
+    shutil.copytree(made.root, tmp_path, dirs_exist_ok=True)
+    return replace(made, root=tmp_path)
+
+
+@pytest.fixture
+def screened(photos: Manifest, tmp_path: Path) -> Bundle:
+    """A model with a screen."""
+    return load_bundle(tmp_path / "model")
 
 
 @pytest.fixture
@@ -320,6 +316,7 @@ def test_evaluation_measures_it_beside_other_scores(
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_has_a_section_on_it(
     screened: Bundle, session_bundle: Bundle, tmp_path: Path, without_apparel: Path
 ) -> None:
@@ -346,6 +343,7 @@ def test_the_page_has_a_section_on_it(
     assert "Apparel or not" not in (folder / "evaluation.html").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_general_backbone_is_measured_on_the_same_photos(
     screened: Bundle, photos: Manifest, tmp_path: Path, without_apparel: Path
 ) -> None:
@@ -409,6 +407,7 @@ def test_what_is_measured_does_not_choose_the_clusters(
         return fit_method(method, known)
 
     monkeypatch.setattr(screen_evaluation, "fit_method", noted)
+    monkeypatch.setattr(screen_evaluation, "RESAMPLES", 20)
     save_bands(tmp_path / "other/0.jpg", ["red"])
     screen_evaluation.measure_screen(
         screened, photos, "test", tmp_path / "other", device="cpu", workers=1
