@@ -87,5 +87,5 @@ select
     coalesce(support.photos, 0) as photos_with_label
 from nearest
 left join support on support.label = nearest.label
-order by said_before is null, photos_with_label, nearest.label, photo.distance, photo.image
+order by photo.said_before is null, photos_with_label, nearest.label, photo.distance, photo.image
 limit coalesce(getvariable('rows'), 100);
