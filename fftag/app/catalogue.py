@@ -148,8 +148,7 @@ def stamp(db: Path) -> str:
             """
             select
                 (select string_agg(run_id || loaded_at::varchar, ' ' order by run_id) from runs),
-                (select count(*) from corrections),
-                (select max(reviewed_at) from corrections)
+                (select bit_xor(hash(corrections)) from corrections)
             """
         ).fetchall()
     return f"{db} {found}"

@@ -1,15 +1,21 @@
 """What reviewers said belongs to the content of a photo, wherever it lies; none of it is lost."""
 
 import json
+import subprocess
+import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from catalogues import Catalog, as_version_1, ask, digest_of
+from catalogues import Catalog, as_version_1, as_version_2, ask, digest_of, write_feed
 
 from fftag.base.errors import FftagError
-from fftag.catalogue.database import SCHEMA_VERSION
+from fftag.catalogue.database import SCHEMA_VERSION, corrections_file
 from fftag.catalogue.load import load
 from fftag.catalogue.options import LoadOptions
 from fftag.reports.ask import run_report
@@ -172,3 +178,226 @@ def test_corrections_by_path_go_to_the_content_that_lay_there(tmp_path: Path) ->
     ]
     assert ask(db, "select schema_version from settings") == [(SCHEMA_VERSION,)]
     assert load(tagged(tmp_path, {"a.jpg": GREEN}), db).corrections == 3
+
+
+def said_in_file(db: Path) -> list[tuple[Any, ...]]:
+    """Label, verdict and reviewer of all that was said, by the plain DuckDB shell."""
+    query = f"select label, verdict, reviewer from '{corrections_file(db)}' order by reviewed_at"
+    return duckdb.sql(query).fetchall()
+
+
+def test_corrections_outlive_the_catalogue(tmp_path: Path, db: Path) -> None:
+    assert said_in_file(db) == [("hat", "is", "ada")]
+    db.unlink()
+    assert load(tmp_path / "tags.parquet", db).corrections == 1
+    assert hats(db) == ["a.jpg"]
+    load(tmp_path / "tags.parquet", db, None, LoadOptions(fresh=True))
+    assert hats(db) == ["a.jpg"]
+    # They lie with their catalogue, not with another in the same folder.
+    assert load(tmp_path / "tags.parquet", tmp_path / "other.duckdb").corrections == 0
+
+
+def test_a_lost_file_is_written_anew_of_what_the_catalogue_has(
+    tmp_path: Path, db: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = corrections_file(db).read_bytes()
+    take_answers(db, [Answered("b.jpg", "photos", "hat", False, True)], "bea", "it", "")
+    capsys.readouterr()
+    corrections_file(db).write_bytes(old)  # a backup
+    assert load(tmp_path / "tags.parquet", db).corrections == 2
+    assert f"1 corrections that only {db} had go to" in capsys.readouterr().err
+    corrections_file(db).unlink()
+    take_answers(db, [Answered("b.jpg", "photos", "cape", True, False)], "cid", "it", "")
+    assert said_in_file(db) == [
+        ("hat", "is", "ada"),
+        ("hat", "is", "bea"),
+        ("cape", "not", "cid"),
+    ]
+
+
+def test_what_was_withdrawn_does_not_come_back_with_an_old_catalogue(
+    tmp_path: Path, db: Path
+) -> None:
+    old = db.read_bytes()
+    take_answers(db, [Answered("a.jpg", "photos", "hat", False, None)], "bea", "it", "")
+    db.write_bytes(old)
+    assert hats(db) == ["a.jpg"]
+    assert load(tmp_path / "tags.parquet", db).corrections == 0
+    assert hats(db) == []
+    assert said_in_file(db) == [("hat", "is", "ada"), ("hat", "withdrawn", "bea")]
+
+
+def test_the_later_word_counts_whatever_the_clocks_say(tmp_path: Path, db: Path) -> None:
+    file = corrections_file(db)
+    table = pq.read_table(file)
+    ahead = pa.array([datetime(2999, 1, 1)], table.schema.field("reviewed_at").type)
+    pq.write_table(
+        table.set_column(table.schema.names.index("reviewed_at"), "reviewed_at", ahead), file
+    )
+    for shown, found in ((False, []), (True, ["a.jpg"]), (None, [])):
+        take_answers(db, [Answered("a.jpg", "photos", "hat", False, shown)], None, "it", "")
+        assert hats(db) == found
+        load(tmp_path / "tags.parquet", db)
+        assert hats(db) == found
+
+
+@pytest.mark.parametrize("kind", ["cut short", "another table", "a folder"])
+def test_a_file_of_corrections_that_cannot_be_read_is_refused(
+    tmp_path: Path, db: Path, kind: str
+) -> None:
+    file, before = corrections_file(db), db.read_bytes()
+    whole = file.read_bytes()
+    file.unlink()
+    if kind == "cut short":
+        file.write_bytes(whole[:-20])
+    elif kind == "another table":
+        pq.write_table(pa.table({"mine": [1]}), file)
+    else:
+        file.mkdir()
+    for way in (
+        lambda: load(tmp_path / "tags.parquet", db),
+        lambda: take_answers(
+            db, [Answered("b.jpg", "photos", "hat", False, True)], "bea", "it", ""
+        ),
+    ):
+        with pytest.raises(FftagError, match=r"c\.duckdb\.corrections\.parquet") as refused:
+            way()
+        assert "\n" not in str(refused.value)
+    assert db.read_bytes() == before
+    if kind == "cut short":
+        assert file.read_bytes() == whole[:-20]
+        file.write_bytes(whole)
+        load(tmp_path / "tags.parquet", db)
+        assert hats(db) == ["a.jpg"]
+
+
+def test_a_catalogue_of_the_release_before_gives_its_corrections_to_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db = tmp_path / "c.duckdb"
+    contents = {"a.jpg": RED, "b.jpg": BLUE}
+    load(tagged(tmp_path, contents, groups=["outer", None]), db, feed(tmp_path, "a", "b"))
+    as_version_2(
+        db,
+        [
+            (RED, "hat", True, "a.jpg"),
+            (BLUE, "cape", False, "b.jpg"),
+            (GREEN, "beret", True, "gone.jpg"),
+            (None, "hat", True, "long gone.jpg"),
+        ],
+    )
+    with pytest.raises(FftagError, match="loaded by an older fftag: load it again"):
+        take_answers(db, [Answered("a.jpg", "photos", "hat", False, True)], None, "it", "")
+    capsys.readouterr()
+    summary = load(tmp_path / "tags.parquet", db)
+    assert (summary.corrections, summary.orphaned, summary.products) == (4, 2, 2)
+    assert "4 corrections that only" in capsys.readouterr().err
+    when = datetime(2026, 1, 1), "ada"
+    for rows in (
+        ask(db, f"select {KEPT} from corrections order by image"),
+        duckdb.sql(f"select {KEPT} from '{corrections_file(db)}' order by image").fetchall(),
+    ):
+        assert rows == [
+            (RED, "labels", "hat", "is", *when, "a.jpg", "photos", "a"),
+            (BLUE, "outer", "cape", "not", *when, "b.jpg", "photos", "b"),
+            (GREEN, "labels", "beret", "is", *when, "gone.jpg", "photos", None),
+            (None, "labels", "hat", "is", *when, "long gone.jpg", "photos", None),
+        ]
+    assert hats(db) == ["a.jpg"]
+    assert load(tmp_path / "tags.parquet", db).corrections == 4
+    assert len(said_in_file(db)) == 4
+
+
+KEPT = 'content_sha256, "group", label, verdict, reviewed_at, reviewer, image, source, sku'
+
+
+def feed(folder: Path, *skus: str) -> Path:
+    return write_feed(folder / "feed.csv", [{"sku": sku} for sku in skus])
+
+
+def offered(db: Path) -> list[tuple[Any, ...]]:
+    return ask(db, "select image, label, shown from offered_corrections order by all")
+
+
+def test_what_was_said_of_a_photo_is_offered_for_the_one_in_its_place(tmp_path: Path) -> None:
+    db = tmp_path / "c.duckdb"
+    first = {"a_1.jpg": RED, "a_2.jpg": BLUE, "b_1.jpg": digest_of("b")}
+    load(tagged(tmp_path, first), db, feed(tmp_path, "a", "b"))
+    said = [Answered("a_1.jpg", "photos", "hat", False, True)]
+    said += [Answered("a_1.jpg", "photos", "cape", True, False)]
+    take_answers(db, said, "ada", "it", "")
+    assert offered(db) == []
+    # Encoded anew at the same path: asked of that photo alone.
+    load(tagged(tmp_path, first | {"a_1.jpg": GREEN}), db)
+    assert offered(db) == [("a_1.jpg", "cape", False), ("a_1.jpg", "hat", True)]
+    assert hats(db) == []
+    sheet = tmp_path / "queue.csv"
+    export_queue(db, sheet, 9, 99)
+    rows = pd.read_csv(sheet, dtype=str, keep_default_na=False)
+    head = rows.head(2)[["image", "label", "said_before", "correct"]].to_numpy().tolist()
+    assert sorted(head) == [["a_1.jpg", "cape", "no", ""], ["a_1.jpg", "hat", "yes", ""]]
+    assert set(rows["said_before"].tolist()[2:]) == {""}
+    # Under another path: asked of each photo of the product, until it is answered.
+    load(tagged(tmp_path, {"a_3.jpg": GREEN, "a_2.jpg": BLUE, "b_1.jpg": digest_of("b")}), db)
+    assert [image for image, label, _ in offered(db) if label == "hat"] == ["a_2.jpg", "a_3.jpg"]
+    import_answers(db, filled(sheet, {("a_1.jpg", "hat"): "yes"}))  # of the content GREEN
+    assert [image for image, label, _ in offered(db) if label == "hat"] == ["a_2.jpg"]
+    assert hats(db) == ["a_3.jpg"]
+
+
+def test_without_a_feed_a_photo_is_known_by_its_path(tmp_path: Path, db: Path) -> None:
+    load(tagged(tmp_path, {"a.jpg": GREEN, "b.jpg": BLUE}), db)
+    assert offered(db) == [("a.jpg", "hat", True)]
+    load(tagged(tmp_path, {"x.jpg": GREEN, "b.jpg": BLUE}), db)
+    assert offered(db) == []
+
+
+def test_none_of_a_group_is_said_of_each_label_that_it_has(tmp_path: Path) -> None:
+    db, tags = tmp_path / "c.duckdb", tmp_path / "tags.parquet"
+    labels, groups = ["cape", "hat", "cap", "belt"], ["outer", "head", "head", None]
+    Catalog(labels, {"a.jpg": ["cape", "hat"], "b.jpg": ["cap"]}, groups).write(tags)
+    load(tags, db)
+    sheet = tmp_path / "queue.csv"
+    export_queue(db, sheet, 9, 99)
+    imported = import_answers(db, filled(sheet, {("a.jpg", "hat"): "none"}), "ada")
+    assert (imported.answers, imported.changed) == (2, 1)
+    assert [(row["label"], row["fp"]) for row in imported.measured] == [("hat", 1)]
+    standing = 'select "group", label, verdict from corrections order by label'
+    assert ask(db, standing) == [("head", "cap", "none"), ("head", "hat", "none")]
+    shown = "select label from photo_labels where image = 'a.jpg'"
+    assert ask(db, shown) == [("cape",)]
+    # The latest wins: one label of the group after all, and then none again.
+    take_answers(db, [Answered("a.jpg", "photos", "cap", False, True)], None, "it", "")
+    assert ask(db, standing) == [("head", "cap", "is"), ("head", "hat", "none")]
+    none = Answered("a.jpg", "photos", "hat", True, False, None, True)
+    take_answers(db, [none], None, "it", "")
+    assert ask(db, shown) == [("cape",)]
+    take_answers(db, [Answered("a.jpg", "photos", "hat", True, None, None, True)], None, "it", "")
+    assert ask(db, standing) == []
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from fftag.reports.review_queue import Answered, take_answers
+who, db = sys.argv[1:]
+for number in range(6):
+    answer = Answered(f"{who}{number}.jpg", "photos", "hat", False, True)
+    take_answers(Path(db), [answer], who, "it", "")
+"""
+
+
+def test_two_writers_and_a_load_at_once_lose_nothing(tmp_path: Path) -> None:
+    db, tags = tmp_path / "c.duckdb", tmp_path / "tags.parquet"
+    images = sorted(f"{who}{number}.jpg" for who in "xy" for number in range(6))
+    Catalog(["cape", "hat"], {image: ["cape"] for image in images}).write(tags)
+    load(tags, db)
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, who, str(db)]) for who in "xy"]
+    loads = 0
+    while any(writer.poll() is None for writer in writers):
+        load(tags, db)
+        loads += 1
+    assert [writer.returncode for writer in writers] == [0, 0] and loads
+    assert hats(db) == images
+    assert sorted(said_in_file(db)) == [("hat", "is", "x")] * 6 + [("hat", "is", "y")] * 6
+    assert not list(tmp_path.glob(".*"))
