@@ -185,7 +185,8 @@ def load_known(
             "network": NETWORK,
             "salvaged": SALVAGED,
         }
-        for table in file.columns(*OF_A_KEY) if file.run is not None else file.images():
+        whole = file.columns(*OF_A_KEY, look_at_all=True)
+        for table in whole if file.run is not None else file.images():
             numbers = pa.array(np.arange(first, first + len(table)))
             keys.register("batch", _completed(table).append_column("number", numbers))
             keys.execute(LOAD, values)

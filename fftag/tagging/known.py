@@ -47,21 +47,26 @@ class TagsRows:
     rows: int
     header: bytes = b""
 
-    def columns(self, *names: str) -> Iterator[pa.Table]:
-        """Some columns, a row group at a time; all others are read for damage.
+    def columns(self, *names: str, look_at_all: bool = False) -> Iterator[pa.Table]:
+        """Some columns, a row group at a time.
 
         Of row groups in which something cannot be read there are the paths alone, null where they
-        are lost, and this says where they are.
+        are lost.
+
+        Args:
+            names: of the columns.
+            look_at_all: all others are read, too, and what is damaged is said.
         """
         with open_tags_file(self.path) as file:
             schema = pa.schema([file.schema_arrow.field(name) for name in names])
             for group in range(file.num_row_groups):
                 try:
-                    batches = [batch.select(names) for batch in group_batches(file, group)]
-                    table = pa.Table.from_batches(batches, schema)
+                    batches = group_batches(file, group, None if look_at_all else names)
+                    table = pa.Table.from_batches([one.select(names) for one in batches], schema)
                 except UNREADABLE as error:
-                    where = where_of(file, group, error)
-                    say(f"{self.path} is damaged in {where}: its photos are read again")
+                    if look_at_all:
+                        where = where_of(file, group, error)
+                        say(f"{self.path} is damaged in {where}: its photos are read again")
                     table = _paths_alone(file, group, schema)
                 yield plain(table)
 
@@ -81,6 +86,8 @@ class TagsRows:
 def _paths_alone(file: pq.ParquetFile, group: int, schema: pa.Schema) -> pa.Table:
     count = file.metadata.row_group(group).num_rows
     columns = {field.name: pa.nulls(count, field.type) for field in schema}
+    if "image" not in columns:
+        return pa.table(columns)
     try:
         images = [batch["image"] for batch in group_batches(file, group, ["image"])]
         columns["image"] = pa.chunked_array(images, pa.string())

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -67,11 +67,10 @@ class Parts:
 
     def since(self, before: Sequence[TagsRows]) -> list[TagsRows]:
         """Those that were written since others were looked at."""
-        there = {part.path for part in before}
-        return [part for part in self.whole() if part.path not in there]
+        return list(self._whole(self.folder, {part.path for part in before}))
 
-    def _whole(self, folder: Path) -> Iterator[TagsRows]:
-        for path in sorted(folder.glob("part-*.parquet")):
+    def _whole(self, folder: Path, but: Collection[Path] = ()) -> Iterator[TagsRows]:
+        for path in sorted({*folder.glob("part-*.parquet")}.difference(but)):
             try:
                 yield _part(path)
             except (FftagError, *UNREADABLE):

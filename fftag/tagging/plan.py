@@ -158,6 +158,15 @@ class Plan:
         names = ("new", "changed", "retried", "unchanged", "removed")
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def going_on(self) -> str:
+        """What an interrupted run has left, in words."""
+        total = self.resumed + len(self.pending)
+        said = f"going on with an interrupted run: {self.resumed:,} of {total:,} files are done"
+        if self.outdated:
+            said += f"; {self.outdated:,} more that it did are gone, or are read again"
+        return said
+
     def batches(self, chosen: np.ndarray, size: int) -> Iterator[list[dict[str, Any]]]:
         """Files some at a time, each a row of the listing and, under `known`, the digests under
         which its content may be known.

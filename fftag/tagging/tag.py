@@ -65,6 +65,8 @@ def tag(
         summary = TagSummary(len(plan.listing), str(out), run.model_id, plan.counts)
         summary.left_out, summary.screen = plan.listing.left_out, run.screen
         summary.resumed = plan.resumed
+        if plan.known.parts and (plan.resumed or plan.outdated):
+            say(plan.going_on)
         with parts.begun(options.restart):
             if len(plan.pending):
                 with (
@@ -104,11 +106,6 @@ def plan_of(source: Source, out: Path, run: RunInfo, parts: Parts, options: TagO
 def _watched(source: Source, plan: Plan, summary: TagSummary) -> Iterator[Callable[[Done], None]]:
     """Shows how far a run is, counts, and ends it where it is asked to or the source went away."""
     total, reach, started = len(plan.pending) + plan.resumed, Reach(), time.monotonic()
-    if plan.resumed or plan.outdated:
-        said = f"going on with an interrupted run: {plan.resumed:,} of {total:,} files are done"
-        if plan.outdated:
-            said += f"; {plan.outdated:,} more that it did are gone, or are read again"
-        say(said)
     with (
         progress(total, "tagging", "photo", initial=plan.resumed) as bar,
         deferred() as interruption,

@@ -19,6 +19,7 @@ from fftag.photos.listing import SHARD_SETTING, Selection, Shard, keys_of
 from fftag.photos.sources.base import Source
 from fftag.photos.sources.choose import list_source
 from fftag.tagging.known import TagsRows, with_unseen
+from fftag.tagging.parts import own_files
 from fftag.tagging.publish import ROWS_PER_GROUP
 from fftag.tagging.tags_file import (
     ROWS_AT_ONCE,
@@ -116,7 +117,7 @@ def validate(
         if "order" in findings.problems:
             _look_for_duplicates(file, findings)
         if source is not None and "readable" not in findings.problems:
-            own = (tags, tags.with_name(tags.name + ".parts"), *ignore)
+            own = (*own_files(tags), *ignore)
             listed = list_source(source, Selection(include, own, _shard_of(header)))
             listed = with_unseen(listed, TagsRows(tags, header.run, file.metadata.num_rows))
             _compare_with(listed.files, file, header, findings)
