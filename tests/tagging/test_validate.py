@@ -16,8 +16,7 @@ from fftag.photos.decode import Limits
 from fftag.photos.sources import Folder, Selection, list_source
 from fftag.tagging.options import TagOptions
 from fftag.tagging.tag import tag
-from fftag.tagging.tags_findings import RULES
-from fftag.tagging.tags_rules import ROW_RULES
+from fftag.tagging.tags_rules import RULES
 from fftag.tagging.validate import Validation, validate
 
 Make = Callable[[int], Path]
@@ -366,9 +365,10 @@ def test_differences_from_the_source_are_counted_with_examples(tags: Path, sourc
     counts = {problem.rule: problem.count for problem in result.problems}
     assert counts == {"source_missing": 1, "source_extra": 5, "source_size": 1}
     missing, extra, size = result.problems
-    assert missing.examples == ["'season-0/FF-0000_1.jpg' is not in the source"]
+    (missed,) = missing.examples
+    assert missed.endswith("'season-0/FF-0000_1.jpg': is not in the source")
     assert extra.examples == [f"'new-{number}.jpg' has no row" for number in range(3)]
-    assert size.examples[0].startswith("'season-1/FF-0001_1.jpg' has ")
+    assert "'season-1/FF-0001_1.jpg': has " in size.examples[0]
 
 
 def test_a_source_is_compared_by_the_include_of_the_run(
@@ -452,8 +452,7 @@ def test_a_file_with_bytes_changed_is_judged_or_refused_in_one_line(tags: Path) 
 def test_every_rule_is_documented_and_none_is_made_up() -> None:
     rows = (DOCS / "tags-format.md").read_text(encoding="utf-8").split("## Validating")[1]
     documented = [line.split("`")[1] for line in rows.splitlines() if line.startswith("| `")]
-    assert documented == list(RULES)
-    assert {rule.name for rule in ROW_RULES} <= set(RULES)
+    assert documented == [rule.name for rule in RULES]
 
 
 def test_the_command_ends_with_1_and_one_line_where_a_rule_is_broken(
