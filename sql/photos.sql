@@ -51,14 +51,15 @@ where language is not null;
 
 -- The labels of a photo: the model's tags, and above them what reviewers said.
 create view photo_labels as
-select tags.image, tags.run_id, tags.label
+select tags.image, tags.run_id, tags."group", tags.label
 from tags
 anti join (select * from reviewed where not shown) as refuted
     on refuted.image = tags.image and refuted.run_id = tags.run_id
     and refuted.label = tags.label
 union all
-select reviewed.image, reviewed.run_id, reviewed.label
+select reviewed.image, reviewed.run_id, coalesce(labels."group", 'labels') as "group", reviewed.label
 from reviewed
+left join labels on labels.label = reviewed.label
 anti join tags
     on tags.image = reviewed.image and tags.run_id = reviewed.run_id
     and tags.label = reviewed.label

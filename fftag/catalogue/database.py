@@ -14,7 +14,7 @@ import duckdb
 from fftag.base.atomic import DATABASE, changing, refuse_other, replacing, target_of
 from fftag.base.errors import FftagError, first_line
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the tables in sql/schema.sql; a catalogue of version 1 does not say so."""
 ALWAYS_THERE = {"settings", "runs", "images", "tags"}  # tables of a catalogue, whichever version
 NO_OTHER_FILE: dict[str, Any] = {"enable_external_access": "false"}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
@@ -131,22 +132,29 @@ def _load_images(
 def _load_tags(
     connection: duckdb.DuckDBPyConnection, file: TagsFile, labels: list[ShownLabel]
 ) -> None:
+    shown = [(*one.key, one.group, one.label) for one in labels]
+    columns = ("model_group", "name", "group", "label")
     connection.register("incoming", file.rows(["image", "tags"]))
+    connection.register("shown", pa.table([*zip(*shown, strict=True)], names=columns))
     # Two names of a model may be shown as one: then it is one tag, with the better score.
     connection.execute(
         """
-        insert into tags
-        select image, coalesce($shown[tag.label], tag.label), max(tag.score), $run_id
+        insert into tags by name
+        select
+            image,
+            coalesce(shown."group", tag."group") as "group",
+            coalesce(shown.label, tag.label) as label,
+            max(tag.score) as score,
+            $run_id as run_id
         from (select image, unnest(tags) as tag from incoming)
-        group by 1, 2
-        order by 2, 1
+        left join shown on shown.name = tag.label and shown.model_group = tag."group"
+        group by all
+        order by label, "group", image
         """,
-        {
-            "run_id": file.run.run_id,
-            "shown": {"key": [one.name for one in labels], "value": [one.label for one in labels]},
-        },
+        {"run_id": file.run.run_id},
     )
     connection.unregister("incoming")
+    connection.unregister("shown")
 
 
 def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:
@@ -208,18 +216,23 @@ def _load_labels(
         connection.executemany(
             """
             insert into model_labels
-            values ($model_id, $position, $name, $label, $threshold, $tp, $fp, $fn, $tn)
+            values (
+                $model_id, $position, $model_group, $name, $group, $label, $threshold,
+                $tp, $fp, $fn, $tn)
             """,
             [
                 {
                     "model_id": model_id,
                     "position": one.position,
-                    "name": one.name,
+                    "model_group": one.key[0],
+                    "name": one.key[1],
+                    "group": one.group,
                     "label": one.label,
                     "threshold": one.threshold,
                 }
                 | {key: one.counts.get(key) for key in COUNTS}
                 for one in labels
+                if one.position is not None
             ],
         )
     counted = connection.execute("select distinct model_id from runs where counted").fetchall()
@@ -227,7 +240,7 @@ def _load_labels(
         """
         insert into labels
         select
-            $position, $label, $group, $threshold, $tp, $fp, $fn, $tn,
+            $position, $group, $label, $kind, $parent, $threshold, $tp, $fp, $fn, $tn,
             $tp / nullif($tp + $fn, 0), $tn / nullif($tn + $fp, 0)
         """,
         joined([models[model_id] for (model_id,) in counted]),

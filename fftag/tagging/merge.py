@@ -223,8 +223,9 @@ def _differences(one: RunInfo, two: RunInfo) -> list[str]:
     """What differs of that on which rows depend, in words a user knows."""
     same = {
         "format version": one.format_version == two.format_version,
-        "label set": one.labels == two.labels,
-        "thresholds": one.thresholds == two.thresholds,
+        "label set": one.keys == two.keys,
+        "thresholds": (one.groups, one.thresholds.tolist())
+        == (two.groups, two.thresholds.tolist()),
         "apparel screen": one.screen == two.screen,
     }
     # The id of a model covers labels and thresholds: it tells of itself only where these agree.

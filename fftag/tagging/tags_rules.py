@@ -22,6 +22,7 @@ READ_WHOLE = ("ok", "truncated", "unsupported")  # decoding began, so every byte
 NEVER_READ = ("vanished",)
 # Microseconds since 1970 of the first moment of year 1, and of the one after year 9999.
 FIRST_MOMENT, END_OF_TIME = -62_135_596_800_000_000, 253_402_300_800_000_000
+ROUNDING = 1e-5  # of the score of what stands above labels: the sum of theirs
 ABSENT, UNKNOWN = -1, -2  # for the size of a file that the source has not, or has of unknown size
 
 T = TypeVar("T")
@@ -198,34 +199,89 @@ def _scores_value(rows: Rows) -> Broken:
     yield wrong.any(axis=1) & ~rows.null("scores"), says
 
 
+@dataclass(frozen=True)
+class _Possible:
+    """What may be a tag: the labels, and behind them what stands above those of kind `one`.
+
+    Attributes:
+        keys: group and name of each.
+        one: bool [possible tags], whether it is of a group of kind `one`.
+        limits: float32 [possible tags], the score that makes it a tag.
+        sums: bool [labels, possible tags above], whose scores add up to which.
+    """
+
+    keys: list[tuple[str, str]]
+    one: np.ndarray
+    limits: np.ndarray
+    sums: np.ndarray
+
+    @classmethod
+    def of(cls, run: RunInfo) -> "_Possible":
+        groups = {group.name: group for group in run.groups}
+        one = [group for group in run.groups if group.kind == "one"]
+        above = [(group.name, name) for group in one for name in group.above]
+        lines = [
+            {(label.group, name) for name in groups[label.group].ancestors(label.parent)}
+            for label in run.labels
+        ]
+        of_one = np.array([groups[label.group].kind == "one" for label in run.labels])
+        of_groups = [groups[group].threshold for group, _ in [*run.keys, *above]]
+        limits = np.array(of_groups, np.float32)  # NaN in groups of kind `many`
+        limits[: len(of_one)][~of_one] = run.thresholds[~of_one]
+        return cls(
+            [*run.keys, *above],
+            np.concatenate([of_one, np.ones(len(above), bool)]),
+            limits,
+            np.array([[key in line for key in above] for line in lines], bool),
+        )
+
+
 def _tags_value(rows: Rows) -> Broken:
-    run, tags = rows.run, rows["tags"]
-    limits = np.asarray(run.thresholds, dtype=np.float32)
-    photo = pc.list_parent_indices(tags).to_numpy()
-    names = pc.struct_field(tags.flatten(), "label")
+    tags, possible = rows["tags"], _Possible.of(rows.run)
+    labels = len(rows.run.labels)
+    photo, tag = pc.list_parent_indices(tags).to_numpy(), _places(tags, possible)
     given = pc.struct_field(tags.flatten(), "score").to_numpy(zero_copy_only=False)
-    found = pc.index_in(names, value_set=pa.array(run.labels, pa.string()))
-    label = pc.fill_null(found, -1).to_numpy(zero_copy_only=False)
-    score = rows.scores[photo, label]
-    bad = (label < 0) | (given != score) | ~(score >= limits[label])
+    scores = np.concatenate([rows.scores, rows.scores @ possible.sums], axis=1)
+    due = scores[photo, tag]
+    same = np.where(tag < labels, given == due, np.isclose(given, due, rtol=0, atol=ROUNDING))
+    bad = (tag < 0) | ~same | ~(given >= possible.limits[tag])
     # Best first, and equals in label order: then none can stand twice either.
-    equal = (given[1:] == given[:-1]) & (label[1:] <= label[:-1])
+    equal = (given[1:] == given[:-1]) & (tag[1:] <= tag[:-1])
     bad[1:] |= (photo[1:] == photo[:-1]) & ((given[1:] > given[:-1]) | equal)
-    chosen = rows.scores >= limits
-    wrong = chosen.sum(axis=1) != np.bincount(photo, minlength=len(tags))
+    chosen = (scores >= possible.limits) & ~possible.one
+    of_many = photo[(tag < 0) | ~possible.one[tag]]
+    wrong = chosen.sum(axis=1) != np.bincount(of_many, minlength=len(tags))
     wrong[photo[bad]] = True
 
     def says(row: int) -> str:
-        best = sorted(map(int, np.flatnonzero(chosen[row])), key=lambda one: -rows.scores[row, one])
-        due = ", ".join(f"{run.labels[one]} {rows.scores[row, one]:.6g}" for one in best)
+        best = sorted(map(int, np.flatnonzero(chosen[row])), key=lambda one: -scores[row, one])
+        names = ", ".join(f"{possible.keys[one][1]} {scores[row, one]:.6g}" for one in best)
         there = ((tag or {}).values() for tag in tags[row].as_py())
         has = ", ".join(
             " ".join(f"{one:.6g}" if isinstance(one, float) else str(one) for one in tag)
             for tag in there
         )
-        return f"tags are [{has[:90]}], but scores and thresholds give [{due[:90]}]"
+        return f"tags are [{has[:90]}], but scores and thresholds give [{names[:90]}]"
 
     yield wrong & ~rows.null("tags") & ~rows.null("scores"), says
+
+
+def _places(tags: pa.ListArray, possible: _Possible) -> np.ndarray:
+    """int64 [tags]: which of the possible ones each is; -1 for none."""
+    groups, names = (pc.struct_field(tags.flatten(), name) for name in ("group", "label"))
+    known = pa.array([f"{group}\0{name}" for group, name in possible.keys], pa.string())
+    found = pc.index_in(pc.binary_join_element_wise(groups, names, "\0"), value_set=known)
+    return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False))
+
+
+def _tags_one(rows: Rows) -> Broken:
+    tags, possible = rows["tags"], _Possible.of(rows.run)
+    wrong = np.zeros(len(tags), dtype=bool)
+    photo, tag = pc.list_parent_indices(tags).to_numpy(), _places(tags, possible)
+    for group in rows.run.groups:
+        own = np.array([group.kind == "one" and key[0] == group.name for key in possible.keys])
+        wrong |= np.bincount(photo[(tag >= 0) & own[tag]], minlength=len(tags)) > 1
+    yield wrong, lambda row: f"tags are {[tag['label'] for tag in tags[row].as_py()]}"
 
 
 def _apparel(rows: Rows) -> Broken:
@@ -318,8 +374,8 @@ RULES = (
     Rule("order", "rows are sorted by the bytes of the path", (_order,)),
     Rule("duplicate_image", "no image has two rows"),
     Rule("status", "status is one of the documented codes", (_status,)),
-    Rule("error", "error is one line, and null exactly where the status is ok, salvaged photos aside",
-         (_error,)),
+    Rule("error", "error is one line, and null exactly where the status is ok, salvaged photos "
+         "aside", (_error,)),
     Rule("scores_null", "scores are null exactly where the row failed",
          _each(_null_where_failed, "scores")),
     Rule("scores_value", "scores lie in 0 to 1", (_scores_value,)),
@@ -327,9 +383,10 @@ RULES = (
          _each(_null_where_failed, "tags")),
     Rule("tags_value", "tags are the labels at or above their threshold, best first",
          (_tags_value,)),
+    Rule("tags_one", "of a group of kind one, a row has one tag at most", (_tags_one,)),
     Rule("apparel", "is_apparel and apparel_score are given or null together", (_apparel,)),
-    Rule("apparel_verdict", "both are given for every ok row where the model has a screen, else for "
-         "none, and is_apparel tells which scores reach its threshold", (_apparel_verdict,)),
+    Rule("apparel_verdict", "both are given for every ok row where the model has a screen, else "
+         "for none, and is_apparel tells which scores reach its threshold", (_apparel_verdict,)),
     Rule("dimensions", "width and height are positive, and null exactly where the row failed",
          _each(_null_where_failed, "width", "height") + _each(_positive, "width", "height")),
     Rule("format", "format is a documented one, and null exactly where the row failed",

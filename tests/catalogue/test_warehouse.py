@@ -274,16 +274,16 @@ def test_a_missing_or_foreign_tags_file_is_refused(tmp_path: Path, tags: Path, d
     manifest = tmp_path / "manifest.parquet"
     pq.write_table(pa.table({"image": ["a"]}).replace_schema_metadata({b"fftag": b"{}"}), manifest)
     assert "no tags file" in refused(manifest, db)
-    newer = with_metadata(tags, tmp_path / "newer.parquet", format_version=3)
+    newer = with_metadata(tags, tmp_path / "newer.parquet", format_version=4)
     assert "newer fftag" in refused(newer, db)
-    older = with_metadata(tags, tmp_path / "older.parquet", format_version=1)
+    older = with_metadata(tags, tmp_path / "older.parquet", format_version=2)
     assert "older fftag" in refused(older, db)
 
 
 @pytest.mark.parametrize(
     "odd",
-    [{"format_version": "2"}, {"settings": None}, {"run_id": None}, {"labels": ["a"]},
-     {"thresholds": [0.5, "x", 0.5]}, {"screen": {"id": "x"}}],
+    [{"format_version": "3"}, {"settings": None}, {"run_id": None}, {"labels": ["a"]},
+     {"groups": [{"name": "labels", "kind": "some"}]}, {"screen": {"id": "x"}}],
 )  # fmt: skip
 def test_odd_metadata_is_one_line(tmp_path: Path, tags: Path, db: Path, odd: Any) -> None:
     message = refused(with_metadata(tags, tmp_path / "odd.parquet", **odd), db)
