@@ -1,11 +1,10 @@
 """The rows of the warehouse: products, images, tags, labels, runs, and which of them count."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
@@ -132,29 +131,42 @@ def _load_images(
 def _load_tags(
     connection: duckdb.DuckDBPyConnection, file: TagsFile, labels: list[ShownLabel]
 ) -> None:
-    shown = [(*one.key, one.group, one.label) for one in labels]
-    columns = ("model_group", "name", "group", "label")
+    shown = sorted({(one.label, one.group) for one in labels})
+    place = {key: number for number, key in enumerate(shown, 1)}
+    places: dict[str, dict[str, int]] = {}  # the model's group -> its name -> place
+    for one in labels:
+        places.setdefault(one.key[0], {})[one.key[1]] = place[one.label, one.group]
     connection.register("incoming", file.rows(["image", "tags"]))
-    connection.register("shown", pa.table([*zip(*shown, strict=True)], names=columns))
     # Two names of a model may be shown as one: then it is one tag, with the better score.
     connection.execute(
         """
         insert into tags by name
-        select
-            image,
-            coalesce(shown."group", tag."group") as "group",
-            coalesce(shown.label, tag.label) as label,
-            max(tag.score) as score,
-            $run_id as run_id
-        from (select image, unnest(tags) as tag from incoming)
-        left join shown on shown.name = tag.label and shown.model_group = tag."group"
-        group by all
-        order by label, "group", image
+        select image, $groups[place] as "group", $labels[place] as label, score, $run_id as run_id
+        from (
+            select
+                image,
+                coalesce(
+                    $places[tag."group"][tag.label], error('a tag is of no label of the file')
+                ) as place,
+                max(tag.score) as score
+            from (select image, unnest(tags) as tag from incoming)
+            group by all
+        )
+        order by place, image
         """,
-        {"run_id": file.run.run_id},
+        {
+            "run_id": file.run.run_id,
+            "groups": [group for _, group in shown],
+            "labels": [label for label, _ in shown],
+            "places": _as_map({group: _as_map(of) for group, of in places.items()}),
+        },
     )
     connection.unregister("incoming")
-    connection.unregister("shown")
+
+
+def _as_map(of: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """A mapping as DuckDB takes one."""
+    return {"key": list(of), "value": list(of.values())}
 
 
 def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile) -> None:

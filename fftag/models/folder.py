@@ -312,12 +312,8 @@ def _loaded(path: Path) -> Bundle:
     except (ValueError, KeyError, TypeError, AttributeError, FftagError) as error:
         raise FftagError(f"{path / CONFIG} is no model config ({error!r})") from error
     if config is None:
-        written = (
-            "a newer fftag: upgrade fftag to use it"
-            if beside > 0
-            else "an older fftag: train it anew"
-        )
-        raise FftagError(f"{path} was written by {written}")
+        to_do = "a newer fftag: upgrade fftag to use it", "an older fftag: train it anew"
+        raise FftagError(f"{path} was written by {to_do[beside < 0]}")
     screen = load_screen(path / SCREEN, _features(path / WEIGHTS)) if screened else None
     weights = lines[WEIGHTS].partition(" ")[0]
     return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config, weights, screen)

@@ -100,11 +100,14 @@ def test_failures_labels_and_the_run_are_there(tags: Path, db: Path) -> None:
     assert ask(db, "select image, status, error, file_size from failures") == [
         ("b/notes.txt", "unsupported", "cannot read: unsupported", 1234)
     ]
-    labels = ask(db, 'select position, label, "group", tp, sensitivity, specificity from labels')
+    labels = ask(
+        db,
+        'select position, label, "group", kind, parent, tp, sensitivity, specificity from labels',
+    )
     assert labels == [
-        (0, "cape", "outer", 8, 8 / 12, 6 / 8),
-        (1, "belt", None, 8, 8 / 12, 6 / 8),
-        (2, "hat", "head", 0, None, 1.0),
+        (0, "cape", "outer", "many", None, 8, 8 / 12, 6 / 8),
+        (1, "belt", "labels", "many", None, 8, 8 / 12, 6 / 8),
+        (2, "hat", "head", "many", None, 0, None, 1.0),
     ]
     run = ask(db, "select run_id, model_id, source, settings, files, tagged, failed from runs")
     assert run == [("run-1", "ab" * 32, "photos", '{"precision": "bf16"}', 6, 5, 1)]
@@ -295,7 +298,7 @@ def test_a_damaged_tags_file_is_refused(tmp_path: Path, db: Path) -> None:
     tags = Catalog(["cape"], photos).write(tmp_path / "tags.parquet")
     pq.write_table(pq.read_table(tags), tags, row_group_size=1000, write_page_checksum=True)
     whole = tags.read_bytes()
-    scores = pq.ParquetFile(tags).metadata.row_group(1).column(5)
+    scores = pq.ParquetFile(tags).metadata.row_group(1).column(6)
     assert scores.path_in_schema.startswith("scores")
     middle = scores.data_page_offset + scores.total_compressed_size // 2
     content = bytearray(whole)
