@@ -28,8 +28,9 @@ import pyarrow.parquet as pq
 
 from fftag.base.errors import FftagError
 from fftag.catalogue.load import load
+from fftag.models.labels import LabelSet
 from fftag.reports.ask import all_reports, run_report
-from fftag.tagging.tags_file import RunInfo, tags_of, tags_schema
+from fftag.tagging.tags_file import RunInfo, described, tags_of, tags_schema
 
 LABELS, TAGS_EACH = 46, 6
 ROWS_PER_GROUP = 131_072
@@ -122,10 +123,11 @@ def make(folder: Path, images: int, photos_each: int = 2) -> None:
         scores_id="0" * 64,
         fftag_version="0",
         source="synthetic",
-        labels=names,
-        groups=[f"group {number % 8}" for number in range(LABELS)],
-        thresholds=[0.5] * LABELS,
-        validation=[counts] * LABELS,
+        **described(
+            LabelSet.of(names, [f"group {number % 8}" for number in range(LABELS)]),
+            [0.5] * LABELS,
+            [counts] * LABELS,
+        ),
         settings={},
     )
     _write_tags(tags, images, photos_each, run, noise)

@@ -7,6 +7,7 @@ where item_id in (select item_id from changed_items);
 -- item's: on one photo (`union`) or on half of them (`vote`).
 insert into all_item_labels
 select
+    tags."group",
     tags.label,
     images.item_id,
     any_value(all_items.listed_at) as listed_at,
@@ -18,5 +19,5 @@ from photo_labels as tags
 join images on images.image = tags.image and images.run_id = tags.run_id
 join all_items on all_items.item_id = images.item_id
 semi join changed_items on changed_items.item_id = images.item_id
-group by tags.label, images.item_id
-order by tags.label, images.item_id;
+group by tags."group", tags.label, images.item_id
+order by tags.label, tags."group", images.item_id;

@@ -17,7 +17,7 @@ create macro shown_label(given) as
 create macro shown_group(given_group, given_label) as
     coalesce(
         (
-            select case when count(*) = 1 then any_value(coalesce(labels."group", 'labels')) end
+            select case when count(*) = 1 then any_value(labels."group") end
             from labels
             where labels.label = given_label
         ),
@@ -86,6 +86,7 @@ create view offered_corrections as
 with orphans as (
     select
         row_number() over () as orphan,
+        shown_group("group", shown_label(label)) as "group",
         shown_label(label) as label,
         verdict = 'is' as shown,
         image as looked_at,
@@ -112,13 +113,13 @@ nearest as (
     qualify (image = looked_at) = bool_or(image = looked_at) over (partition by orphan)
 )
 
-select image, run_id, label, shown
+select image, run_id, "group", label, shown
 from nearest
 anti join reviewed
     on reviewed.image = nearest.image and reviewed.run_id = nearest.run_id
-    and reviewed.label = nearest.label
+    and reviewed."group" = nearest."group" and reviewed.label = nearest.label
 qualify row_number() over (
-    partition by image, run_id, label order by reviewed_at desc nulls last) = 1;
+    partition by image, run_id, "group", label order by reviewed_at desc nulls last) = 1;
 
 -- The names of labels in other languages.
 create view translations as
@@ -128,15 +129,15 @@ where language is not null;
 
 -- The labels of a photo: the model's tags, and above them what reviewers said.
 create view photo_labels as
-select tags.image, tags.run_id, tags.label
+select tags.image, tags.run_id, tags."group", tags.label
 from tags
 anti join (select * from reviewed where not shown) as refuted
     on refuted.image = tags.image and refuted.run_id = tags.run_id
-    and refuted.label = tags.label
+    and refuted."group" = tags."group" and refuted.label = tags.label
 union all
-select reviewed.image, reviewed.run_id, reviewed.label
+select reviewed.image, reviewed.run_id, reviewed."group", reviewed.label
 from reviewed
 anti join tags
     on tags.image = reviewed.image and tags.run_id = reviewed.run_id
-    and tags.label = reviewed.label
+    and tags."group" = reviewed."group" and tags.label = reviewed.label
 where reviewed.shown;

@@ -31,8 +31,10 @@ create table runs (
 
 create table labels (
     position integer not null,
+    "group" varchar not null,
     label varchar not null,
-    "group" varchar,
+    kind varchar not null,
+    parent varchar,
     threshold float,
     tp bigint,
     fp bigint,
@@ -45,7 +47,9 @@ create table labels (
 create table model_labels (
     model_id varchar not null,
     position integer not null,
+    model_group varchar not null,
     name varchar not null,
+    "group" varchar not null,
     label varchar not null,
     threshold float not null,
     tp bigint,
@@ -127,12 +131,14 @@ create table seen_products (
 
 create table tags (
     image varchar not null,
+    "group" varchar not null,
     label varchar not null,
     score float not null,
     run_id varchar not null
 );
 
 create table all_item_labels (
+    "group" varchar not null,
     label varchar not null,
     item_id integer not null,
     listed_at date,

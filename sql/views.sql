@@ -58,21 +58,24 @@ union all
 select *
 from all_item_labels
 semi join items on items.item_id = all_item_labels.item_id
-semi join chosen_labels on chosen_labels.label = all_item_labels.label
+semi join chosen_labels
+    on chosen_labels.label = all_item_labels.label
+    and chosen_labels."group" = all_item_labels."group"
 where narrowed();
 
 create view item_labels as
-select item_id, label, listed_at from item_label_parts where counts;
+select item_id, "group", label, listed_at from item_label_parts where counts;
 
 -- Sums of the parts and of their squares: what a corrected share is computed of.
 create view label_totals as
 select
+    "group",
     label,
     count(*) filter (counts) as items,
     sum(part) as parts,
     sum(part * part) as squares
 from item_label_parts
-group by label;
+group by "group", label;
 
 create view items_by_month as
 select date_trunc('month', listed_at)::date as month, count(*) as items
@@ -82,6 +85,7 @@ group by all;
 
 create view item_labels_by_month as
 select
+    "group",
     label,
     date_trunc('month', listed_at)::date as month,
     count(*) filter (counts) as items,

@@ -8,6 +8,7 @@ find, with a model's errors if asked for) and `make_shop` (labels that bite).
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -32,7 +33,7 @@ from fftag.photos.decode import Failure, InputSpec
 from fftag.photos.record import PhotoRecord
 from fftag.tagging.publish import decided
 from fftag.tagging.scored_rows import rows
-from fftag.tagging.tags_file import WRITTEN, RunInfo, tags_schema
+from fftag.tagging.tags_file import WRITTEN, RunInfo, described, tags_schema
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
 GROUPS = {"red": "warm", "green": "cool", "blue": "cool"}
@@ -83,6 +84,23 @@ def photo_folder(root: Path, count: int) -> Path:
     for number in range(count):
         image = root / f"season-{number % 3}" / f"FF-{number:04d}_1.jpg"
         save_bands(image, bands_of(number), number)
+    return root
+
+
+def mixed_folder(root: Path) -> Path:
+    """Ten photos, and files that fail in several ways; names of every kind."""
+    photo_folder(root, 10)
+    photo = (root / "season-0/FF-0000_1.jpg").read_bytes()
+    (root / "a").mkdir()
+    (root / "a/cut.jpg").write_bytes(photo[: len(photo) // 2])
+    (root / "a/empty.jpg").write_bytes(b"")
+    (root / "a/text.jpg").write_bytes(b"no photo")
+    (root / "a/header.jpg").write_bytes(photo[:3] + bytes(200) + photo[-2:])
+    (root / "a/large.jpg").write_bytes(photo + bytes(100_000))
+    (root / "back\\slash.jpg").write_bytes(photo)
+    (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(photo)
+    (root / os.fsdecode("é.jpg".encode())).write_bytes(photo)
+    (root / "\U0001f457.jpg").write_bytes(photo)
     return root
 
 
@@ -140,10 +158,9 @@ class Catalog:
             scores_id="0" * 64,
             fftag_version="0.1.0",
             source=self.source,
-            labels=list(self.labels),
-            groups=list(self.groups or [None] * len(self.labels)),
-            thresholds=[0.5] * len(self.labels),
-            validation=self.validation,
+            **described(
+                LabelSet.of(self.labels, self.groups), [0.5] * len(self.labels), self.validation
+            ),
             settings=self.settings,
         )
 

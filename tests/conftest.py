@@ -11,6 +11,7 @@ import pytest
 from catalogues import (
     BANDS,
     labelled_photos,
+    mixed_folder,
     photo_folder,
     untrained_model,
 )
@@ -122,18 +123,6 @@ def stricter(session_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def source(folder_of_photos: Callable[[int], Path]) -> Path:
+def source(tmp_path: Path) -> Path:
     """Ten photos, and files that fail in several ways; names of every kind."""
-    root = folder_of_photos(10)
-    photo = (root / "season-0/FF-0000_1.jpg").read_bytes()
-    (root / "a").mkdir()
-    (root / "a/cut.jpg").write_bytes(photo[: len(photo) // 2])
-    (root / "a/empty.jpg").write_bytes(b"")
-    (root / "a/text.jpg").write_bytes(b"no photo")
-    (root / "a/header.jpg").write_bytes(photo[:3] + bytes(200) + photo[-2:])
-    (root / "a/large.jpg").write_bytes(photo + bytes(100_000))
-    (root / "back\\slash.jpg").write_bytes(photo)
-    (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(photo)
-    (root / os.fsdecode("é.jpg".encode())).write_bytes(photo)
-    (root / "\U0001f457.jpg").write_bytes(photo)
-    return root
+    return mixed_folder(tmp_path / "catalog")

@@ -76,7 +76,7 @@ def choose_filters(choices: Choices, by_label: bool) -> Filters:
     groups = list(dict.fromkeys(group for group in choices.labels.values() if group))
     if by_label:
         labels = st.multiselect("Only labels", list(choices.labels), key="only_labels", **KEEP)
-    if by_label and groups:
+    if by_label and len(groups) > 1:
         only_groups = st.multiselect("Only groups of labels", groups, key="only_groups", **KEEP)
     where = choose_where(choices, "only")
     since, until = choose_days(choices, "only")

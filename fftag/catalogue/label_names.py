@@ -1,12 +1,13 @@
 """What labels are called where they are shown: a taxonomy's names, in one language or several."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fftag.base.errors import FftagError
-from fftag.models.labels import load_taxonomy, taxonomy_file
+from fftag.models.labels import Kind, load_taxonomy, taxonomy_file
 from fftag.tagging.tags_file import RunInfo
 
 COUNTS = ("tp", "fp", "fn", "tn")
@@ -79,34 +80,59 @@ class ShownLabel:
     """A label of one model, as it is shown.
 
     Attributes:
-        position: in the model's scores.
-        name: the model's.
+        position: in the model's scores; None of what stands above labels, which has none.
+        key: the model's group and name.
+        group: that it is shown in.
         label: that it is shown under.
-        group: of it.
-        threshold: the model's.
+        kind: of its group; see `fftag.models.labels.Group`.
+        parent: what stands above it, as it is shown; None where nothing does.
+        threshold: the model's, or its group's; None of what stands above labels.
         counts: `tp`, `fp`, `fn`, `tn` on the validation split; empty where there are none.
     """
 
-    position: int
-    name: str
+    position: int | None
+    key: tuple[str, str]
+    group: str
     label: str
-    group: str | None
-    threshold: float
+    kind: Kind
+    parent: str | None
+    threshold: float | None
     counts: dict[str, int]
 
 
 def shown_labels(run: RunInfo, names: Sequence[Name]) -> list[ShownLabel]:
-    """The labels of a run, in the order of its scores."""
+    """The labels of a run, in the order of its scores, and behind them what stands above them."""
     known = {one.name: one for one in names if one.language is None}
-    counted = run.validation or [{}] * len(run.labels)
+    often = Counter(label.name for label in run.labels)
+    groups = {group.name: group for group in run.groups}
+
+    def shown(group: str, name: str) -> tuple[str, str]:
+        one = known.get(name)
+        # Of a name that several groups have, the taxonomy's is the one of its group.
+        if one is None or (often[name] > 1 and one.group not in (None, group)):
+            return group, name
+        return one.group or group, one.label
+
     found = []
-    for position, (name, group, threshold, counts) in enumerate(
-        zip(run.labels, run.groups, run.thresholds, counted, strict=True)
-    ):
-        one = known.get(name, Name(name, group, name))
+    for position, label in enumerate(run.labels):
+        group, counts = groups[label.group], dict(label.validation or {})
+        parent = label.parent and shown(label.group, label.parent)[1]
         found.append(
-            ShownLabel(position, name, one.label, one.group or group, threshold, dict(counts))
+            ShownLabel(
+                position,
+                (label.group, label.name),
+                *shown(label.group, label.name),
+                group.kind,
+                parent,
+                group.threshold if label.threshold is None else label.threshold,
+                counts,
+            )
         )
+    for group in run.groups:
+        for name, above in group.above.items():
+            parent = above and shown(group.name, above)[1]
+            key = (group.name, name)
+            found.append(ShownLabel(None, key, *shown(*key), group.kind, parent, None, {}))
     return found
 
 
@@ -116,13 +142,14 @@ def joined(models: Sequence[Sequence[ShownLabel]]) -> list[dict[str, Any]]:
     Threshold and validation counts are those of the only model label behind it; where several
     stand behind it, none of them is, as nobody validated them together.
     """
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for model in models:
         for one in model:
             single: dict[str, Any] = {"threshold": one.threshold}
             single |= {key: one.counts.get(key) for key in COUNTS}
-            if one.label in rows:
-                rows[one.label] |= dict.fromkeys(("threshold", *COUNTS))
+            if (one.group, one.label) in rows:
+                rows[one.group, one.label] |= dict.fromkeys(("threshold", *COUNTS))
             else:
-                rows[one.label] = {"label": one.label, "group": one.group} | single
+                about = {key: getattr(one, key) for key in ("group", "label", "kind", "parent")}
+                rows[one.group, one.label] = about | single
     return [{"position": position} | row for position, row in enumerate(rows.values())]

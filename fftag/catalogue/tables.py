@@ -1,7 +1,7 @@
 """The tables of a catalogue: rows of tags files and feeds, the items and views made of them."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -202,22 +202,42 @@ def _load_images(
 def _load_tags(
     connection: duckdb.DuckDBPyConnection, file: TagsFile, labels: list[ShownLabel]
 ) -> None:
+    shown = sorted({(one.label, one.group) for one in labels})
+    place = {key: number for number, key in enumerate(shown, 1)}
+    places: dict[str, dict[str, int]] = {}  # the model's group -> its name -> place
+    for one in labels:
+        places.setdefault(one.key[0], {})[one.key[1]] = place[one.label, one.group]
     connection.register("incoming", file.rows(["image", "tags"]))
     # Two names of a model may be shown as one: then it is one tag, with the better score.
     connection.execute(
         """
-        insert into tags
-        select image, coalesce($shown[tag.label], tag.label), max(tag.score), $run_id
-        from (select image, unnest(tags) as tag from incoming)
-        group by 1, 2
-        order by 2, 1
+        insert into tags by name
+        select image, $groups[place] as "group", $labels[place] as label, score, $run_id as run_id
+        from (
+            select
+                image,
+                coalesce(
+                    $places[tag."group"][tag.label], error('a tag is of no label of the file')
+                ) as place,
+                max(tag.score) as score
+            from (select image, unnest(tags) as tag from incoming)
+            group by all
+        )
+        order by place, image
         """,
         {
             "run_id": file.run.run_id,
-            "shown": {"key": [one.name for one in labels], "value": [one.label for one in labels]},
+            "groups": [group for _, group in shown],
+            "labels": [label for label, _ in shown],
+            "places": _as_map({group: _as_map(of) for group, of in places.items()}),
         },
     )
     connection.unregister("incoming")
+
+
+def _as_map(of: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """A mapping as DuckDB takes one."""
+    return {"key": list(of), "value": list(of.values())}
 
 
 def _load_run(connection: duckdb.DuckDBPyConnection, file: TagsFile, loaded_at: datetime) -> None:
@@ -278,18 +298,23 @@ def _load_labels(
         connection.executemany(
             """
             insert into model_labels
-            values ($model_id, $position, $name, $label, $threshold, $tp, $fp, $fn, $tn)
+            values (
+                $model_id, $position, $model_group, $name, $group, $label, $threshold,
+                $tp, $fp, $fn, $tn)
             """,
             [
                 {
                     "model_id": model_id,
                     "position": one.position,
-                    "name": one.name,
+                    "model_group": one.key[0],
+                    "name": one.key[1],
+                    "group": one.group,
                     "label": one.label,
                     "threshold": one.threshold,
                 }
                 | {key: one.counts.get(key) for key in COUNTS}
                 for one in labels
+                if one.position is not None
             ],
         )
     counted = connection.execute("select distinct model_id from runs where counted").fetchall()
@@ -297,7 +322,7 @@ def _load_labels(
         """
         insert into labels
         select
-            $position, $label, $group, $threshold, $tp, $fp, $fn, $tn,
+            $position, $group, $label, $kind, $parent, $threshold, $tp, $fp, $fn, $tn,
             $tp / nullif($tp + $fn, 0), $tn / nullif($tn + $fp, 0)
         """,
         joined([models[model_id] for (model_id,) in counted]),

@@ -156,7 +156,7 @@ def label_frequencies(manifest: Manifest) -> pd.DataFrame:
         inside = (manifest.frame["split"] == split).to_numpy()
         columns[split] = targets[inside].sum(axis=0, dtype=np.int64)
     frame = pd.DataFrame(columns)
-    if frame["group"].isna().all():
+    if frame["group"].nunique() < 2:
         frame = frame.drop(columns="group")
     return frame.sort_values("photos", ascending=False, kind="stable", ignore_index=True)
 

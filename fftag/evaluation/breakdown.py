@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 FREQUENCY = ("frequent", "middle", "rare")
-NO_GROUP = "(no group)"
 RULE = (
     "labels ranked by their share of the training photos: the first third is frequent, "
     "the last third rare"
@@ -46,16 +45,15 @@ def by_group(per_label: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row per group: `group`, `labels`, `labels_with_photos` (over which mAP is the mean),
         `support`, `mAP`, `macro_f1` (an undefined F1 counts as 0) and `micro_f1`. No rows where
-        no label has a group.
+        all labels are of one group.
     """
-    named = per_label["group"].astype(object)
-    if named.isna().all():
+    named = dict.fromkeys(per_label["group"])
+    if len(named) < 2:
         return pd.DataFrame()
-    named = named.where(named.notna(), NO_GROUP)
     return pd.DataFrame(
         [
-            {"group": group, **_figures(per_label[(named == group).to_numpy()])}
-            for group in dict.fromkeys(named)
+            {"group": group, **_figures(per_label[(per_label["group"] == group).to_numpy()])}
+            for group in named
         ]
     )
 

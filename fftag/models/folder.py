@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,7 +22,8 @@ from fftag.base.atomic import (
     write_text,
 )
 from fftag.base.errors import FftagError
-from fftag.models.labels import LabelSet
+from fftag.models.labels import Group, LabelSet
+from fftag.models.labels import Kind as LabelKind
 from fftag.models.screen import FILE as SCREEN
 from fftag.models.screen import Screen, load_screen
 from fftag.photos.decode import InputSpec, Interpolation, Resize
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from fftag.models.architectures.factory import Classifier
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 DIGESTS = "SHA256SUMS"
@@ -64,7 +65,8 @@ class ModelConfig:
     Attributes:
         architecture: a name of `fftag.models.architectures.factory.names()`.
         labels: the label set, in the order of the outputs.
-        thresholds: a label is a tag at or above this score; float, one per label.
+        thresholds: a label of a group of kind `many` is a tag at or above this score; float, one
+            per label.
         input: how photos are presented.
         prevalence: share of training photos with each label.
         validation: per label, counts at its threshold on the validation split
@@ -77,6 +79,7 @@ class ModelConfig:
         weights_licence: terms of the pretrained weights, where they limit the use.
         network: of an architecture that its name alone does not tell; see
             `fftag.models.architectures.hugging_face.Backbone.to_json`.
+        group_thresholds: of each group of kind `one`: its best label is the tag at or above it.
     """
 
     architecture: str
@@ -91,11 +94,13 @@ class ModelConfig:
     weights_licence: str | None = None
     calibration: dict[str, list[Any]] | None = None
     network: dict[str, Any] | None = None
+    group_thresholds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         rows = zip(
-            self.labels.names,
             self.labels.groups,
+            self.labels.names,
+            self.labels.parents,
             self.thresholds,
             self.prevalence,
             self.validation,
@@ -104,15 +109,20 @@ class ModelConfig:
         return {
             "format_version": FORMAT_VERSION,
             "architecture": self.architecture,
+            "groups": [
+                {**asdict(group), "threshold": self.group_thresholds.get(group.name)}
+                for group in self.labels.group_set
+            ],
             "labels": [
                 {
-                    "name": name,
                     "group": group,
+                    "name": name,
+                    "parent": parent,
                     "threshold": threshold,
                     "prevalence": prevalence,
                     "validation": {**counts, **_rates(counts)},
                 }
-                for name, group, threshold, prevalence, counts in rows
+                for group, name, parent, threshold, prevalence, counts in rows
             ],
             "input": asdict(self.input),
             "calibration": self.calibration,
@@ -125,13 +135,16 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "ModelConfig":
-        labels = content["labels"]
+        labels, groups = content["labels"], content["groups"]
         counted = ("tp", "fp", "fn", "tn")
         spec = content["input"]
         return cls(
             architecture=content["architecture"],
-            labels=LabelSet.of(
-                [label["name"] for label in labels], [label["group"] for label in labels]
+            labels=LabelSet(
+                names=tuple(label["name"] for label in labels),
+                groups=tuple(label["group"] for label in labels),
+                parents=tuple(label["parent"] for label in labels),
+                group_set=tuple(Group(one["name"], one["kind"], one["above"]) for one in groups),
             ),
             thresholds=tuple(float(label["threshold"]) for label in labels),
             input=InputSpec(
@@ -146,7 +159,10 @@ class ModelConfig:
             versions=content["versions"],
             weights_licence=content["weights_licence"],
             calibration=content["calibration"],
-            network=content.get("network"),
+            network=content["network"],
+            group_thresholds={
+                one["name"]: float(one["threshold"]) for one in groups if one["kind"] == "one"
+            },
         )
 
 
@@ -193,7 +209,8 @@ class Bundle:
         """SHA-256 of what scores depend on: weights, network and input, without thresholds and
         screen."""
         config = self.config
-        parts = [config.architecture, config.labels.names, asdict(config.input), config.network]
+        labels = list(zip(config.labels.groups, config.labels.names, strict=True))
+        parts = [config.architecture, labels, asdict(config.input), config.network]
         return hashlib.sha256(json.dumps([self.weights_sha256, *parts]).encode()).hexdigest()
 
     def build(self) -> "Classifier":
@@ -294,13 +311,13 @@ def _loaded(path: Path) -> Bundle:
             )
     try:
         content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        if content["format_version"] > FORMAT_VERSION:
-            raise FftagError(f"{path} was written by a newer fftag: upgrade fftag to use it")
-        if content.get("norm_eps") is not None:
-            raise FftagError(f"{path} is a Hugging Face network of an older fftag: train it anew")
-        config = _checked(ModelConfig.from_json(content))
-    except (ValueError, KeyError, TypeError) as error:
+        beside = content["format_version"] - FORMAT_VERSION
+        config = _checked(ModelConfig.from_json(content)) if beside == 0 else None
+    except (ValueError, KeyError, TypeError, AttributeError, FftagError) as error:
         raise FftagError(f"{path / CONFIG} is no model config ({error!r})") from error
+    if config is None:
+        to_do = "a newer fftag: upgrade fftag to use it", "an older fftag: train it anew"
+        raise FftagError(f"{path} was written by {to_do[beside < 0]}")
     screen = load_screen(path / SCREEN, _features(path / WEIGHTS)) if screened else None
     weights = lines[WEIGHTS].partition(" ")[0]
     return Bundle(path, hashlib.sha256(sums.encode()).hexdigest(), config, weights, screen)
@@ -387,9 +404,11 @@ def _checked(config: ModelConfig) -> ModelConfig:
     known = spec.resize in get_args(Resize) and spec.interpolation in get_args(Interpolation)
     if not known or len(spec.mean) != 3 or len(spec.std) != 3:
         raise ValueError("an input that no photo can be brought to")
+    if any(group.kind not in get_args(LabelKind) for group in config.labels.group_set):
+        raise ValueError("a group of a kind that there is not")
     if not 1 <= len(config.labels) <= MOST_LABELS:
         raise ValueError(f"{len(config.labels):,} labels")
-    if not all(map(math.isfinite, config.thresholds)):
+    if not all(map(math.isfinite, (*config.thresholds, *config.group_thresholds.values()))):
         raise ValueError("a threshold that is no number")
     return config
 

@@ -21,7 +21,7 @@ LEFT_OUT = {
     "products_without_photo": "products without a photo",
     "of_other_runs": "photos of other runs or models",
 }
-LABEL_COLUMNS = ("label", "label_a", "label_b")
+LABEL_COLUMNS = {"label": "group", "label_a": "group_a", "label_b": "group_b"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Answer:
         db: the catalogue that was asked.
         filters: what it was narrowed down to.
         language: that its labels are in; None for the catalogue's own.
+        several: names of labels that several groups have.
     """
 
     report: Report
@@ -90,10 +91,21 @@ class Answer:
     db: Path
     filters: Filters
     language: str | None
+    several: frozenset[str] = frozenset()
+
+    @property
+    def named(self) -> pd.DataFrame:
+        """The rows for a person: a name that several groups have stands with its group."""
+        table = self.table.copy()
+        for label, group in LABEL_COLUMNS.items():
+            if label in table and group in table:
+                alike = table[label].isin(self.several)
+                table.loc[alike, label] += " (" + table.loc[alike, group] + ")"
+        return table
 
     def beside(self, name: str) -> pd.DataFrame:
-        """What a shipped report finds in the same catalogue, under the same filters."""
-        return run_report(self.db, name, None, self.filters, None, self.language).table
+        """What a shipped report finds in the same catalogue, under the same filters, `named`."""
+        return run_report(self.db, name, None, self.filters, None, self.language).named
 
 
 def run_report(
@@ -144,10 +156,14 @@ def run_report(
             reason = first_line(error)
             raise FftagError(f"report {report.name} failed on {db}: {reason}") from error
         report.check_columns(dict(table))
+        twice = "select label from labels group by label having count(*) > 1"
+        several = {label for (label,) in connection.execute(twice).fetchall()}
         if language is not None:
-            _translate(connection, table, language)
+            names = _translate(connection, table, language)
+            several = {names.get(label, label) for label in several}
     defaults = {key: parameter.default for key, parameter in known.items()}
-    return Answer(report, table, defaults | chosen, basis, db, filters, language)
+    values = defaults | chosen
+    return Answer(report, table, values, basis, db, filters, language, frozenset(several))
 
 
 def _check(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
@@ -168,14 +184,20 @@ def _check(connection: duckdb.DuckDBPyConnection, filters: Filters) -> None:
                 raise FftagError(f"{flag}: there is no {name!r}: {hint}")
 
 
-def _translate(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, language: str) -> None:
-    """Puts labels in a language; one whose name there is another's too keeps its own behind it."""
+def _translate(
+    connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, language: str
+) -> dict[str, str]:
+    """Puts labels in a language; one whose name there is another's too keeps its own behind it.
+
+    Returns:
+        Label -> name in the language.
+    """
     names = dict(
         connection.execute(
             """
             with named as (
                 select labels.label, coalesce(translations.name, labels.label) as name
-                from labels
+                from (select distinct label from labels) as labels
                 left join translations
                     on translations.label = labels.label and language = $language
             )
@@ -200,6 +222,7 @@ def _translate(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, langu
     for column in LABEL_COLUMNS:
         if column in table:
             table[column] = [names.get(label, label) for label in table[column]]
+    return names
 
 
 def _basis(connection: duckdb.DuckDBPyConnection) -> str:

@@ -3,6 +3,7 @@
 import unicodedata
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -48,6 +49,7 @@ def picture(answer: Answer) -> Figure | None:
     plot = answer.report.plot
     if plot is None:
         return None
+    answer = replace(answer, table=answer.named)
     with mpl.rc_context(STYLE):
         if isinstance(plot, Bars):
             return _bars(answer, plot)

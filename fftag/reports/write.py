@@ -128,7 +128,7 @@ def display(answer: Answer) -> pd.DataFrame:
     """The cells as a person reads them: shares as percent, changes in points; all text."""
     shown = {
         str(column): [_cell(value, answer.report.shows.get(str(column))) for value in values]
-        for column, values in answer.table.items()
+        for column, values in answer.named.items()
     }
     return pd.DataFrame(shown, dtype=object)
 

@@ -82,11 +82,13 @@ class LabelChange:
     """What becomes of one label.
 
     Attributes:
+        group: of it.
         label: its name.
         published, now: photos of the sample that have it by either model.
         gain, lose: photos that get it, and that have it no more.
     """
 
+    group: str
     label: str
     published: int
     now: int
@@ -94,7 +96,12 @@ class LabelChange:
     lose: Part
 
     def to_json(self) -> dict[str, Any]:
-        counts = {"label": self.label, "published": self.published, "now": self.now}
+        counts = {
+            "group": self.group,
+            "label": self.label,
+            "published": self.published,
+            "now": self.now,
+        }
         return counts | {"gain": self.gain.to_json(), "lose": self.lose.to_json()}
 
 
@@ -289,8 +296,9 @@ def _compared(
     catalogue: int,
     drawn: int,
 ) -> ModelComparison:
-    names = list(dict.fromkeys([*before.labels, *after.labels]))
-    had, has = _given(published["tags"], names), _given(now["tags"], names)
+    ours, theirs = before.keys, after.keys
+    keys = list(dict.fromkeys([*ours, *theirs]))
+    had, has = _given(published["tags"], keys), _given(now["tags"], keys)
     gains, losses = has & ~had, had & ~has
 
     def part(which: np.ndarray) -> Part:
@@ -298,14 +306,14 @@ def _compared(
 
     changes = [
         LabelChange(
-            name,
+            *key,
             int(had[:, at].sum()),
             int(has[:, at].sum()),
             part(gains[:, at]),
             part(losses[:, at]),
         )
-        for at, name in enumerate(names)
-        if name in before.labels and name in after.labels
+        for at, key in enumerate(keys)
+        if key in ours and key in theirs
     ]
     # What no screen has seen counts, as what one lets through does.
     counted, counts = (table["is_apparel"].fill_null(True).to_numpy() for table in (published, now))
@@ -316,17 +324,17 @@ def _compared(
         left_out=drawn - len(had),
         changed=part((gains | losses).any(axis=1)),
         labels=sorted(changes, key=lambda one: -(one.gain.photos + one.lose.photos)),
-        new_labels=[name for name in after.labels if name not in before.labels],
-        gone_labels=[name for name in before.labels if name not in after.labels],
+        new_labels=[name for group, name in theirs if (group, name) not in ours],
+        gone_labels=[name for group, name in ours if (group, name) not in theirs],
         turned_down=part(counted & ~counts),
         let_through=part(~counted & counts),
     )
 
 
-def _given(tags: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
-    """Which photo has which tag: bool [photos, names]."""
-    place = {name: at for at, name in enumerate(names)}
-    given = np.zeros((len(tags), len(names)), dtype=bool)
+def _given(tags: pa.ChunkedArray, keys: Sequence[tuple[str, str]]) -> np.ndarray:
+    """Which photo has which tag: bool [photos, keys]."""
+    place = {key: at for at, key in enumerate(keys)}
+    given = np.zeros((len(tags), len(keys)), dtype=bool)
     for row, of_photo in enumerate(tags.to_pylist()):
-        given[row, [place[tag["label"]] for tag in of_photo]] = True
+        given[row, [place[tag["group"], tag["label"]] for tag in of_photo]] = True
     return given

@@ -209,8 +209,9 @@ def _common_run(runs: Mapping[Path, RunInfo], source: Source | None) -> RunInfo:
 def _differences(one: RunInfo, two: RunInfo) -> list[str]:
     """What differs of that on which rows depend, in words a user knows."""
     same = {
-        "label set": one.labels == two.labels,
-        "thresholds": one.thresholds == two.thresholds,
+        "label set": one.keys == two.keys,
+        "thresholds": (one.groups, one.thresholds.tolist())
+        == (two.groups, two.thresholds.tolist()),
         "apparel screen": one.screen == two.screen,
     }
     differing = [name for name, equal in same.items() if not equal]

@@ -14,7 +14,7 @@ from fftag.photos.image_formats import DECODER_REVISIONS
 from fftag.photos.listing import SHARD_SETTING, Selection
 from fftag.photos.pool import ReadOptions
 from fftag.tagging.agreement import REVISIONS
-from fftag.tagging.tags_file import RunInfo
+from fftag.tagging.tags_file import RunInfo, described
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,7 @@ def info_of(source: str, bundle: Bundle, scores: str, settings: dict[str, Any]) 
         scores_id=scores,
         fftag_version=__version__,
         source=source.encode("utf-8", "backslashreplace").decode(),  # bytes that are none
-        labels=config.labels.names,
-        groups=config.labels.groups,
-        thresholds=config.thresholds,
-        validation=config.validation,
+        **described(config.labels, config.thresholds, config.validation, config.group_thresholds),
         settings=settings,
         screen=bundle.screen.to_json() if bundle.screen else None,
     )

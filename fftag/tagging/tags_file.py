@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from pydantic import (
 
 from fftag.base.atomic import PARQUET, Kind
 from fftag.base.errors import FftagError, first_line
+from fftag.models.labels import Group, LabelSet, wrong_labels
 
 MAGIC = b"PAR1"
 UNREADABLE = (OSError, ValueError, pa.ArrowException)  # what damage makes pyarrow raise
@@ -34,11 +36,10 @@ BYTES_BUFFERED = 2**16  # of one column of one file
 ROWS_AT_ONCE = 16_384
 WRITTEN = {"compression": "zstd", "write_page_checksum": True}  # how tags files and parts are
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 METADATA_KEY = b"fftag"
 DIGEST_KEY = b"fftag_sha256"  # of what stands there: Parquet has checksums for pages alone
 TELLING = {"image", "status", "tags", "scores"}  # a file with these is, or was, a tags file
-OF_EACH_LABEL = ("groups", "thresholds", "validation")
 
 STATUSES = (
     "ok",
@@ -51,8 +52,15 @@ STATUSES = (
     "timeout",
 )
 
-TAG = pa.struct([pa.field("label", pa.string()), pa.field("score", pa.float32())])
+TAG = pa.struct(
+    [
+        pa.field("group", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("score", pa.float32()),
+    ]
+)
 
+NOTHING_ELSE = ConfigDict(extra="forbid")
 Text = Annotated[str, Field(pattern=r"\S")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -95,6 +103,40 @@ def _fits(model: type[BaseModel]) -> AfterValidator:
 
 
 @dataclass(frozen=True)
+class RunGroup(Group):
+    """A group of labels, as a run decided them.
+
+    Attributes:
+        threshold: of a group of kind `one`: its best label becomes its tag at or above it; None for
+            one of kind `many`, where each label has its own.
+    """
+
+    threshold: FiniteFloat | None = None
+    __pydantic_config__ = NOTHING_ELSE
+
+
+@dataclass(frozen=True)
+class RunLabel:
+    """A label, as a run decided it.
+
+    Attributes:
+        group: of it.
+        name: of it; no other label of the group has it.
+        parent: what stands above it in the group; None where nothing does.
+        threshold: it becomes a tag at or above this score; None in a group of kind `one`.
+        validation: counts on the validation split at that threshold:
+            `{"tp": int, "fp": int, "fn": int, "tn": int}`; None where the model has none.
+    """
+
+    group: Text
+    name: Text
+    parent: Text | None
+    threshold: FiniteFloat | None
+    validation: Annotated[dict[str, int], _fits(_Counts)] | None
+    __pydantic_config__ = NOTHING_ELSE
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """What a tags file says of the run that made it, as JSON in the Parquet metadata.
 
@@ -105,11 +147,8 @@ class RunInfo:
             thresholds.
         fftag_version: version of the writer.
         source: the folder that was tagged, as given.
-        labels: label names in the order of `scores`.
-        groups: their groups.
-        thresholds: a label becomes a tag at or above this score.
-        validation: per label, counts on the validation split at that threshold:
-            `{"tp": int, "fp": int, "fn": int, "tn": int}`; None where the model has none.
+        groups: of the labels, each once.
+        labels: in the order of `scores`.
         settings: what else changes results (precision, input size, ...).
         screen: of the apparel screen: `id` (SHA-256 of what its scores depend on), `method`, and
             the scores `reject` and `review`, below which a photo is turned down and to be looked
@@ -122,10 +161,8 @@ class RunInfo:
     scores_id: Text
     fftag_version: Text
     source: Text
-    labels: Annotated[Sequence[Text], Field(min_length=1)]
-    groups: Sequence[Text | None]
-    thresholds: Sequence[FiniteFloat]
-    validation: Sequence[Annotated[dict[str, int], _fits(_Counts)]] | None
+    groups: Sequence[RunGroup]
+    labels: Annotated[Sequence[RunLabel], Field(min_length=1)]
     settings: Annotated[dict[str, Any], _fits(_Settings)]
     screen: Annotated[dict[str, Any], _fits(_Screen)] | None = None
     format_version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
@@ -134,6 +171,45 @@ class RunInfo:
     def header(self) -> bytes:
         """All of it as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode()
+
+    @cached_property
+    def keys(self) -> list[tuple[str, str]]:
+        """Group and name of each label."""
+        return [(label.group, label.name) for label in self.labels]
+
+    @cached_property
+    def thresholds(self) -> np.ndarray:
+        """float32 [labels]; infinite where a label has none, in groups of kind `one`."""
+        given = [np.inf if label.threshold is None else label.threshold for label in self.labels]
+        return np.array(given, np.float32)
+
+
+def described(
+    labels: LabelSet,
+    thresholds: Sequence[float],
+    validation: Sequence[dict[str, int]] | None = None,
+    of_groups: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """`groups` and `labels` of a `RunInfo`.
+
+    Args:
+        labels: the model's.
+        thresholds: of each label; those of groups of kind `one` are not used.
+        validation: counts of each label.
+        of_groups: the threshold of each group of kind `one`.
+    """
+    groups = [
+        RunGroup(one.name, one.kind, dict(one.above), of_groups.get(one.name))
+        for one in labels.group_set
+    ]
+    many = {group.name for group in groups if group.kind == "many"}
+    counted: Sequence[dict[str, int] | None] = validation or [None] * len(labels)
+    limits = [
+        float(threshold) if group in many else None
+        for group, threshold in zip(labels.groups, thresholds, strict=True)
+    ]
+    columns = (labels.groups, labels.names, labels.parents, limits, counted)
+    return {"groups": groups, "labels": list(map(RunLabel, *columns))}
 
 
 _HEADER = TypeAdapter(RunInfo)
@@ -155,18 +231,29 @@ def run_of(schema: pa.Schema) -> tuple[RunInfo | None, list[str]]:
         run = _HEADER.validate_json(stored, strict=True)
     except ValidationError as error:
         return None, [_says(one["loc"], one["msg"]) for one in error.errors()]
-    wrong = [
-        f"the label {name!r} stands {count} times in labels"
-        for name, count in Counter(run.labels).items()
-        if count > 1
-    ]
-    for key in OF_EACH_LABEL:
-        values = getattr(run, key)
-        if values is not None and len(values) != len(run.labels):
-            wrong.append(f"{len(values)} {key} for {len(run.labels)} labels")
+    wrong = list(_contradictions(run))
     if "format_version" not in _content(schema):
         wrong.append("format_version: Field required")
     return (None if wrong else run), wrong
+
+
+def _contradictions(run: RunInfo) -> Iterator[str]:
+    """What cannot be true of groups and labels together."""
+    labels = [(label.group, label.name, label.parent) for label in run.labels]
+    yield from wrong_labels(run.groups, labels)
+    kinds = {group.name: group.kind for group in run.groups}
+    for group in run.groups:
+        if (group.threshold is None) == (group.kind == "one"):
+            yield (
+                f"the group {group.name!r} of kind {group.kind} has the threshold {group.threshold}"
+            )
+    for label in run.labels:
+        kind = kinds.get(label.group, "many")
+        if (label.threshold is None) == (kind == "many"):
+            yield (
+                f"the label {label.name!r} in a group of kind {kind} has the threshold "
+                f"{label.threshold}"
+            )
 
 
 def _content(schema: pa.Schema) -> dict[str, Any]:
@@ -240,13 +327,18 @@ def read_run(path: Path, schema: pa.Schema) -> RunInfo:
 
 def tags_schema(run: RunInfo) -> pa.Schema:
     """The schema of `tags.parquet`; see docs/tags-format.md for the meaning of each column."""
+    digest = sha256(run.header).hexdigest()
+    return _columns(len(run.labels)).with_metadata({METADATA_KEY: run.header, DIGEST_KEY: digest})
+
+
+def _columns(labels: int) -> pa.Schema:
     return pa.schema(
         [
             pa.field("image", pa.string(), nullable=False),
             pa.field("status", pa.dictionary(pa.int8(), pa.string()), nullable=False),
             pa.field("error", pa.string()),
             pa.field("tags", pa.list_(TAG)),
-            pa.field("scores", pa.list_(pa.float32(), len(run.labels))),
+            pa.field("scores", pa.list_(pa.float32(), labels)),
             pa.field("is_apparel", pa.bool_()),
             pa.field("apparel_score", pa.float32()),
             pa.field("width", pa.int32()),
@@ -258,8 +350,7 @@ def tags_schema(run: RunInfo) -> pa.Schema:
             pa.field("content_sha256", pa.string()),
             pa.field("model_id", pa.string(), nullable=False),
             pa.field("tagged_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        ],
-        metadata={METADATA_KEY: run.header, DIGEST_KEY: sha256(run.header).hexdigest()},
+        ]
     )
 
 
@@ -271,12 +362,12 @@ def documented_columns(schema: pa.Schema, run: RunInfo | None) -> pa.Schema:
         run: its own; where it does not say, it has as many labels as `scores` has room for.
     """
     if run is not None:
-        return tags_schema(run)
+        return _columns(len(run.labels))
     size = 0
     if schema.names.count("scores") == 1:
         kind = schema.field("scores").type
         size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
-    return tags_schema(RunInfo("", "", "", "", "", [""] * size, [], [], None, {}))
+    return _columns(size)
 
 
 def wrong_columns(schema: pa.Schema, documented: pa.Schema) -> Iterator[str]:
@@ -413,22 +504,21 @@ def is_apparel_of(scores: pa.Array, run: RunInfo) -> pa.Array:
 def tags_of(scores: np.ndarray, run: RunInfo, failed: np.ndarray) -> pa.ListArray:
     """The tags of each photo, best first: labels whose score is at or above their threshold.
 
+    Of groups of kind `one` no label is given yet: no model has any.
+
     Args:
         scores: float32 [photos, labels].
         run: gives labels and thresholds.
         failed: bool [photos]; their tags are null, which is not the same as no tags.
     """
-    chosen = scores >= np.asarray(run.thresholds, dtype=np.float32)
+    chosen = scores >= run.thresholds
     chosen[failed] = False
     photo, label = np.nonzero(chosen)
     score = scores[photo, label]
     order = np.lexsort((label, -score, photo))
+    keys = np.array(run.keys, dtype=object)[label[order]]
     tags = pa.StructArray.from_arrays(
-        [
-            pa.array(np.asarray(run.labels, dtype=object)[label[order]], pa.string()),
-            pa.array(score[order], pa.float32()),
-        ],
-        fields=list(TAG),
+        [pa.array(column) for column in (keys[:, 0], keys[:, 1], score[order])], fields=list(TAG)
     )
     offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), tags, mask=pa.array(failed))

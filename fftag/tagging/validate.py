@@ -1,24 +1,21 @@
 """Does a tags file keep to its format? Every rule, over every row; see docs/tags-format.md."""
 
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import progress
-from fftag.photos.listing import SHARD_SETTING, Selection, Shard, keys_of
+from fftag.photos.listing import SHARD_SETTING, Listing, Selection, Shard
 from fftag.photos.sources.base import Source
 from fftag.photos.sources.choose import list_source
-from fftag.tagging.known import TagsRows, with_unseen
 from fftag.tagging.parts import own_files
 from fftag.tagging.publish import ROWS_PER_GROUP
 from fftag.tagging.tags_file import (
@@ -30,15 +27,38 @@ from fftag.tagging.tags_file import (
     group_batches,
     open_tags_file,
     run_of,
+    where_of,
     wrong_columns,
 )
-from fftag.tagging.tags_findings import EXAMPLES, RULES, Findings, Problem
-from fftag.tagging.tags_rules import ROW_RULES, Rows, is_true
+from fftag.tagging.tags_rules import (
+    ABSENT,
+    OF_THE_SOURCE,
+    RULES,
+    UNKNOWN,
+    Rows,
+    UnsoundError,
+    is_true,
+)
 
-MEMORY = "2GB"  # what looking up paths may take before it goes on in a temporary file
+EXAMPLES = 3
+ASKS = {rule.name: rule.asks for rule in RULES}
 
-SOURCE_RULES = {"source_missing", "source_extra", "source_size"}
-IN_SOURCE = ("image", "status", "file_size")
+
+@dataclass
+class Problem:
+    """A broken rule.
+
+    Attributes:
+        rule: its name.
+        meaning: what the rule asks for.
+        count: how often it is broken.
+        examples: up to three times, in words.
+    """
+
+    rule: str
+    meaning: str
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -95,12 +115,12 @@ def validate(
 ) -> Validation:
     """Checks a tags file against the format, and on request against the folder it tells of.
 
-    It reads a few rows at a time. What grows with the file is the listing of the source, and, up to
-    `MEMORY`, what is looked up in tables: duplicates in a file out of order, and the source.
+    It reads the file once, a few rows at a time. What grows with the file is a number per row, by
+    which two of the same image are told, and the listing of the source.
 
     Args:
         tags: the file.
-        source: a source whose files must be its images; not looked at where rows cannot be read.
+        source: a source whose files must be its images.
         include: as it was for the run: glob patterns on file names.
         ignore: files to pass over, should they lie inside the source.
 
@@ -109,213 +129,186 @@ def validate(
             source cannot be listed.
     """
     started = time.monotonic()
-    findings = Findings()
+    found = _Findings()
     with open_tags_file(tags) as file:
         check_format(tags, file.schema_arrow)
-        header = _check_header(file.schema_arrow, findings)
-        _check_rows(file, header, findings)
-        if "order" in findings.problems:
-            _look_for_duplicates(file, findings)
-        if source is not None and "readable" not in findings.problems:
+        run, sound = _check_header(file.schema_arrow, found)
+        listed = None
+        if source is not None:
+            shard = run.settings.get(SHARD_SETTING) if run is not None else None
             own = (*own_files(tags), *ignore)
-            listed = list_source(source, Selection(include, own, _shard_of(header)))
-            listed = with_unseen(listed, TagsRows(tags, header.run, file.metadata.num_rows))
-            _compare_with(listed.files, file, header, findings)
+            selection = Selection(include, own, Shard.parse(shard) if shard else None)
+            listed = _Listed(list_source(source, selection))
+        _check_rows(file, run, sound, listed, found)
         total = file.metadata.num_rows
-    if "readable" in findings.problems:
-        findings.unchecked |= {rule.name for rule in ROW_RULES} | {"order", "duplicate_image"}
-        findings.unchecked |= SOURCE_RULES if source is not None else set()
     return Validation(
         str(tags),
         total,
         source.name if source is not None else None,
-        [findings.problems[rule] for rule in RULES if rule in findings.problems],
-        [rule for rule in RULES if rule in findings.unchecked],
+        [found.problems[rule] for rule in ASKS if rule in found.problems],
+        [rule for rule in ASKS if rule in found.unchecked],
         time.monotonic() - started,
     )
 
 
-@dataclass(frozen=True)
-class Header:
-    """What the head of a tags file allows to be checked further on.
+class _Findings:
+    """Broken rules, and those that cannot be checked, or not wholly."""
 
-    Attributes:
-        run: what the metadata says; None where they break a rule.
-        sound: the columns whose type is the documented one.
-    """
+    def __init__(self) -> None:
+        self.problems: dict[str, Problem] = {}
+        self.unchecked: set[str] = set()
 
-    run: RunInfo | None
-    sound: frozenset[str]
+    def add(self, rule: str, count: int, examples: Sequence[str]) -> None:
+        if count:
+            problem = self.problems.setdefault(rule, Problem(rule, ASKS[rule]))
+            problem.count += count
+            problem.examples += list(examples)[: EXAMPLES - len(problem.examples)]
+
+    def add_rows(
+        self, rule: str, broken: np.ndarray, start: int, rows: Rows, says: Callable[[int], str]
+    ) -> None:
+        """Adds rows of a batch that begins at row `start` of the file."""
+        examples = []
+        for row in map(int, np.flatnonzero(broken)[:EXAMPLES]):
+            named = f" {rows['image'][row].as_py()!r}" if "image" in rows.names else ""
+            examples.append(f"row {start + row}{named}: {says(row)}")
+        self.add(rule, int(broken.sum()), examples)
 
 
-def _check_header(schema: pa.Schema, findings: Findings) -> Header:
-    """Checks columns and metadata."""
+def _check_header(schema: pa.Schema, found: _Findings) -> tuple[RunInfo | None, list[str]]:
+    """Checks metadata and columns; returns what is said of the run, and the sound columns."""
     run, metadata = run_of(schema)
     documented = documented_columns(schema, run)
     columns = list(wrong_columns(schema, documented))
-    findings.add("columns", len(columns), columns)
-    findings.add("metadata", len(metadata), metadata)
-    sound = (
-        field.name
-        for field in documented
-        if schema.names.count(field.name) == 1 and schema.field(field.name).type == field.type
-    )
-    return Header(run, frozenset(sound))
+    found.add("columns", len(columns), columns)
+    found.add("metadata", len(metadata), metadata)
+    sound = [
+        column.name
+        for column in documented
+        if schema.names.count(column.name) == 1 and schema.field(column.name).type == column.type
+    ]
+    return run, sound
 
 
-def _shard_of(header: Header) -> Shard | None:
-    given = header.run.settings.get(SHARD_SETTING) if header.run is not None else None
-    return Shard.parse(given) if given is not None else None
+def _check_rows(
+    file: pq.ParquetFile,
+    run: RunInfo | None,
+    sound: list[str],
+    listed: "_Listed | None",
+    found: _Findings,
+) -> None:
+    """Reads the file once, past every rule that can be checked.
+
+    Args:
+        file: the tags file.
+        run: what it says of the run; None where that breaks a rule.
+        sound: the columns that are as documented.
+        listed: what the source holds; None where it is not asked for.
+        found: takes what is wrong.
+    """
+    schema = pa.schema([file.schema_arrow.field(name) for name in sound])
+    none = pa.RecordBatch.from_arrays([pa.array([], one.type) for one in schema], schema=schema)
+    named = "image" in sound
+    nothing = Rows(none, run, in_source=np.empty(0, np.int64) if named and listed else None)
+    checks = []
+    for rule in RULES:
+        for check in rule.checks:
+            try:
+                list(check(nothing))
+            except UnsoundError:
+                found.unchecked.add(rule.name)
+            else:
+                checks.append((rule.name, check))
+    total = file.metadata.num_rows
+    hashes = np.zeros(total, np.uint64)  # of the images; 0 where there is none
+    before: bytes | None = None
+    with progress(total, "validating", "row", show=total > ROWS_PER_GROUP) as bar:
+        for start, batch in _batches(file, sound, found):
+            sizes = None
+            if named:
+                own = hashes[start : start + len(batch)] = _hashes(batch["image"])
+                sizes = listed.sizes(batch["image"], own) if listed else None
+            rows = Rows(batch, run, before, sizes)
+            for name, check in checks:
+                for broken, says in check(rows):
+                    found.add_rows(name, broken, start, rows, says)
+            before = rows.paths[-1].as_py() if named else None
+            bar.update(len(batch))
+    _add_duplicates(hashes, found)
+    whole = "readable" not in found.problems
+    if not whole:
+        found.unchecked |= {rule.name for rule in RULES if rule.checks}
+    if not (whole and named):
+        found.unchecked |= {"duplicate_image", "source_extra"}
+    elif listed:
+        missed = listed.missed()
+        examples = [f"{image!r} has no row" for image in missed.slice(0, EXAMPLES).to_pylist()]
+        found.add("source_extra", len(missed), examples)
+    if not listed:
+        found.unchecked -= OF_THE_SOURCE
 
 
 def _batches(
-    file: pq.ParquetFile, columns: Sequence[str], findings: Findings | None = None
+    file: pq.ParquetFile, columns: Sequence[str], found: _Findings
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Number of the first row, and rows; what cannot be read is left out, and told to findings."""
+    """Number of the first row, and rows; what cannot be read is left out, and told."""
     start = 0
     for group in range(file.num_row_groups):
-        rows, read = file.metadata.row_group(group).num_rows, 0
+        stop = start + file.metadata.row_group(group).num_rows
         try:
             for batch in group_batches(file, group, columns, ROWS_AT_ONCE):
-                yield start + read, batch
-                read += batch.num_rows
+                yield start, batch
+                start += len(batch)
         except UNREADABLE as error:
-            if findings is not None:
-                reason = first_line(error)[:200]
-                where = f"rows {start + read} to {start + rows - 1}"
-                findings.add("readable", rows - read, [f"{where}: {reason}"])
-        start += rows
+            found.add("readable", stop - start, [where_of(file, group, error)])
+        start = stop
 
 
-def _check_rows(file: pq.ParquetFile, header: Header, findings: Findings) -> None:
-    rules = [
-        rule
-        for rule in ROW_RULES
-        if header.sound.issuperset(rule.columns) and (header.run or not rule.needs_run)
-    ]
-    findings.unchecked |= {rule.name for rule in ROW_RULES if rule not in rules}
-    ordered = "image" in header.sound
-    if not ordered:
-        findings.unchecked |= {"order", "duplicate_image"}
-    columns = [name for name in file.schema_arrow.names if name in header.sound]
-    before: bytes | None = None
-    total = file.metadata.num_rows
-    with progress(total, "validating", "row", show=total > ROWS_PER_GROUP) as bar:
-        for start, batch in _batches(file, columns, findings):
-            rows = Rows(batch, header.run)
-            for rule in rules:
-                for broken, says in rule.check(rows):
-                    findings.add_rows(rule.name, broken, start, rows, says)
-            if ordered:
-                before = _check_order(before, start, rows, findings)
-            bar.update(batch.num_rows)
+def _hashes(images: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """uint64 [rows]: the same of the same image, and hardly ever of two; 0 where it is null."""
+    hashed = "case when image is null then 0::ubigint else hash(image) end as hash"
+    rows = duckdb.from_arrow(pa.table({"image": images})).project(hashed)
+    return np.asarray(rows.fetchnumpy()["hash"])
 
 
-def _check_order(before: bytes | None, start: int, rows: Rows, findings: Findings) -> bytes | None:
-    """Compares each path with the one before it, over the edges of batches too.
-
-    While the order is kept, an image with two rows has them side by side.
-    """
-    paths = keys_of(rows["image"])
-    left = pa.concat_arrays([pa.array([before], pa.binary()), paths.slice(0, len(paths) - 1)])
-    findings.add_rows(
-        "order",
-        is_true(pc.greater(left, paths)),
-        start,
-        rows,
-        lambda row: f"comes after {left[row].as_py().decode('utf-8', 'backslashreplace')!r}",
-    )
-    same = is_true(pc.equal(left, paths))
-    findings.add_rows("duplicate_image", same, start, rows, lambda row: "has a row before it")
-    last: bytes | None = paths[-1].as_py()
-    return last
+def _add_duplicates(hashes: np.ndarray, found: _Findings) -> None:
+    """Adds the rows whose image has a row before them, wherever that stands."""
+    order = np.argsort(hashes, kind="stable")
+    rising = hashes[order]
+    same = (rising[1:] == rising[:-1]) & (rising[1:] != 0)
+    later, earlier = order[1:][same], order[:-1][same]
+    first = np.argsort(later)[:EXAMPLES]
+    examples = [f"row {later[one]} has the image of row {earlier[one]}" for one in first]
+    found.add("duplicate_image", len(later), examples)
 
 
-def _look_for_duplicates(file: pq.ParquetFile, findings: Findings) -> None:
-    """Counts images with two rows wherever they stand."""
-    findings.problems.pop("duplicate_image", None)
-    with _database() as connection:
-        connection.register("incoming", _reader(file, ("image",)))
-        connection.execute(
-            """
-            create table twice as
-            select image, count(*) as n
-            from incoming
-            where image is not null
-            group by image
-            having n > 1
-            """
-        )
-        (count,) = connection.execute("select sum(n - 1)::bigint from twice").fetchall()[0]
-        query = "select image, n from twice order by image limit ?"
-        found = connection.execute(query, [EXAMPLES]).fetchall()
-    findings.add("duplicate_image", count or 0, [f"{image!r} has {n} rows" for image, n in found])
+class _Listed:
+    """What a source holds, looked up by the hash of the path."""
 
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+        hashes = _hashes(listing.files["image"])
+        self._order = np.argsort(hashes)
+        self._hashes = hashes[self._order]
+        self._sizes = pc.fill_null(listing.files["size"], UNKNOWN).to_numpy()
+        self._seen = np.zeros(len(listing), dtype=bool)
 
-def _compare_with(
-    listed: pa.Table, file: pq.ParquetFile, header: Header, findings: Findings
-) -> None:
-    """Compares the rows with the files of the source.
+    def sizes(self, images: pa.Array, hashes: np.ndarray) -> np.ndarray:
+        """int64 [rows], see `Rows`; the files of these rows are not missed any more.
 
-    Args:
-        listed: columns `image` and `size`.
-        file: the tags file.
-        header: which of its columns are sound.
-        findings: takes the differences.
-    """
-    if not header.sound.issuperset(IN_SOURCE):
-        findings.unchecked |= SOURCE_RULES
-        return
-    with _database() as connection:
-        connection.register("incoming", _reader(file, IN_SOURCE))
-        connection.register("listed", listed)
-        connection.execute(
-            """
-            create table differing as
-            select
-                coalesce(incoming.image, listed.image) as image,
-                case
-                    when listed.image is null then 'source_missing'
-                    when incoming.image is null then 'source_extra'
-                    else 'source_size'
-                end as rule,
-                case rule
-                    when 'source_missing' then 'is not in the source'
-                    when 'source_extra' then 'has no row'
-                    else format('has {} bytes, its row says {}', size, file_size)
-                end as says
-            from incoming
-            full join listed on incoming.image = listed.image
-            where listed.image is null and incoming.status <> 'vanished'
-                or incoming.image is null
-                or size <> file_size and incoming.status <> 'vanished'
-            """
-        )
-        counts = "select rule, count(*) from differing group by rule"
-        for rule, count in connection.execute(counts).fetchall():
-            some = "select image, says from differing where rule = ? order by image limit ?"
-            found = connection.execute(some, [rule, EXAMPLES]).fetchall()
-            findings.add(rule, count, [f"{image!r} {says}" for image, says in found])
+        What lies below a folder or an archive that cannot be listed now may still be there.
+        """
+        sizes = np.full(len(images), ABSENT)
+        for folder in self._listing.unread:
+            sizes[is_true(pc.starts_with(images, f"{folder}/"))] = UNKNOWN
+        if len(self._hashes):
+            place = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
+            there = self._hashes[place] == hashes
+            files = self._order[place[there]]
+            sizes[there] = self._sizes[files]
+            self._seen[files] = True
+        return sizes
 
-
-@contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """In memory, and in a temporary folder what does not fit."""
-    with tempfile.TemporaryDirectory() as folder:
-        config: dict[str, Any] = {"memory_limit": MEMORY, "temp_directory": folder}
-        try:
-            with duckdb.connect(config=config) as connection:
-                yield connection
-        except duckdb.Error as error:
-            reason = first_line(error)
-            raise FftagError(
-                f"cannot look up paths ({reason}): give TMPDIR a folder with more room"
-            ) from error
-
-
-def _reader(file: pq.ParquetFile, columns: Sequence[str]) -> pa.RecordBatchReader:
-    """Some columns as strings and numbers, a few rows at a time."""
-    types = {"image": pa.string(), "status": pa.string(), "file_size": pa.int64()}
-    schema = pa.schema([(column, types[column]) for column in columns])
-    batches = (batch.select(columns).cast(schema) for _, batch in _batches(file, columns))
-    return pa.RecordBatchReader.from_batches(schema, batches)
+    def missed(self) -> pa.ChunkedArray:
+        """The images that no row was seen of."""
+        return self._listing.files["image"].filter(pa.array(~self._seen))

@@ -18,6 +18,7 @@
 -- [show]
 -- percent = ["share", "others"]
 -- ratio = ["strength", "low", "high"]
+-- detail = ["group"]
 --
 -- [parameters]
 -- prior = { default = 20, meaning = "how many items the catalogue's share counts as" }
@@ -35,19 +36,20 @@ brand_totals as (
 total as (select count(*) as n from branded),
 
 counted as materialized (
-    select brand, label, count(*) as k
+    select brand, "group", label, count(*) as k
     from item_labels
     join branded on branded.item_id = item_labels.item_id
-    group by brand, label
+    group by brand, "group", label
 ),
 
 label_totals_here as (
-    select label, sum(k)::bigint as k from counted group by label
+    select "group", label, sum(k)::bigint as k from counted group by "group", label
 ),
 
 grid as (
     select
         brand_totals.brand,
+        labels."group",
         labels.label,
         coalesce(counted.k, 0) as k1,
         brand_totals.n as n1,
@@ -58,7 +60,10 @@ grid as (
     from brand_totals
     cross join label_totals_here as labels
     cross join total
-    left join counted on counted.brand = brand_totals.brand and counted.label = labels.label
+    left join counted
+        on counted.brand = brand_totals.brand
+        and counted.label = labels.label
+        and counted."group" = labels."group"
     where total.n > brand_totals.n
 ),
 
@@ -80,6 +85,7 @@ judged as (
 select
     brand,
     label,
+    "group",
     case when found and odds > 0 then 'strong' when found then 'weak' end as verdict,
     k1 as items,
     n1 as of_items,
@@ -90,4 +96,4 @@ select
     exp(odds + 1.959963984540054 * error) as high
 from judged
 where k1 >= coalesce(getvariable('min_items'), 5) or found
-order by odds / error desc, brand, label;
+order by odds / error desc, brand, label, "group";

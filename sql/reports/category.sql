@@ -15,6 +15,7 @@
 --
 -- [show]
 -- percent = ["share"]
+-- detail = ["group"]
 --
 -- [parameters]
 -- typical = { default = 0.5, meaning = "share of a category's items that show its main label, at least" }
@@ -22,7 +23,11 @@
 
 with total as (select count(*) as n from items),
 
-label_counts as (select label, count(*) as k from item_labels group by label),
+label_counts as (
+    select "group", label, count(*) as k
+    from item_labels
+    group by "group", label
+),
 
 sizes as (
     select category, count(*) as n
@@ -35,6 +40,7 @@ sizes as (
 shares as (
     select
         items.category,
+        item_labels."group",
         item_labels.label,
         count(*) / any_value(sizes.n) as inside,
         (any_value(label_counts.k) - count(*))
@@ -42,13 +48,18 @@ shares as (
     from item_labels
     join items on items.item_id = item_labels.item_id
     join sizes on sizes.category = items.category
-    join label_counts on label_counts.label = item_labels.label
+    join label_counts
+        on label_counts.label = item_labels.label
+        and label_counts."group" = item_labels."group"
     cross join total
-    group by items.category, item_labels.label
+    group by items.category, item_labels."group", item_labels.label
 ),
 
 mains as (
-    select category, arg_max(label, (inside - outside, label)) as label
+    select
+        category,
+        arg_max("group", (inside - outside, label, "group")) as "group",
+        arg_max(label, (inside - outside, label, "group")) as label
     from shares
     where inside >= coalesce(getvariable('typical'), 0.5) and inside > 2 * coalesce(outside, 0)
     group by category
@@ -56,9 +67,9 @@ mains as (
 
 -- A label that is the main one of several categories says nothing between them.
 telling as (
-    select category, label
+    select category, "group", label
     from mains
-    qualify count(*) over (partition by label) = 1
+    qualify count(*) over (partition by "group", label) = 1
 ),
 
 suggested as (
@@ -67,10 +78,12 @@ suggested as (
         items.item,
         items.category,
         telling.category as photos_say,
+        telling."group",
         telling.label
     from items
     join item_labels on item_labels.item_id = items.item_id
-    join telling on telling.label = item_labels.label
+    join telling
+        on telling.label = item_labels.label and telling."group" = item_labels."group"
 ),
 
 disagreeing as (
@@ -83,13 +96,16 @@ disagreeing as (
             and suggested.photos_say <> suggested.category
             and not exists (
                 select 1 from item_labels
-                where item_labels.item_id = suggested.item_id and item_labels.label = own.label))
+                where item_labels.item_id = suggested.item_id
+                    and item_labels.label = own.label
+                    and item_labels."group" = own."group"))
 )
 
 select
     coalesce(disagreeing.category, 'missing') as category,
     photos_say,
     any_value(label) as label,
+    any_value("group") as "group",
     count(*) as items,
     any_value(coalesce(sizes.n, (select count(*) from items where category is null))) as of_items,
     count(*) / any_value(

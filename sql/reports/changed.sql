@@ -20,7 +20,7 @@
 -- [show]
 -- percent = ["share_first", "share_last"]
 -- points = ["change", "low", "high", "true_change"]
--- detail = ["items_first", "items_last"]
+-- detail = ["group", "items_first", "items_last"]
 --
 -- [parameters]
 -- first_from = { default = "auto", meaning = "first day of the first period" }
@@ -62,12 +62,13 @@ totals as (
 
 counted as (
     select
+        "group",
         label,
         count(*) filter (listed_at between first_from and first_to) as k1,
         count(*) filter (listed_at between last_from and last_to) as k2
     from item_labels
     cross join periods
-    group by label
+    group by "group", label
 ),
 
 compared as (
@@ -84,6 +85,7 @@ judged as (
 
 select
     judged.label,
+    judged."group",
     case when found and k2 / n2 > k1 / n1 then 'more' when found then 'less' end as verdict,
     k1 / n1 as share_first,
     k2 / n2 as share_last,
@@ -102,5 +104,5 @@ select
     last_to
 from judged
 cross join periods
-join labels on labels.label = judged.label
-order by change desc, judged.label;
+join labels on labels.label = judged.label and labels."group" = judged."group"
+order by change desc, judged.label, judged."group";

@@ -19,6 +19,7 @@
 -- percent = ["share_first", "share_last"]
 -- points = ["change"]
 -- ratio = ["agreement"]
+-- detail = ["group"]
 --
 -- [parameters]
 -- first = { default = "auto", meaning = "run_id of the one" }
@@ -67,6 +68,7 @@ total as (select count(*) as n from both_runs),
 
 marked as (
     select
+        tags."group",
         tags.label,
         tags.image,
         bool_or(tags.run_id = both_runs.first_run) as was,
@@ -74,18 +76,20 @@ marked as (
     from tags
     join both_runs on both_runs.image = tags.image
         and tags.run_id in (both_runs.first_run, both_runs.last_run)
-    semi join chosen_labels on chosen_labels.label = tags.label
-    group by tags.label, tags.image
+    semi join chosen_labels
+        on chosen_labels.label = tags.label and chosen_labels."group" = tags."group"
+    group by tags."group", tags.label, tags.image
 ),
 
 counted as (
     select
+        "group",
         label,
         count(*) filter (was and is_now) as kept,
         count(*) filter (is_now and not was) as gained,
         count(*) filter (was and not is_now) as lost
     from marked
-    group by label
+    group by "group", label
 ),
 
 tested as (
@@ -109,6 +113,7 @@ judged as (
 
 select
     label,
+    "group",
     case when found then 'moved' end as verdict,
     p1 as share_first,
     p2 as share_last,
@@ -119,4 +124,4 @@ select
     (alike - (p1 * p2 + (1 - p1) * (1 - p2)))
         / nullif(1 - (p1 * p2 + (1 - p1) * (1 - p2)), 0) as agreement
 from judged
-order by found desc, abs(p2 - p1) desc, label;
+order by found desc, abs(p2 - p1) desc, label, "group";

@@ -17,6 +17,7 @@
 -- [show]
 -- percent = ["share_ours", "share_theirs"]
 -- points = ["difference", "low", "high"]
+-- detail = ["group"]
 --
 -- [parameters]
 -- across = { default = "brand", meaning = "brand or source" }
@@ -62,10 +63,10 @@ totals as (
 ),
 
 counted as (
-    select label, count(*) filter (us) as k1, count(*) filter (them) as k2
+    select "group", label, count(*) filter (us) as k1, count(*) filter (them) as k2
     from item_labels
     join sides on sides.item_id = item_labels.item_id
-    group by label
+    group by "group", label
 ),
 
 compared as (
@@ -82,6 +83,7 @@ judged as (
 
 select
     label,
+    "group",
     case when found and k2 / n2 > k1 / n1 then 'gap' when found then 'lead' end as verdict,
     ours.name as ours,
     k1 as items_ours,
@@ -95,4 +97,4 @@ select
     difference_high(k1, n1, k2, n2) as high
 from judged
 cross join ours
-order by difference desc, label;
+order by difference desc, label, "group";

@@ -16,6 +16,7 @@
 --
 -- [show]
 -- percent = ["seen", "share", "low", "high"]
+-- detail = ["group"]
 --
 -- [parameters]
 -- min_items = { default = 1, meaning = "leave out months in which fewer items were listed" }
@@ -31,12 +32,14 @@ with counted as (
     from chosen_labels as labels
     cross join items_by_month as months
     left join item_labels_by_month as counts
-        on counts.label = labels.label and counts.month = months.month
+        on counts.label = labels.label and counts."group" = labels."group"
+        and counts.month = months.month
     where months.items >= coalesce(getvariable('min_items'), 1)
 )
 
 select
     label,
+    "group",
     month,
     items,
     n as of_items,

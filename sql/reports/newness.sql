@@ -16,6 +16,7 @@
 -- [show]
 -- percent = ["share_new", "low", "high", "of_all"]
 -- ratio = ["ratio"]
+-- detail = ["group"]
 --
 -- [parameters]
 -- weeks = { default = 8, meaning = "how far back is new" }
@@ -33,16 +34,17 @@ total as (
 ),
 
 counted as (
-    select label, count(*) as n, count(*) filter (listed_at > day) as k
+    select "group", label, count(*) as n, count(*) filter (listed_at > day) as k
     from item_labels
     cross join before
     where listed_at is not null
-    group by label
+    group by "group", label
     having count(*) >= coalesce(getvariable('min_items'), 10)
 )
 
 select
     label,
+    "group",
     k as items_new,
     n as items,
     k / n as share_new,
@@ -52,4 +54,4 @@ select
     k / n / nullif(total.share, 0) as ratio
 from counted
 cross join total
-order by share_new desc, items desc, label;
+order by share_new desc, items desc, label, "group";

@@ -17,7 +17,7 @@
 -- [show]
 -- percent = ["share"]
 -- ratio = ["expected", "lift", "low", "high"]
--- detail = ["items_a", "items_b"]
+-- detail = ["group_a", "group_b", "items_a", "items_b"]
 --
 -- [parameters]
 -- min_items = { default = 20, meaning = "leave out pairs on fewer items" }
@@ -28,23 +28,35 @@ with total as (select count(*) as n from items),
 -- Who has a label is a row of bits, one per item: two labels meet where both bits are set.
 blocks as materialized (
     select
+        item_labels."group",
         item_labels.label,
         item_id // 65536 as block,
         bitstring_agg((item_id % 65536)::integer, 0, 65535) as bits
     from item_labels
-    join chosen_labels as labels on labels.label = item_labels.label
+    join chosen_labels as labels
+        on labels.label = item_labels.label and labels."group" = item_labels."group"
     where coalesce(getvariable('parts'), false)
-        or labels."group" is null
         or labels."group" not in ('garment parts', 'closures', 'decorations')
     group by all
 ),
 
-singles as (select label, sum(bit_count(bits))::bigint as items from blocks group by label),
+singles as (
+    select "group", label, sum(bit_count(bits))::bigint as items
+    from blocks
+    group by "group", label
+),
 
 pairs as (
-    select a.label as label_a, b.label as label_b, sum(bit_count(a.bits & b.bits))::bigint as items
+    select
+        a.label as label_a,
+        b.label as label_b,
+        a."group" as group_a,
+        b."group" as group_b,
+        sum(bit_count(a.bits & b.bits))::bigint as items
     from blocks as a
-    join blocks as b on b.block = a.block and b.label > a.label
+    join blocks as b
+        on b.block = a.block
+        and (b.label > a.label or b.label = a.label and b."group" > a."group")
     group by all
     having sum(bit_count(a.bits & b.bits)) >= coalesce(getvariable('min_items'), 20)
 ),
@@ -58,8 +70,8 @@ lifted as (
         pairs.items * n / (a.items * b.items) as lift
     from pairs
     cross join total
-    join singles as a on a.label = pairs.label_a
-    join singles as b on b.label = pairs.label_b
+    join singles as a on a.label = pairs.label_a and a."group" = pairs.group_a
+    join singles as b on b.label = pairs.label_b and b."group" = pairs.group_b
 ),
 
 -- log lift = log p_ab - log p_a - log p_b, each a share of the same n items.
@@ -73,6 +85,8 @@ spread as (
 select
     label_a,
     label_b,
+    group_a,
+    group_b,
     items,
     items_a,
     items_b,
@@ -83,4 +97,4 @@ select
     lift * exp(-1.959963984540054 * error) as low,
     lift * exp(1.959963984540054 * error) as high
 from spread
-order by lift desc, items desc, label_a, label_b;
+order by lift desc, items desc, label_a, label_b, group_a, group_b;

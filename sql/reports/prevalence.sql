@@ -17,7 +17,7 @@
 --
 -- [show]
 -- percent = ["seen", "corrected", "low", "high", "sensitivity", "specificity"]
--- detail = ["tp", "fp", "fn", "tn"]
+-- detail = ["group", "tp", "fp", "fn", "tn"]
 
 with total as (select count(*) as n from items),
 
@@ -29,12 +29,14 @@ counted as (
         effective_items(coalesce(parts, 0), coalesce(squares, 0), total.n) as m
     from chosen_labels as labels
     cross join total
-    left join label_totals as totals on totals.label = labels.label
+    left join label_totals as totals
+        on totals.label = labels.label and totals."group" = labels."group"
     where total.n > 0
 )
 
 select
     label,
+    "group",
     round(x, 1) as items,
     n as of_items,
     x / n as seen,

@@ -17,6 +17,7 @@
 -- [show]
 -- percent = ["cheap", "middle", "dear"]
 -- ratio = ["ratio"]
+-- detail = ["group"]
 --
 -- [parameters]
 -- min_items = { default = 10, meaning = "leave out labels on fewer items" }
@@ -39,7 +40,7 @@ catalogue as (
 
 -- Few prices are told apart, so a label's are counted, not sorted.
 prices as (
-    select label, currency, price, count(*) as items
+    select "group", label, currency, price, count(*) as items
     from item_labels
     join priced on priced.item_id = item_labels.item_id
     group by all
@@ -48,13 +49,14 @@ prices as (
 placed as (
     select
         *,
-        sum(items) over (partition by label, currency)::bigint as n,
-        sum(items) over (partition by label, currency order by price)::bigint as up_to
+        sum(items) over (partition by "group", label, currency)::bigint as n,
+        sum(items) over (partition by "group", label, currency order by price)::bigint as up_to
     from prices
 ),
 
 counted as (
     select
+        "group",
         label,
         placed.currency,
         any_value(n) as n,
@@ -71,12 +73,13 @@ counted as (
     from placed
     join catalogue on catalogue.currency = placed.currency
     where n >= coalesce(getvariable('min_items'), 10)
-    group by label, placed.currency
+    group by "group", label, placed.currency
 )
 
 -- The ranks n / 2 -+ 1.96 sqrt(n) / 2 bound the median (Conover 1999, 3.2).
 select
     label,
+    "group",
     counted.currency,
     n as items,
     counted.median,
@@ -89,4 +92,4 @@ select
     dear
 from counted
 join catalogue on catalogue.currency = counted.currency
-order by counted.currency, ratio desc, label;
+order by counted.currency, ratio desc, label, "group";

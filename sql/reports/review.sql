@@ -11,7 +11,7 @@
 --
 -- [show]
 -- ratio = ["score", "threshold"]
--- detail = ["distance", "said_before"]
+-- detail = ["group", "distance", "said_before"]
 --
 -- [parameters]
 -- per_label = { default = 5, meaning = "photos of each label" }
@@ -23,12 +23,14 @@ with scored as (
         photos.sku,
         photos.source,
         photos.run_id,
+        labels."group",
         labels.label,
         labels.threshold,
         photos.scores[labels.position + 1] as score
     from counted_files as photos
     join model_labels as labels on labels.model_id = photos.model_id
-    semi join chosen_labels on chosen_labels.label = labels.label
+    semi join chosen_labels
+        on chosen_labels.label = labels.label and chosen_labels."group" = labels."group"
     where photos.scores is not null and photos.is_apparel is distinct from false
 ),
 
@@ -46,14 +48,15 @@ waiting as (
     from near
     left join offered_corrections as offered
         on offered.image = near.image and offered.run_id = near.run_id
-        and offered.label = near.label
+        and offered."group" = near."group" and offered.label = near.label
     anti join reviewed
         on reviewed.image = near.image and reviewed.run_id = near.run_id
-        and reviewed.label = near.label
+        and reviewed."group" = near."group" and reviewed.label = near.label
 ),
 
 nearest as (
     select
+        "group",
         label,
         unnest(min_by(
             {
@@ -63,19 +66,20 @@ nearest as (
             },
             (said_before is null, distance, image, source), coalesce(getvariable('per_label'), 5))) as photo
     from waiting
-    group by label
+    group by "group", label
 ),
 
 support as (
-    select tags.label, count(*) as photos
+    select tags."group", tags.label, count(*) as photos
     from tags
     semi join counted_files
         on counted_files.image = tags.image and counted_files.run_id = tags.run_id
-    group by tags.label
+    group by tags."group", tags.label
 )
 
 select
     nearest.label,
+    nearest."group",
     photo.image,
     photo.sku,
     photo.source,
@@ -86,6 +90,9 @@ select
     photo.said_before,
     coalesce(support.photos, 0) as photos_with_label
 from nearest
-left join support on support.label = nearest.label
-order by photo.said_before is null, photos_with_label, nearest.label, photo.distance, photo.image
+left join support
+    on support.label = nearest.label and support."group" = nearest."group"
+order by
+    photo.said_before is null, photos_with_label, nearest.label, nearest."group", photo.distance,
+    photo.image
 limit coalesce(getvariable('rows'), 100);

@@ -21,7 +21,7 @@
 -- [show]
 -- percent = ["peak_share", "rest_share"]
 -- points = ["difference", "low", "high"]
--- detail = ["items"]
+-- detail = ["group", "items"]
 --
 -- [parameters]
 -- min_items = { default = 20, meaning = "leave out labels on fewer items" }
@@ -43,6 +43,7 @@ enough as (
 
 cells as (
     select
+        labels."group",
         labels.label,
         months.month,
         month(months.month) as place,
@@ -55,32 +56,35 @@ cells as (
     cross join months
     cross join enough
     left join item_labels_by_month as counts
-        on counts.label = labels.label and counts.month = months.month
+        on counts.label = labels.label and counts."group" = labels."group"
+        and counts.month = months.month
     where enough.span >= 24 and months.year < enough.years
 ),
 
 lines as (
     select
+        "group",
         label,
         regr_slope(share, t) as slope,
         avg(t) as middle,
         sum(k) as items,
         sum(k) / sum(n) as overall
     from cells
-    group by label
+    group by "group", label
     having sum(k) >= coalesce(getvariable('min_items'), 20)
 ),
 
 flat as (
     select cells.*, share - slope * (t - middle) as level, overall
     from cells
-    join lines on lines.label = cells.label
+    join lines on lines.label = cells.label and lines."group" = cells."group"
 ),
 
 starts as (select unnest(range(1, 13)) as start),
 
 windows as (
     select
+        "group",
         label,
         start,
         year,
@@ -95,6 +99,7 @@ windows as (
 
 sides as (
     select
+        "group",
         label,
         start,
         sum(level_items) filter (inside) / sum(n) filter (inside) as peak,
@@ -102,23 +107,24 @@ sides as (
         sum(n) filter (inside) as n1,
         sum(n) filter (not inside) as n0
     from windows
-    group by label, start
+    group by "group", label, start
 ),
 
 yearly as (
-    select label, start, count(*) filter (above) as years_above, count(*) as years
+    select "group", label, start, count(*) filter (above) as years_above, count(*) as years
     from (
         select
+            "group",
             label,
             start,
             year,
             sum(level_items) filter (inside) / sum(n) filter (inside)
                 > sum(level_items) filter (not inside) / sum(n) filter (not inside) as above
         from windows
-        group by label, start, year
+        group by "group", label, start, year
     )
     where above is not null
-    group by label, start
+    group by "group", label, start
 ),
 
 best as (
@@ -129,10 +135,14 @@ best as (
         years,
         sqrt(overall * (1 - overall) * (1 / n1 + 1 / n0)) as error
     from sides
-    join lines on lines.label = sides.label
-    join yearly on yearly.label = sides.label and yearly.start = sides.start
+    join lines on lines.label = sides.label and lines."group" = sides."group"
+    join yearly
+        on yearly.label = sides.label
+        and yearly."group" = sides."group"
+        and yearly.start = sides.start
     qualify row_number() over (
-        partition by sides.label order by peak - rest desc nulls last, sides.start) = 1
+        partition by sides."group", sides.label
+        order by peak - rest desc nulls last, sides.start) = 1
 ),
 
 tested as (
@@ -149,6 +159,7 @@ judged as (
 
 profiles as (
     select
+        "group",
         label,
         string_agg(
             substr(
@@ -158,19 +169,21 @@ profiles as (
             '' order by place) as profile
     from (
         select
+            "group",
             label,
             place,
             sum(level * n) / sum(n) as level,
-            min(sum(level * n) / sum(n)) over (partition by label) as low,
-            max(sum(level * n) / sum(n)) over (partition by label) as high
+            min(sum(level * n) / sum(n)) over (partition by "group", label) as low,
+            max(sum(level * n) / sum(n)) over (partition by "group", label) as high
         from flat
-        group by label, place
+        group by "group", label, place
     )
-    group by label
+    group by "group", label
 )
 
 select
     judged.label,
+    judged."group",
     case when found and years_above = years then 'seasonal' end as verdict,
     strftime(make_date(2001, start, 1), '%b') || ' to '
         || strftime(make_date(2001, (start + 1) % 12 + 1, 1), '%b') as peak,
@@ -184,5 +197,6 @@ select
     items,
     profiles.profile
 from judged
-join profiles on profiles.label = judged.label
-order by found and years_above = years desc, difference desc, judged.label;
+join profiles on profiles.label = judged.label and profiles."group" = judged."group"
+order by found and years_above = years desc, difference desc, judged.label,
+    judged."group";

@@ -32,7 +32,8 @@ counted as (
         effective_items(coalesce(parts, 0), coalesce(squares, 0), total.n) as m
     from chosen_labels as labels
     cross join total
-    left join label_totals as totals on totals.label = labels.label
+    left join label_totals as totals
+        on totals.label = labels.label and totals."group" = labels."group"
 )
 
 select

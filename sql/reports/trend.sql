@@ -22,7 +22,7 @@
 -- [show]
 -- percent = ["share_first", "share_last"]
 -- points = ["change", "low", "high", "true_change"]
--- detail = ["true_low", "true_high", "tau", "log_odds", "items_first", "items_last"]
+-- detail = ["group", "true_low", "true_high", "tau", "log_odds", "items_first", "items_last"]
 --
 -- [parameters]
 -- months = { default = 6, meaning = "months in each of the two windows; at most half of the months there are" }
@@ -66,6 +66,7 @@ totals as (
 
 counted as (
     select
+        counts."group",
         counts.label,
         coalesce(sum(counts.items) filter (sides.early), 0)::bigint as k1,
         coalesce(sum(counts.items) filter (sides.late), 0)::bigint as k2,
@@ -75,7 +76,7 @@ counted as (
         coalesce(sum(squares) filter (sides.late), 0) as q2
     from shown as counts
     join sides on sides.month = counts.month
-    group by counts.label
+    group by counts."group", counts.label
 ),
 
 compared as (
@@ -95,46 +96,63 @@ judged as (
 -- Over all months: pairs of months in which the later share is higher, less those in which it is
 -- lower; its variance allows for ties (Kendall 1975).
 every_month as (
-    select labels.label, listed.month, coalesce(shown.items, 0) / listed.items as share
+    select
+        labels."group",
+        labels.label,
+        listed.month,
+        coalesce(shown.items, 0) / listed.items as share
     from judged as labels
     cross join listed
-    left join shown on shown.month = listed.month and shown.label = labels.label
+    left join shown
+        on shown.month = listed.month
+        and shown.label = labels.label
+        and shown."group" = labels."group"
 ),
 
 ordered as (
     select
+        earlier."group",
         earlier.label,
         sum(sign(later.share - earlier.share)) as s,
         count(*) as pairs,
         count(*) filter (later.share <> earlier.share) as untied
     from every_month as earlier
-    join every_month as later on later.label = earlier.label and later.month > earlier.month
-    group by earlier.label
+    join every_month as later
+        on later.label = earlier.label
+        and later."group" = earlier."group"
+        and later.month > earlier.month
+    group by earlier."group", earlier.label
 ),
 
 ties as (
-    select label, sum(n) as n, sum(n * (n - 1) * (2 * n + 5)) as tied
-    from (select label, share, count(*) as n from every_month group by label, share)
-    group by label
+    select "group", label, sum(n) as n, sum(n * (n - 1) * (2 * n + 5)) as tied
+    from (
+        select "group", label, share, count(*) as n
+        from every_month
+        group by "group", label, share
+    )
+    group by "group", label
 ),
 
 kendall as (
     select
+        ordered."group",
         ordered.label,
         s / nullif(sqrt(pairs * untied::double), 0) as tau,
         p_of_z(coalesce(s / nullif(sqrt((n * (n - 1) * (2 * n + 5) - tied) / 18.0), 0), 0)) as p
     from ordered
-    join ties on ties.label = ordered.label
+    join ties on ties.label = ordered.label and ties."group" = ordered."group"
 ),
 
 steadied as (
-    select label, tau, p <= (select discovery_limit(list(p)) from kendall) as steady
+    select "group", label, tau, p <= (select discovery_limit(list(p)) from kendall) as steady
     from kendall
 ),
 
 -- The change without the model's errors, and its variance by the delta method.
 undone as (
     select
+        judged."group",
         judged.label,
         (x2 / n2 - x1 / n1) / (sensitivity + specificity - 1) as true_change,
         sqrt(
@@ -145,12 +163,13 @@ undone as (
                 + adjusted_specificity(fp, tn) * (1 - adjusted_specificity(fp, tn)) / (tn + fp + 2))
         ) / (sensitivity + specificity - 1) as error
     from judged
-    join labels on labels.label = judged.label
+    join labels on labels.label = judged.label and labels."group" = judged."group"
     where can_correct(tp, fp, fn, tn)
 ),
 
 grid as (
     select
+        labels."group",
         labels.label,
         unnest(generate_series(
             greatest(first_month, last_month - interval 35 month), last_month, interval 1 month
@@ -161,22 +180,26 @@ grid as (
 
 monthly as (
     select
+        grid."group",
         grid.label,
         grid.month,
         case when months.items > 0 then coalesce(counts.items, 0) / months.items end as share
     from grid
     left join listed as months on months.month = grid.month
     left join shown as counts
-        on counts.month = grid.month and counts.label = grid.label
+        on counts.month = grid.month
+        and counts.label = grid.label
+        and counts."group" = grid."group"
 ),
 
 scaled as (
-    select *, nullif(max(share) over (partition by label), 0) as highest
+    select *, nullif(max(share) over (partition by "group", label), 0) as highest
     from monthly
 ),
 
 courses as (
     select
+        "group",
         label,
         string_agg(
             case
@@ -190,11 +213,12 @@ courses as (
             '' order by month
         ) as course
     from scaled
-    group by label
+    group by "group", label
 )
 
 select
     judged.label,
+    judged."group",
     case when found and k2 / n2 > k1 / n1 then 'rising' when found then 'falling' end as verdict,
     k1 / n1 as share_first,
     k2 / n2 as share_last,
@@ -213,7 +237,7 @@ select
     n2 as of_last,
     courses.course
 from judged
-join courses on courses.label = judged.label
-left join steadied on steadied.label = judged.label
-left join undone on undone.label = judged.label
-order by change desc, judged.label;
+join courses on courses.label = judged.label and courses."group" = judged."group"
+left join steadied on steadied.label = judged.label and steadied."group" = judged."group"
+left join undone on undone.label = judged.label and undone."group" = judged."group"
+order by change desc, judged.label, judged."group";

@@ -100,11 +100,14 @@ def test_failures_labels_and_the_run_are_there(tags: Path, db: Path) -> None:
     assert ask(db, "select image, status, error, file_size from failures") == [
         ("b/notes.txt", "unsupported", "cannot read: unsupported", 1234)
     ]
-    labels = ask(db, 'select position, label, "group", tp, sensitivity, specificity from labels')
+    labels = ask(
+        db,
+        'select position, label, "group", kind, parent, tp, sensitivity, specificity from labels',
+    )
     assert labels == [
-        (0, "cape", "outer", 8, 8 / 12, 6 / 8),
-        (1, "belt", None, 8, 8 / 12, 6 / 8),
-        (2, "hat", "head", 0, None, 1.0),
+        (0, "cape", "outer", "many", None, 8, 8 / 12, 6 / 8),
+        (1, "belt", "labels", "many", None, 8, 8 / 12, 6 / 8),
+        (2, "hat", "head", "many", None, 0, None, 1.0),
     ]
     run = ask(db, "select run_id, model_id, source, settings, files, tagged, failed from runs")
     assert run == [("run-1", "ab" * 32, "photos", '{"precision": "bf16"}', 6, 5, 1)]
@@ -274,16 +277,16 @@ def test_a_missing_or_foreign_tags_file_is_refused(tmp_path: Path, tags: Path, d
     manifest = tmp_path / "manifest.parquet"
     pq.write_table(pa.table({"image": ["a"]}).replace_schema_metadata({b"fftag": b"{}"}), manifest)
     assert "no tags file" in refused(manifest, db)
-    newer = with_metadata(tags, tmp_path / "newer.parquet", format_version=3)
+    newer = with_metadata(tags, tmp_path / "newer.parquet", format_version=4)
     assert "newer fftag" in refused(newer, db)
-    older = with_metadata(tags, tmp_path / "older.parquet", format_version=1)
+    older = with_metadata(tags, tmp_path / "older.parquet", format_version=2)
     assert "older fftag" in refused(older, db)
 
 
 @pytest.mark.parametrize(
     "odd",
-    [{"format_version": "2"}, {"settings": None}, {"run_id": None}, {"labels": ["a"]},
-     {"thresholds": [0.5, "x", 0.5]}, {"screen": {"id": "x"}}],
+    [{"format_version": "3"}, {"settings": None}, {"run_id": None}, {"labels": ["a"]},
+     {"groups": [{"name": "labels", "kind": "some"}]}, {"screen": {"id": "x"}}],
 )  # fmt: skip
 def test_odd_metadata_is_one_line(tmp_path: Path, tags: Path, db: Path, odd: Any) -> None:
     message = refused(with_metadata(tags, tmp_path / "odd.parquet", **odd), db)
@@ -295,7 +298,7 @@ def test_a_damaged_tags_file_is_refused(tmp_path: Path, db: Path) -> None:
     tags = Catalog(["cape"], photos).write(tmp_path / "tags.parquet")
     pq.write_table(pq.read_table(tags), tags, row_group_size=1000, write_page_checksum=True)
     whole = tags.read_bytes()
-    scores = pq.ParquetFile(tags).metadata.row_group(1).column(5)
+    scores = pq.ParquetFile(tags).metadata.row_group(1).column(6)
     assert scores.path_in_schema.startswith("scores")
     middle = scores.data_page_offset + scores.total_compressed_size // 2
     content = bytearray(whole)

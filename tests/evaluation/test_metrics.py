@@ -84,7 +84,7 @@ def test_overall_figures_are_those_worked_out_by_hand(small):
 def test_per_label_table_leaves_undefined_what_is_undefined(small):
     table = small.per_label
     assert list(table["label"]) == ["a", "b", "c"]
-    assert list(table["group"]) == ["x", None, "x"]
+    assert list(table["group"]) == ["x", "labels", "x"]
     assert table[["support", "predicted", "tp", "fp", "fn", "tn"]].to_numpy().tolist() == [
         [3, 3, 2, 1, 1, 0],
         [2, 2, 1, 1, 1, 1],
@@ -102,7 +102,7 @@ def test_json_has_null_for_nan_and_is_strictly_valid(small):
     read = json.loads(json.dumps(small.to_json(), allow_nan=False))
     assert read["per_label"][2]["recall"] is None
     assert read["per_label"][2]["ap"] is None
-    assert read["per_label"][1]["group"] is None
+    assert read["per_label"][1]["group"] == "labels"
     assert read["per_label"][0]["tp"] == 2
     assert read["overall"]["photos"] == 4
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from fftag.base.errors import FftagError
 from fftag.models.architectures import factory
 from fftag.models.folder import Bundle, load_bundle, newest_model, save_bundle
+from fftag.models.labels import Group, LabelSet
 from fftag.training.checkpoint import begin_or_resume
 from fftag.training.processes import Processes
 
@@ -91,6 +92,48 @@ def test_a_newer_format_is_refused(folder: Path) -> None:
         load_bundle(folder)
 
 
+def test_an_older_format_says_what_to_do(folder: Path) -> None:
+    rewritten(folder, lambda content: content.update(format_version=1))
+    with pytest.raises(FftagError, match="older fftag: train it anew"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["groups"].pop(),
+        lambda content: content["groups"][0].update(kind="some"),
+        lambda content: content["groups"][0].update(kind="one", threshold=None),
+        lambda content: content["groups"][0].update(kind="one", threshold=float("inf")),
+        lambda content: content["groups"][0].update(above={"garment": "garment"}),
+        lambda content: content["groups"][0].update(above={"red": None}),
+        lambda content: content["labels"][0].update(parent="garment"),
+        lambda content: content["labels"][0].update(group="hot"),
+        lambda content: content["labels"][0].pop("group"),
+    ],
+)
+def test_groups_that_contradict_themselves_are_refused(
+    folder: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    with pytest.raises(FftagError, match="no model config"):
+        load_bundle(rewritten(folder, change))
+
+
+def test_groups_of_either_kind_and_what_stands_above_labels_come_back(
+    session_bundle: Bundle, tmp_path: Path
+) -> None:
+    labels = LabelSet.of(
+        ["red", "green", "coat"],
+        ["hue", "hue", None],
+        ["warm", None, None],
+        [Group("hue", "one", {"warm": "any", "any": None})],
+    )
+    assert labels.groups == ("hue", "hue", "labels")
+    config = replace(session_bundle.config, labels=labels, group_thresholds={"hue": 0.25})
+    saved = save_bundle(tmp_path / "groups", config, session_bundle.build().state_dict())
+    assert load_bundle(saved.path).config == config
+
+
 def test_weights_of_another_shape_are_refused(folder: Path) -> None:
     state = load_file(folder / "model.safetensors")
     save_file(state | {"head.bias": torch.zeros(7)}, folder / "model.safetensors")
@@ -155,6 +198,7 @@ def test_weights_larger_than_the_file_are_refused_before_they_are_allocated(fold
     def grow(content: dict[str, Any]) -> None:
         label = content["labels"][0]
         content["labels"] = [{**label, "name": f"label {number}"} for number in range(20_000)]
+        content["groups"] = [one for one in content["groups"] if one["name"] == label["group"]]
 
     bundle = load_bundle(rewritten(folder, grow))
     with pytest.raises(FftagError, match="does not fit its config: 2 tensors differ"):

@@ -488,7 +488,7 @@ def test_other_thresholds_decide_the_tags_anew_without_reading_a_photo(
     assert_same(again, fresh)
     assert validate(out, Folder(root)).valid
     about = [json.loads(pq.read_schema(path).metadata[b"fftag"]) for path in (out, fresh)]
-    for key in ("model_id", "thresholds", "labels", "scores_id"):
+    for key in ("model_id", "groups", "labels", "scores_id"):
         assert about[0][key] == about[1][key]
     assert not out.with_name("out.parquet.parts").exists()
 

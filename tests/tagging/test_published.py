@@ -129,7 +129,7 @@ def hidden_page(content: bytes, out: Path) -> bytes:
 
 
 def another_threshold(content: bytes, out: Path) -> bytes:
-    return content.replace(b'"thresholds": [0.5', b'"thresholds": [0.4')
+    return content.replace(b'"threshold": 0.5', b'"threshold": 0.4')
 
 
 def a_row_less(content: bytes, out: Path) -> bytes:
@@ -232,11 +232,11 @@ def test_a_file_is_read_without_being_kept_in_memory(
 
 
 def older(out: Path) -> Path:
-    return with_metadata(out, out, format_version=1)
+    return with_metadata(out, out, format_version=2)
 
 
 def newer(out: Path) -> Path:
-    return with_metadata(out, out, format_version=3)
+    return with_metadata(out, out, format_version=4)
 
 
 @pytest.mark.parametrize(("change", "says"), [(older, "an older fftag"), (newer, "a newer fftag")])
@@ -301,14 +301,14 @@ def test_an_older_format_is_tagged_anew_and_guarded(
 
 
 ODD: dict[str, Any] = {
-    "text for a version": {"format_version": "2"},
+    "text for a version": {"format_version": "3"},
     "no run": {"run_id": None},
     "no settings": {"settings": None},
     "a list of settings": {"settings": []},
     "a number for a shard": {"settings": {"shard": 3}},
     "a number for labels": {"labels": 3},
     "no source": {"source": {}},
-    "no thresholds": {"thresholds": None},
+    "no groups": {"groups": None},
 }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from catalogues import GROUPS
 from faults import parts_of, stopped_after_parts
 from tagged import aged, spoil
 
@@ -106,19 +107,24 @@ def test_the_schema_and_the_metadata_are_the_documented_ones(
     tag(Folder(folder_of_photos(5)), out, session_bundle, QUICK)
     schema = pq.read_schema(out)
     metadata = json.loads(schema.metadata[b"fftag"])
-    assert metadata["format_version"] == 2
+    assert metadata["format_version"] == 3
     assert metadata["model_id"] == session_bundle.model_id
-    assert metadata["labels"] == ["red", "green", "blue"]
-    assert metadata["groups"] == ["warm", "cool", "cool"]
-    assert metadata["thresholds"] == [0.5, 0.5, 0.5]
-    assert metadata["validation"][0] == {"tp": 8, "fp": 2, "fn": 4, "tn": 6}
+    assert metadata["groups"] == [
+        {"name": "warm", "kind": "many", "above": {}, "threshold": None},
+        {"name": "cool", "kind": "many", "above": {}, "threshold": None},
+    ]
+    counts = {"tp": 8, "fp": 2, "fn": 4, "tn": 6}
+    assert metadata["labels"] == [
+        {"group": group, "name": name, "parent": None, "threshold": 0.5, "validation": counts}
+        for group, name in (("warm", "red"), ("cool", "green"), ("cool", "blue"))
+    ]
     assert schema.names == [
         *("image", "status", "error", "tags", "scores", "is_apparel", "apparel_score"),
         *("width", "height", "format", "file_size", "modified_at", "taken_at"),
         *("content_sha256", "model_id", "tagged_at"),
     ]
     assert schema.field("scores").type == pa.list_(pa.float32(), 3)
-    assert schema.field("tags").type.value_type.names == ["label", "score"]
+    assert schema.field("tags").type.value_type.names == ["group", "label", "score"]
 
 
 def test_tags_are_the_labels_at_or_above_their_threshold_best_first(
@@ -130,6 +136,7 @@ def test_tags_are_the_labels_at_or_above_their_threshold_best_first(
         pairs = zip(labels, row["scores"], strict=True)
         expected = sorted((pair for pair in pairs if pair[1] >= 0.5), key=lambda pair: -pair[1])
         assert [(one["label"], one["score"]) for one in row["tags"]] == expected
+        assert all(one["group"] == GROUPS[one["label"]] for one in row["tags"])
 
 
 def test_what_was_read_is_what_was_hashed(
