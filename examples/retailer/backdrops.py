@@ -20,21 +20,21 @@ def backdrop(rng: np.random.Generator, worn: bool, size: tuple[int, int]) -> Ima
     pen, ground = ImageDraw.Draw(small), int(height * rng.uniform(0.66, 0.82))
     for _ in range(18 if place == "park" else 0):
         x, y, reach = rng.uniform((-0.1, 0.1, 0.12), (1.1, 0.6, 0.26)) * (width, height, width)
-        pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=_near(rng, (104, 138, 92)))
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=_near(rng, (150, 174, 142)))
     for left in np.arange(-0.1, 1, 0.36) * width if place == "street" else ():
         top, right, pane = (
             rng.uniform(-0.1, 0.25) * height,
             left + 0.36 * width,
-            _near(rng, (96, 112, 128)),
+            _near(rng, (148, 156, 164)),
         )
-        pen.rectangle((left, top, right, ground), fill=_near(rng, (160, 144, 132), 40))
+        pen.rectangle((left, top, right, ground), fill=_near(rng, (184, 178, 170)))
         for x in left + np.array([0.04, 0.14, 0.24]) * width:
             for y in np.arange(top + 0.05 * height, ground - 0.1 * height, 0.15 * height):
                 pen.rectangle((x, y, x + 0.06 * width, y + 0.1 * height), fill=pane)
-    pen.rectangle((0, ground, width, height), fill=_near(rng, (152, 140, 116), 40))
+    pen.rectangle((0, ground, width, height), fill=_near(rng, (192, 186, 174)))
     small = small.filter(ImageFilter.GaussianBlur(max(1, size[0] // 300)))
     return small.resize(size, Image.Resampling.BILINEAR)
 
 
-def _near(rng: np.random.Generator, colour: tuple[int, int, int], most: int = 24) -> tuple:
+def _near(rng: np.random.Generator, colour: tuple[int, int, int], most: int = 12) -> tuple:
     return tuple(int(c) for c in np.clip(colour + rng.integers(-most, most + 1, 3), 0, 255))

@@ -350,7 +350,7 @@ def _paints(rng: np.random.Generator, piece: Piece) -> dict[str, Paint]:
         pattern = "plain"
     if "sequin" in piece.parts:
         pattern = "sequin"
-    codes = colours.get(pattern, colours["cloths"])
+    codes = colours.get(piece.label, colours.get(pattern, colours["cloths"]))
     ground = np.clip(_colour(str(rng.choice(codes))) + rng.integers(-10, 11, 3), 0, 255)
     others = [_colour(code) for code in colours["cloths"]]
     others = [other for other in others if np.abs(other - ground).sum() > 190]
