@@ -52,7 +52,7 @@ FOLDERS = {
     **{"pants": "trousers", "shorts": "trousers", "skirt": "skirts", "dress": "dresses"},
     **{"jumpsuit": "jumpsuits", "bag": "bags", "shoe": "shoes"},
 }
-PRICES = {"coat": 180, "jacket": 120, "dress": 85, "jumpsuit": 95, "cape": 140}
+PRICES = {"coat": 180, "jacket": 120, "dress": 85, "jumpsuit": 95, "cape": 85}
 TRAIN_SHARE, PHOTOS_PER_PRODUCT = 0.4, 1.35
 VIEWS = (("product", "outfit"),) * 7 + (("outfit",),) * 7 + (("product",),) * 6
 SIZES = {
