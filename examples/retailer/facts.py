@@ -23,7 +23,7 @@ FALLING = {"umbrella": (0.26, 0.03), "dress": (0.27, 0.07)}
 # Label -> months of its peak, months of its low. The first and the last six months hold as much
 # winter and as much summer, so that seasons do not pass for trends.
 SEASONAL = {"coat": ((12, 1, 2, 3), (6, 7, 8, 9)), "shorts": ((6, 7, 8, 9), (12, 1, 2, 3))}
-PEAK, LOW = 0.12, 0.02
+PEAK, LOW = 0.14, 0.0
 PAIR = ("skirt", "tights")
 STRONG_BRAND, STRONG_IN = "Osier Lane", "hat"
 SIDE_EFFECTS = {
