@@ -265,7 +265,7 @@ def shoot(
         if pair is not None:
             _add_piece(scene, piece, placed(*pair, flip=piece.label == "glove"), False, number=1)
     low, high = scene.extent()
-    fill = rng.uniform(0.86, 0.96)
+    fill = rng.uniform(0.86, 0.96) if worn else rng.uniform(0.64, 0.78)
     unit = fill * min(np.array(size) / (high - low))
     view = placed(0, 0, unit, 0 if worn else rng.normal(0, 0.03), flip=bool(rng.random() < 0.5))
     off = rng.uniform(-0.3, 0.3, 2) * (1 - fill)
