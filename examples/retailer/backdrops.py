@@ -22,11 +22,8 @@ def backdrop(rng: np.random.Generator, worn: bool, size: tuple[int, int]) -> Ima
         x, y, reach = rng.uniform((-0.1, 0.1, 0.12), (1.1, 0.6, 0.26)) * (width, height, width)
         pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=_near(rng, (150, 174, 142)))
     for left in np.arange(-0.1, 1, 0.36) * width if place == "street" else ():
-        top, right, pane = (
-            rng.uniform(-0.1, 0.25) * height,
-            left + 0.36 * width,
-            _near(rng, (148, 156, 164)),
-        )
+        top, right = rng.uniform(-0.1, 0.25) * height, left + 0.36 * width
+        pane = _near(rng, (148, 156, 164))
         pen.rectangle((left, top, right, ground), fill=_near(rng, (184, 178, 170)))
         for x in left + np.array([0.04, 0.14, 0.24]) * width:
             for y in np.arange(top + 0.05 * height, ground - 0.1 * height, 0.15 * height):
