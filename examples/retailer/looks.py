@@ -1,57 +1,96 @@
-"""Which pieces make up a photo, and so which labels it has."""
+"""What a photo shows: chance, bent by labels to show and labels to leave out."""
 
-from collections.abc import Iterable
+import re
+import tomllib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from retailer import vocabulary as word
-from retailer.pieces import Piece
-from retailer.wardrobe import make_piece
-from retailer.wishes import CARRIERS, Wishes
+WARDROBE = tomllib.loads((Path(__file__).parent / "wardrobe.toml").read_text(encoding="utf-8"))
 
-KINDS = ("product", "outfit")
-COVERS_LEGS_BELOW = 5.0  # a hem lower than this leaves no room for socks or leg warmers
-OPEN_JACKET = (word.CARDIGAN, word.JACKET, word.VEST, word.COAT)
-HIDDEN_BY_A_CAPE = {*word.INNER_TOPS, *word.BOTTOMS, *word.LEGWEAR} | {
-    word.UMBRELLA,
-    word.TIE,
-    word.WATCH,
-    word.GLOVE,
-    word.SCARF,
+
+class Garment(NamedTuple):
+    """A row of the wardrobe; lengths are below the waist, of that drawn."""
+
+    slot: str
+    drawings: str
+    shortest: float
+    longest: float
+    parts: str
+    cloths: str
+
+
+class Accessory(NamedTuple):
+    """A row of the wardrobe: how often a person has it, and what it cannot go with."""
+
+    likelihood: float
+    clashes: str
+    parts: str
+    cloths: str
+
+
+GARMENTS = {label: Garment(*row) for label, row in WARDROBE["garments"].items()}
+ACCESSORIES = {label: Accessory(*row) for label, row in WARDROBE["accessories"].items()}
+PIECES: dict[str, Garment | Accessory] = {**GARMENTS, **ACCESSORIES}
+SLOTS = {label: row.slot for label, row in GARMENTS.items()} | {
+    label: label for label in ACCESSORIES
 }
-# Wished for without an outer layer, these call for a look that has none.
-SHOWN_WITHOUT_OUTER_LAYER = {word.BELT, *word.PARTS} - {
-    word.SLEEVE,
-    word.COLLAR,
-    word.NECKLINE,
-    word.POCKET,
+PARTS_OF = {label: re.findall("[a-z]+", row.parts) for label, row in PIECES.items()}
+PARTS = tuple(dict.fromkeys(part for parts in PARTS_OF.values() for part in parts))
+LEGWEAR = {"tights", "leg warmer", "sock"}
+SEEN_UNDER_A_LAYER = {"collar", "neckline", "sleeve"}
+HIDDEN_BY_A_CAPE = {"tie", "watch", "glove", "scarf", "umbrella", *LEGWEAR}
+LONG_NAMES = {
+    "shirt": "shirt, blouse",
+    "top": "top, t-shirt, sweatshirt",
+    "headband": "headband, head covering, hair accessory",
+    "tights": "tights, stockings",
+    "bag": "bag, wallet",
 }
+
+
+def full(label: str) -> str:
+    """The name that the taxonomy `fashionpedia` has for a label of the wardrobe."""
+    return LONG_NAMES.get(label, label)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A garment or an accessory with its parts.
+
+    Attributes:
+        seed: decides its cloth, colours and shape.
+        length: how much longer it is than drawn, below the waist.
+    """
+
+    label: str
+    parts: frozenset[str]
+    seed: int
+    length: float = 1.0
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a photo shows.
-
-    Attributes:
-        kind: `product`: one piece by itself; `outfit`: a person who wears several.
-        pieces: by label; a piece's parts are its own.
-    """
+    """The pieces of a photo: one by itself (`product`), or several on a person (`outfit`)."""
 
     kind: str
     pieces: dict[str, Piece]
 
     @property
     def labels(self) -> frozenset[str]:
-        """All labels that can be seen in the photo."""
-        return frozenset[str]().union(*(piece.labels for piece in self.pieces.values()))
+        """The labels of all that can be seen, as the taxonomy has them."""
+        names = [{piece.label, *piece.parts} for piece in self.pieces.values()]
+        return frozenset(full(name) for name in set().union(*names))
 
 
 def make_look(
     rng: np.random.Generator,
     kind: str,
     want: Iterable[str] = (),
-    avoid: Iterable[str] = (),
+    avoid: Collection[str] = (),
     hero: tuple[str, int] | None = None,
 ) -> Look:
     """A look at random that has the labels wanted, as far as they go together.
@@ -59,136 +98,98 @@ def make_look(
     Args:
         rng: where chance comes from.
         kind: `product` or `outfit`.
-        want: labels to show; the first garment or accessory among them is a product photo's
-            subject.
-        avoid: labels not to show.
-        hero: see `Wishes`.
+        want: labels to show; the first piece among them is a product photo's subject.
+        avoid: pieces that chance is not to add.
+        hero: a piece and a seed: with that seed it looks the same in every photo.
     """
-    wanted = list(want)
-    carriers = [_carrier(rng, label, wanted) for label in wanted if label in CARRIERS]
-    wanted += [label for label in carriers if label is not None]
-    wishes = Wishes(rng, frozenset(wanted), frozenset(avoid), hero)
-    return _product(wishes, wanted) if kind == "product" else _outfit(wishes)
-
-
-def _carrier(rng: np.random.Generator, part: str, wanted: list[str]) -> str | None:
-    """A garment to carry a part that is wished for, if none wished for can."""
-    able = CARRIERS[part]
-    if any(label in able for label in wanted):
-        return None
-    if any(label in word.GARMENTS for label in wanted):
-        able = tuple(label for label in able if label in word.ACCESSORIES)
-    return able[rng.integers(len(able))] if able else None
-
-
-def _product(wishes: Wishes, wanted: list[str]) -> Look:
-    subjects = [label for label in wanted if label in (*word.GARMENTS, *word.ACCESSORIES)]
-    if subjects:
-        subject = subjects[0]
-    else:
-        weights = dict.fromkeys(word.GARMENTS, 2.0) | dict.fromkeys(word.ACCESSORIES, 1.0)
-        subject = wishes.choose(weights)
-    return Look("product", {subject: make_piece(subject, wishes, worn=False)})
-
-
-def _outfit(wishes: Wishes) -> Look:
+    wanted = [*want]
+    for part in [label for label in wanted if label in PARTS]:
+        able = [label for label in PIECES if part in PARTS_OF[label]]
+        if not any(label in wanted for label in able):
+            able = [label for label in able if _is_free(SLOTS[label], wanted)]
+            wanted += [able[rng.integers(len(able))]] if able else []
     pieces: dict[str, Piece] = {}
-    one_piece = _wears_one_piece(wishes)
-    outer = _outer_layer(wishes, one_piece)
-    covered = outer is not None
-    if one_piece is not None:
-        pieces[one_piece] = make_piece(one_piece, wishes, worn=True, under=covered)
-        low = pieces[one_piece]
-    elif outer == word.CAPE:
-        # A cape hides all that is worn under it: there is nothing to draw above its hem.
-        pieces[word.PANTS] = low = make_piece(word.PANTS, wishes, worn=True, under=True)
-    else:
-        inner = _inner(wishes)
-        bottom = _bottom(wishes)
-        pieces[inner] = make_piece(inner, wishes, worn=True, under=covered)
-        under = outer == word.COAT
-        pieces[bottom] = low = make_piece(bottom, wishes, worn=True, under=under)
-    if outer is not None:
-        # A belted coat is closed: it would hide all that is shorter than itself.
-        open_coat = outer == word.COAT and low.label != word.PANTS
-        cut = wishes.without(word.BELT) if open_coat else wishes
-        pieces[outer] = make_piece(outer, cut, worn=True)
-    for label in _accessories(wishes, pieces, low, outer):
-        pieces[label] = make_piece(label, wishes, worn=True)
-    return Look("outfit", pieces)
+
+    def add(label: str, plain: bool = False) -> None:
+        own = np.random.default_rng(hero[1]) if hero and hero[0] == label else rng
+        pieces[label] = _piece(own, label, set(wanted), plain)
+
+    if kind == "product":
+        names = [label for label in wanted if label in PIECES]
+        every = [*GARMENTS, *GARMENTS, *ACCESSORIES]
+        add(names[0] if names else every[rng.integers(len(every))])
+        return Look(kind, pieces)
+    garments = _garments(rng, set(wanted), avoid)
+    covered = any(SLOTS[label] == "outer" for label in garments)
+    for label in garments:
+        add(label, plain=covered and SLOTS[label] != "outer")
+    for label in _accessories(rng, pieces, set(wanted), avoid):
+        add(label, plain=label == "shoe")
+    return Look(kind, pieces)
 
 
-def _inner(wishes: Wishes) -> str:
-    if word.TIE in wishes.want and not wishes.want & {*word.INNER_TOPS}:
-        return word.SHIRT
-    return wishes.choose({word.SHIRT: 1.0, word.TOP: 1.4, word.SWEATER: 0.8})
+def _is_free(slot: str, wanted: Collection[str]) -> bool:
+    taken = {SLOTS[label] for label in wanted if label in SLOTS}
+    if slot == "whole":
+        return not taken & {"inner", "bottom", "whole"}
+    return slot not in taken and not (slot in ("inner", "bottom") and "whole" in taken)
 
 
-def _bottom(wishes: Wishes) -> str:
-    options = {word.PANTS: 1.2, word.SHORTS: 0.4, word.SKIRT: 0.6}
-    if wishes.want & word.LEGWEAR and not wishes.want & {*options}:
-        del options[word.PANTS]
-    return wishes.choose(options)
+def _garments(rng: np.random.Generator, want: set[str], avoid: Collection[str]) -> list[str]:
+    def pick(slot: str, *but: str) -> list[str]:
+        names = [label for label in GARMENTS if SLOTS[label] == slot]
+        wanted = [label for label in names if label in want]
+        among = wanted or [label for label in names if label not in avoid and label not in but]
+        return [among[rng.integers(len(among))]] if among else []
 
+    def asked(slot: str) -> bool:
+        return any(SLOTS.get(label) == slot for label in want)
 
-def _wears_one_piece(wishes: Wishes) -> str | None:
-    want = wishes.want
-    if want & {*word.ONE_PIECES}:
-        return wishes.choose({word.DRESS: 1.0, word.JUMPSUIT: 1.0})
-    drawn = wishes.rng.random() < 0.25
-    if not drawn or want & {*word.INNER_TOPS, *word.BOTTOMS, word.TIE}:
-        return None
-    if wishes.avoid >= {*word.ONE_PIECES}:
-        return None
-    return wishes.choose({word.DRESS: 1.0, word.JUMPSUIT: 1.0})
-
-
-def _outer_layer(wishes: Wishes, one_piece: str | None) -> str | None:
-    options = dict.fromkeys(OPEN_JACKET, 1.0) | {word.CAPE: 0.4}
-    if wishes.want & {*options}:
-        return wishes.choose(options)
-    if wishes.want & SHOWN_WITHOUT_OUTER_LAYER:
-        return None
-    if one_piece is not None or wishes.want & HIDDEN_BY_A_CAPE:
-        del options[word.CAPE]
-    if wishes.avoid >= {*options}:
-        return None
-    return wishes.choose(options) if wishes.rng.random() < (0.15 if one_piece else 0.3) else None
+    trousers = ("pants", "jumpsuit") if want & LEGWEAR else ()
+    alone = asked("inner") or asked("bottom") or "tie" in want
+    whole = asked("whole") or (rng.random() < 0.25 and not alone)
+    body = pick("whole", *trousers) if whole and "cape" not in want else []
+    outer = []
+    hidden = want & {"belt", *PARTS} - {*SEEN_UNDER_A_LAYER, "pocket"}
+    if asked("outer") or (not hidden and rng.random() < (0.15 if body else 0.3)):
+        no_cape = body or alone or want & HIDDEN_BY_A_CAPE
+        outer = pick("outer", *(["cape"] if no_cape else []))
+    if "cape" in outer:  # it hides all that is worn under it, down to its hem
+        return ["pants", "cape"]
+    inner = ["shirt"] if "tie" in want and not asked("inner") else pick("inner")
+    return (body or [*inner, *pick("bottom", *trousers)]) + outer
 
 
 def _accessories(
-    wishes: Wishes, pieces: dict[str, Piece], low: Piece, outer: str | None
+    rng: np.random.Generator, pieces: dict[str, Piece], want: set[str], avoid: Collection[str]
 ) -> list[str]:
-    """The accessories that go with the garments and with each other, in no order."""
-    tops = frozenset().union(*(piece.labels for piece in pieces.values()))
-    hem = low.cut.get("leg_hem", low.cut.get("skirt_hem", 0.0))
-    if outer == word.COAT:
-        hem = max(hem, pieces[word.COAT].cut["hem"])
-    caped = outer == word.CAPE
-    chosen: list[str] = []
-
-    def maybe(label: str, likelihood: float, possible: bool = True) -> None:
-        if wishes.chance(label, likelihood) and possible:
+    there = {*pieces} | {SLOTS[label] for label in pieces}
+    there = there.union(*(piece.parts for piece in pieces.values()))
+    there |= {"no-shirt"} if "shirt" not in pieces else set()
+    low = [piece.length for label, piece in pieces.items() if label in ("skirt", "dress")]
+    there |= {"long"} if max(low, default=0) > 1.15 else set()
+    chosen = []
+    for label, row in ACCESSORIES.items():
+        drawn = rng.random() < row.likelihood and label not in avoid
+        if (drawn or label in want) and not there & {*row.clashes.split()}:
             chosen.append(label)
-
-    covered_neck = {word.BOW, word.RUFFLE, word.BEAD, word.FLOWER} & tops
-    roll = any(piece.neck == "roll" for piece in pieces.values())
-    hooded = word.HOOD in tops
-    maybe(word.SHOE, 0.95)
-    maybe(word.GLASSES, 0.15)
-    maybe(word.HAT, 0.15)
-    maybe(word.HEADBAND, 0.08, word.HAT not in chosen)
-    maybe(word.BAG, 0.3)
-    maybe(word.UMBRELLA, 0.06, not caped)
-    maybe(word.SCARF, 0.08, not (caped or covered_neck or roll or hooded))
-    plain_shirt = word.SHIRT in pieces and not covered_neck and outer != word.CAPE
-    maybe(word.TIE, 0.15, plain_shirt and word.SCARF not in chosen)
-    maybe(word.WATCH, 0.1, not caped)
-    maybe(word.GLOVE, 0.06, not caped)
-    maybe(word.TIGHTS, 0.05, low.label not in (word.PANTS, word.JUMPSUIT) and hem < 5.7)
-    bare = low.label not in (word.PANTS, word.JUMPSUIT) and hem < COVERS_LEGS_BELOW
-    maybe(word.LEG_WARMER, 0.08, bare)
-    maybe(word.SOCK, 0.12, bare and not {word.LEG_WARMER, word.TIGHTS} & {*chosen})
-    belted = outer is None and not {word.RIBBON, word.BELT} & tops and word.HOOD not in tops
-    maybe(word.BELT, 0.12, belted)
+            there.add(label.replace(" ", "-"))
     return chosen
+
+
+def _piece(rng: np.random.Generator, label: str, want: set[str], plain: bool) -> Piece:
+    """A piece; `plain` are those of which another layer hides the most."""
+    parts: set[str] = set()
+    for place in PIECES[label].parts.split(";"):
+        words = place.split()
+        options = dict(zip(words[::2], map(float, words[1::2]), strict=True))
+        if plain:
+            options = {name: odds for name, odds in options.items() if name in SEEN_UNDER_A_LAYER}
+        wanted = [name for name in options if want & {*name.split("+")}]
+        drawn = int((rng.random() >= np.cumsum([*options.values()])).sum())
+        chosen = wanted[0] if wanted else [*options, ""][drawn]
+        parts.update(chosen.split("+") if chosen else ())
+    row = GARMENTS.get(label)
+    shortest, longest = (row.shortest, row.longest) if row else (1.0, 1.0)
+    length = float(rng.uniform(shortest, min(longest, 1.1) if want & LEGWEAR else longest))
+    return Piece(label, frozenset(parts), int(rng.integers(2**31)), length)

@@ -1,11 +1,11 @@
-"""The example catalogue: true labels, planted facts, deterministic bytes, damaged files."""
+"""The example catalogue: true labels, deterministic bytes, damaged files."""
 
 import csv
 import hashlib
 import json
 import sys
-from collections import Counter, defaultdict
-from datetime import date
+from collections import Counter
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -16,36 +16,30 @@ from PIL import Image, ImageOps
 
 from fftag.data.manifest import check_files, read_manifest
 from fftag.models.labels import load_taxonomy
+from fftag.photos.decode import Failure, InputSpec, decode
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
-from make_catalogue import make_catalogue
-from retailer import draw, facts, files, plan, vocabulary
-from retailer.facts import Listing
-from retailer.looks import make_look
-from retailer.studio import shoot
+from make_catalogue import DAMAGES, damaged, encoded, make_catalogue
+from retailer.drawing import shoot
+from retailer.facts import plan_training
+from retailer.looks import ACCESSORIES, GARMENTS, PARTS, Look, Piece, full, make_look
 
 PHOTOS = 120
 NAMES = load_taxonomy("fashionpedia").names
-WHOLE = (*vocabulary.GARMENTS, *vocabulary.ACCESSORIES)
+SHORT_NAMES = (*GARMENTS, *ACCESSORIES, *PARTS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("example") / "demo"
     make_catalogue(out, photos=PHOTOS, seed=7, workers=2, scale=0.4)
     return out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def truth(demo: Path) -> list[dict]:
     return pq.read_table(demo / "truth.parquet").to_pylist()
-
-
-@pytest.fixture(scope="session")
-def planned() -> list[Listing]:
-    """A catalogue of full size, as planned: nothing is drawn."""
-    return plan.listings(plan.plan_products(3000, seed=7))
 
 
 def upright(path: Path) -> Image.Image:
@@ -61,8 +55,8 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def test_the_vocabulary_is_the_built_in_taxonomy() -> None:
-    assert {*WHOLE, *vocabulary.PARTS} == set(NAMES)
+def test_the_wardrobe_has_the_labels_of_the_built_in_taxonomy() -> None:
+    assert {full(name) for name in SHORT_NAMES} == set(NAMES)
 
 
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(tmp_path: Path) -> None:
@@ -72,11 +66,12 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(tmp_path:
     assert hashes(tmp_path / "one") != hashes(tmp_path / "other")
 
 
-@pytest.mark.parametrize("label", NAMES)
+@pytest.mark.parametrize("label", SHORT_NAMES)
 def test_every_label_can_be_asked_for_in_a_product_photo(label: str) -> None:
-    image, boxes = draw(np.random.default_rng(1), "product", [label], (240, 320))
-    assert image.size == (240, 320)
-    assert label in {box.label for box in boxes}
+    rng = np.random.default_rng(1)
+    image, boxes = shoot(rng, make_look(rng, "product", [label]), (240, 320))
+    assert image.size == (240, 320) and image.mode == "RGB"
+    assert full(label) in {box.label for box in boxes}
 
 
 @pytest.mark.parametrize("kind", ["product", "outfit"])
@@ -91,55 +86,82 @@ def test_what_is_planned_is_what_can_be_seen(kind: str) -> None:
             assert 0 <= box.top < box.bottom <= image.height
 
 
-def test_painting_a_label_changes_the_pixels_in_its_box() -> None:
-    without, _ = draw(np.random.default_rng(5), "outfit", [], (300, 420))
-    assert np.asarray(without).std() > 10
-    for label in (vocabulary.HAT, vocabulary.UMBRELLA, vocabulary.BAG):
-        image, boxes = draw(np.random.default_rng(5), "outfit", [label], (300, 420))
-        box = next(box for box in boxes if box.label == label)
-        inside = image.crop((box.left, box.top, box.right, box.bottom))
-        assert np.asarray(inside).std() > 5
+@pytest.mark.parametrize("label", ["glasses", "tie", "belt", "pocket", "shoe"])
+def test_a_label_changes_the_pixels_in_its_box_alone(label: str) -> None:
+    """The same look, drawn with the same chances, without one of its pieces or parts."""
+    look = make_look(
+        np.random.default_rng(2), "outfit", ["shirt", "pants", label], avoid=ACCESSORIES
+    )
+    image, boxes = shoot(np.random.default_rng(9), look, (300, 420))
+    pieces = {
+        name: replace(piece, parts=piece.parts - {label})
+        for name, piece in look.pieces.items()
+        if name != label
+    }
+    without, _ = shoot(np.random.default_rng(9), replace(look, pieces=pieces), (300, 420))
+    changed = np.abs(np.asarray(image, int) - np.asarray(without, int)).max(axis=2) > 24
+    inside = np.zeros_like(changed)
+    for box in (box for box in boxes if box.label == full(label)):
+        inside[box.top : box.bottom, box.left : box.right] = True
+    assert changed[inside].mean() > 0.3
+    assert changed[~inside].mean() < 0.01
 
 
-def test_photos_of_any_size_can_be_drawn() -> None:
-    for size in ((550, 830), (2048, 1536), (64, 64)):
-        image, boxes = draw(np.random.default_rng(2), "outfit", None, size)
-        assert image.size == size
-        assert boxes
+def test_what_another_piece_hides_has_no_box() -> None:
+    tie, cape = Piece("tie", frozenset(), 1), Piece("cape", frozenset({"collar"}), 1)
+
+    def seen(*pieces: Piece) -> set[str]:
+        look = Look("outfit", {piece.label: piece for piece in pieces})
+        return {box.label for box in shoot(np.random.default_rng(4), look, (300, 420))[1]}
+
+    assert seen(tie) == {"tie"}
+    assert seen(tie, cape) == {"cape", "collar"}
+
+
+@pytest.mark.parametrize("size", [(550, 830), (2048, 1536), (64, 64)])
+def test_photos_of_any_size_can_be_drawn(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(2)
+    image, boxes = shoot(rng, make_look(rng, "outfit"), size)
+    assert image.size == size and boxes
+    assert np.asarray(image).std() > 10
+
+
+def test_a_hero_looks_the_same_in_every_photo() -> None:
+    hero = ("coat", 5)
+    looks = [
+        make_look(np.random.default_rng(seed), kind, ["coat"], hero=hero).pieces["coat"]
+        for seed, kind in enumerate(("product", "outfit", "outfit"))
+    ]
+    assert looks[0] == looks[1] == looks[2]
+    assert make_look(np.random.default_rng(0), "product", ["coat"]).pieces["coat"] != looks[0]
 
 
 def test_the_training_table_is_a_manifest_whose_photos_are_there(demo: Path) -> None:
     manifest = read_manifest(demo / "train.csv", load_taxonomy("fashionpedia"))
     check_files(manifest)
-    assert len(manifest) == plan.train_count(PHOTOS)
+    assert len(manifest) == 0.4 * PHOTOS
     assert manifest.targets().any(axis=0).sum() > 38
 
 
 def test_training_photos_show_every_label_often() -> None:
-    photos = plan.plan_training(3000, seed=7)
-    counts = Counter(label for photo in photos for label in photo.look().labels)
+    counts = Counter(
+        label for photo in plan_training(3000, seed=7) for label in photo.look().labels
+    )
     assert min(counts[name] for name in NAMES) >= 40
 
 
 def test_every_file_has_one_row_of_truth(demo: Path, truth: list[dict]) -> None:
     rows = [f"{row['folder']}/{row['image']}" for row in truth]
     there = [name for name in hashes(demo) if name.startswith(("catalogue/", "train/"))]
-    assert sorted(rows) == sorted(there)
+    assert sorted([*rows, "catalogue/Thumbs.db"]) == sorted(there)  # a companion is no photo
     for row in truth:
-        assert set(row["labels"]) == {box["label"] for box in row["boxes"]}
-        assert set(row["labels"]) <= set(NAMES)
-        if row["defect"] in ("corrupt", "truncated", "not_an_image"):
-            assert row["labels"] == []
-        else:
-            assert row["labels"]
-
-
-def test_boxes_lie_within_the_upright_photo(demo: Path, truth: list[dict]) -> None:
-    for row in truth:
+        assert set(row["labels"]) == {box["label"] for box in row["boxes"]} <= set(NAMES)
+        unseen = row["defect"] in ("corrupt", "truncated", "not_an_image")
+        assert (row["labels"] == []) == unseen
         if row["boxes"]:
-            size = upright(demo / row["folder"] / row["image"]).size
-            assert max(box["right"] for box in row["boxes"]) <= size[0]
-            assert max(box["bottom"] for box in row["boxes"]) <= size[1]
+            width, height = upright(demo / row["folder"] / row["image"]).size
+            assert max(box["right"] for box in row["boxes"]) <= width
+            assert max(box["bottom"] for box in row["boxes"]) <= height
 
 
 def test_file_names_join_with_the_product_feed(demo: Path, truth: list[dict]) -> None:
@@ -150,14 +172,30 @@ def test_file_names_join_with_the_product_feed(demo: Path, truth: list[dict]) ->
             assert row["sku"] == Path(row["image"]).stem.rsplit("_", 1)[0]
             assert row["sku"] in products
     months = {row["listed_at"][:7] for row in products.values()}
-    assert (len(months), min(months), max(months)) == (facts.MONTHS, "2024-08", "2026-07")
+    assert (len(months), min(months), max(months)) == (24, "2024-08", "2026-07")
     assert all(float(row["price"]) > 0 and row["currency"] == "EUR" for row in products.values())
+    assert {row["category"] for row in products.values()} <= set(NAMES)
+
+
+STATUS = {"corrupt": "unreadable", "truncated": "truncated", "not_an_image": "unsupported"}
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_told_as_what_it_is(damage: str, ending: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (90, 60, 3), dtype=np.uint8)
+    photo = encoded(Image.fromarray(noise), ending, 90)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        found = decode(damaged(photo, damage, rng), InputSpec(32, 24))
+        assert isinstance(found, Failure) and found.status == STATUS[DAMAGES[damage][0]]
 
 
 def test_damaged_files_are_damaged_and_counted(demo: Path, truth: list[dict]) -> None:
     counts = Counter(row["defect"] for row in truth if row["defect"])
-    assert set(counts) == set(files.DEFECTS)
-    assert json.loads((demo / "facts.json").read_text())["defects"] == dict(sorted(counts.items()))
+    kinds = ["cmyk", "corrupt", "duplicate", "exif_rotated", "not_an_image", "truncated"]
+    assert sorted(counts) == kinds
+    assert json.loads((demo / "facts.json").read_text())["defects"] == counts
     digests = hashes(demo)
     copies = Counter(digests.values())
     for row in truth:
@@ -169,7 +207,7 @@ def test_damaged_files_are_damaged_and_counted(demo: Path, truth: list[dict]) ->
                     image.load()
             case "exif_rotated":
                 with Image.open(BytesIO(content)) as image:
-                    assert image.getexif()[files.ORIENTATION_TAG] in files.ORIENTATIONS
+                    assert image.getexif()[0x0112] in (2, 3, 6, 8)
             case "cmyk":
                 with Image.open(BytesIO(content)) as image:
                     assert image.mode == "CMYK"
@@ -180,67 +218,13 @@ def test_damaged_files_are_damaged_and_counted(demo: Path, truth: list[dict]) ->
     assert {row["image"].rsplit(".")[-1].lower() for row in truth} >= {"jpg", "png", "webp"}
 
 
-@pytest.mark.parametrize("orientation", files.ORIENTATIONS)
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
 def test_a_turned_photo_is_upright_again_once_its_tag_is_obeyed(orientation: int) -> None:
-    image, _ = draw(np.random.default_rng(3), "outfit", None, (200, 300))
-    content = files.encoded(image, ".jpg", 95, files.Finish(orientation=orientation))
-    with Image.open(BytesIO(content)) as stored:
+    rng = np.random.default_rng(3)
+    image, _ = shoot(rng, make_look(rng, "outfit"), (200, 300))
+    with Image.open(BytesIO(encoded(image, ".jpg", 95, orientation))) as stored:
         again = np.asarray(ImageOps.exif_transpose(stored), dtype=float)
     assert np.abs(again - np.asarray(image, dtype=float)).mean() < 4
-
-
-def test_facts_are_measured_on_the_true_labels(demo: Path, truth: list[dict]) -> None:
-    with (demo / "products.csv").open(encoding="utf-8", newline="") as file:
-        products = list(csv.DictReader(file))
-    seen = defaultdict(set)
-    for row in truth:
-        seen[row["sku"]].update(row["labels"])
-    told = json.loads((demo / "facts.json").read_text())
-    for trend in told["rising"] + told["falling"]:
-        for months, column in ((range(6), "first"), (range(18, 24), "last")):
-            listed = [
-                row["sku"]
-                for row in products
-                if facts.month_of(date.fromisoformat(row["listed_at"])) in months
-            ]
-            share = sum(trend["label"] in seen[sku] for sku in listed) / len(listed)
-            assert trend[f"share_{column}_6_months"] == pytest.approx(share, abs=1e-4)
-
-
-def test_planted_trends_are_the_greatest_changes(planned: list[Listing]) -> None:
-    changes = facts.top_changes(planned, NAMES)
-    assert {label for label, _ in changes[:2]} == {trend.label for trend in facts.RISING}
-    assert {label for label, _ in changes[-2:]} == {trend.label for trend in facts.FALLING}
-    planted = {trend.label for trend in (*facts.RISING, *facts.FALLING)}
-    assert min(abs(change) for label, change in changes if label in planted) > 0.13
-    assert max(abs(change) for label, change in changes if label not in planted) < 0.1
-
-
-def test_planted_seasons_peak_in_their_months(planned: list[Listing]) -> None:
-    for season in facts.SEASONAL:
-        inside, outside = facts.peak_ratio(planned, season)
-        assert inside > 2 * outside
-        first, last = facts.change(planned, season.label)
-        assert abs(last - first) < 0.03
-
-
-def test_the_planted_pair_has_the_highest_lift(planned: list[Listing]) -> None:
-    lifts = {
-        frozenset((one, other)): facts.lift(planned, one, other)
-        for place, one in enumerate(WHOLE)
-        for other in WHOLE[place + 1 :]
-        if facts.share(planned, one, other) >= 0.02
-    }
-    assert max(lifts, key=lifts.__getitem__) == frozenset(facts.PAIR)
-    assert lifts[frozenset(facts.PAIR)] > 4
-
-
-def test_the_planted_brand_is_strong_in_its_label(planned: list[Listing]) -> None:
-    shares = {
-        brand: facts.brand_ratio(planned, brand, facts.STRONG_IN)[0] for brand in facts.BRANDS
-    }
-    strong = shares.pop(facts.STRONG_BRAND)
-    assert strong > 2.5 * max(shares.values())
 
 
 def test_a_folder_with_files_in_it_is_refused(tmp_path: Path) -> None:
