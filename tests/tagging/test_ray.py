@@ -86,6 +86,7 @@ def machines(faults: Path, count: int = 2) -> Iterator[Any]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",  # it kills when others fill the computer's memory
         "RAY_raylet_start_wait_time_s": "200",  # on a computer that others use, too
+        "RAY_worker_niceness": "0",  # nor does it give way to them
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
