@@ -406,6 +406,7 @@ class Driver:
         self.actors.remove(actor)
         node, name, task = actor.machine.node, actor.machine.name, actor.task
         if task is None:
+            say(f"{name}: {why}")
             self.not_before[node] = time.monotonic() + SECONDS_AFTER_A_FAILED_START
             self.failed_starts[node] += not silent  # others may have its CPUs for a while
             if self.failed_starts[node] > FAILURES:
