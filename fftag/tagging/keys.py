@@ -25,10 +25,10 @@ MEMORY = "512MB"  # what does not fit goes to temporary files
 # A file that was written so shortly before it was read may have been written again within the
 # same tick of its share's clock (two seconds on FAT): its time proves nothing, its content does.
 SECONDS_TOO_FRESH = 10
-OF_A_KEY = (
-    *("image", "status", "error", "file_size", "modified_at", "tagged_at", "format"),
-    *("width", "height", "content_sha256"),
-)
+OF_A_KEY = {
+    **dict.fromkeys(("image", "status", "error", "format", "content_sha256"), pa.string()),
+    **dict.fromkeys(("file_size", "modified_at", "tagged_at", "width", "height"), pa.int64()),
+}
 
 KNOWN = """
     create temp table known (
@@ -51,7 +51,7 @@ KNOWN = """
 LOAD = """
     with incoming as (
         select *, $was as was, $now as now, width::bigint * height as pixels,
-            epoch_us(tagged_at) as read_us, epoch_us(modified_at) as modified_us
+            tagged_at as read_us, modified_at as modified_us  -- in microseconds
         from batch
     ),
     compared as (
@@ -212,23 +212,17 @@ def one_row(
 
 
 def _completed(table: pa.Table) -> pa.Table:
-    """The columns of a key, null where there are none."""
-    for name, kind in _TYPES.items():
-        if name not in table.schema.names:
-            table = table.append_column(name, pa.nulls(len(table), kind))
-    return table
-
-
-_TYPES = {
-    **dict.fromkeys(("image", "status", "error", "format", "content_sha256"), pa.string()),
-    **dict.fromkeys(("width", "height"), pa.int32()),
-    **dict.fromkeys(("modified_at", "tagged_at"), pa.timestamp("us", tz="UTC")),
-    "file_size": pa.int64(),
-}
+    """The columns of a key: text and int64, null where there are none."""
+    there = table.schema.names
+    columns = {
+        name: table[name].cast(kind) if name in there else pa.nulls(len(table), kind)
+        for name, kind in OF_A_KEY.items()
+    }
+    return pa.table(columns)
 
 
 def _limits(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that can change single rows, see `CHANGED`."""
+    """The settings that can change single rows, see `LOAD`."""
     limits = settings.get("limits") or {}
     return {
         "pixels": limits.get("pixels"),

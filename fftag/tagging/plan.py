@@ -189,7 +189,7 @@ def make_plan(
     were read, and that time was not too fresh then to be trusted. One that could not be seen this
     time keeps its published row, whatever that says. Of rows that failed those in parts stay until
     they are published; files that could not be reached are read again in any case. Which rows
-    another setting reads again is said by `fftag.tagging.keys.CHANGED`.
+    another setting reads again is said by `fftag.tagging.keys.LOAD`.
 
     Args:
         listing: of the source, now.
