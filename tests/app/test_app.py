@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from catalogues import HOSTILE, SCRIPT, SHOP_LABELS, SHOP_PHOTOS, Shop, make_shop, save_bands
+from catalogues import (
+    HOSTILE,
+    SCRIPT,
+    SHOP_LABELS,
+    SHOP_PHOTOS,
+    Shop,
+    make_shop,
+    save_bands,
+    with_metadata,
+)
 from PIL import Image
 
 from fftag.app import catalogue
@@ -21,12 +31,14 @@ from fftag.app.search import Search
 from fftag.app.settings import VARIABLE, Settings
 from fftag.app.written_pages import evaluate
 from fftag.base.errors import FftagError
+from fftag.catalogue.load import load
 from fftag.data.eda import write_eda
 from fftag.data.manifest import read_manifest
 from fftag.explain.maps import heat_maps
 from fftag.models.folder import Bundle, save_screen
 from fftag.models.screen import Screen
 from fftag.reports.ask import all_reports
+from fftag.reports.review_queue import Answered, take_answers
 
 streamlit = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -243,6 +255,30 @@ def test_a_photo_is_said_to_show_no_other_label(
     found = catalogue.photo(shop.db, one.source, one.image)
     assert found is not None
     assert found.said == {name: name in (*one.labels, new) for name in SHOP_LABELS}
+
+
+def test_a_photo_that_was_encoded_anew_is_asked_what_was_said_before(
+    opened: Callable[..., AppTest], tmp_path: Path
+) -> None:
+    shop = make_shop(tmp_path, 8)
+    label, other = SHOP_LABELS[1:3]  # of one group
+    one = next(one for one in catalogue.find(shop.db, Search()).photos if label not in one.labels)
+    answer = Answered(one.image, one.source, label, False, True)
+    take_answers(shop.db, [answer], "Ana", "it", "")
+    table = pq.read_table(shop.tags)
+    old, at = table["content_sha256"], table.schema.names.index("content_sha256")
+    anew = pc.if_else(pc.equal(table["image"], one.image), "f" * 64, old)
+    pq.write_table(table.set_column(at, "content_sha256", anew), tmp_path / "anew.parquet")
+    load(with_metadata(tmp_path / "anew.parquet", tmp_path / "again.parquet"), shop.db)
+    found = catalogue.photo(shop.db, one.source, one.image)
+    assert found is not None and (found.said, found.offered) == ({}, {label: True})
+    test = opened("catalogue", {"source": one.source, "image": one.image}, db=shop.db)
+    asked = test.radio(key=f"review {one.source}/{one.image} {label}")
+    assert "an earlier picture of it shows it" in asked.label and asked.value == "open"
+    asked.set_value("none of its group")
+    well(test.button[[b.label for b in test.button].index("Save")].click().run())
+    found = catalogue.photo(shop.db, one.source, one.image)
+    assert found is not None and (found.said, found.offered) == ({label: False, other: False}, {})
 
 
 def test_a_correction_is_withdrawn_and_the_models_word_stands_again(
