@@ -213,6 +213,7 @@ def _differences(one: RunInfo, two: RunInfo) -> list[str]:
         "thresholds": (one.groups, one.thresholds.tolist())
         == (two.groups, two.thresholds.tolist()),
         "apparel screen": one.screen == two.screen,
+        "limits": one.settings.get("limits") == two.settings.get("limits"),
     }
     differing = [name for name, equal in same.items() if not equal]
     ours, others = (replace(Agreement.of(run), shard=None) for run in (one, two))
