@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fftag.base.errors import FftagError
+from fftag.base.errors import FftagError, first_line
 
 METADATA_KEY = b"fftag"
 FIRST_ROW = 2
@@ -45,7 +45,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     except FileNotFoundError as error:
         raise FftagError(f"there is no file {path}") from error
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise FftagError(f"{path} cannot be read as {suffix[1:]}: {reason}") from error
     return table.to_pandas(), metadata if isinstance(metadata, dict) else {}
 

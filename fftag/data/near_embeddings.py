@@ -10,9 +10,8 @@ from fftag.base.machine import cores
 from fftag.base.progress import progress
 from fftag.data.near_duplicates import MOST_PAIRS, ROWS, Pairs, spanning
 from fftag.data.photo_hashes import LEAST_CONTRAST
-from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle
-from fftag.models.torch_scorer import Predictor, choose_precision
+from fftag.models.torch_scorer import predictor_on
 from fftag.photos.pool import ReadOptions, decoded
 
 SIMILARITY = 0.98
@@ -32,8 +31,7 @@ def similar_embeddings(
         similarity: cosine, to 1.
         device: see `fftag.models.devices.choose_device`.
     """
-    on = choose_device(device)
-    predictor = Predictor(bundle.build(), bundle.config.input, on, choose_precision("auto", on))
+    predictor = predictor_on(device, bundle.build(), bundle.config.input)
     parts: list[np.ndarray] = []
     positions: list[int] = []
     photos = enumerate(decoded(paths, bundle.config.input, ReadOptions(BATCH, cores())))

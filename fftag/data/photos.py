@@ -55,6 +55,7 @@ class Photos:
             world: how many processes share the photos.
         """
         self.of = len(manifest)
+        self.images = manifest.frame["image"].tolist()[rank::world]
         self.files = manifest.files()[rank::world]
         self.targets = torch.from_numpy(manifest.targets()[rank::world]).float()
         self.spec = spec
@@ -71,6 +72,7 @@ class Photos:
         if len(self) > most:
             chosen = np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False))
             some.of = most
+            some.images = [self.images[place] for place in chosen]
             some.files = [self.files[place] for place in chosen]
             some.targets = self.targets[chosen]
             some.cache = None if self.cache is None else self.cache[chosen]

@@ -2,27 +2,24 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fftag.base.atomic import Kind, has_keys, make_folder, write_text
-from fftag.base.errors import FftagError
 from fftag.base.page import Section
-from fftag.base.progress import progress
 from fftag.base.text_table import text_table
-from fftag.data.manifest import Manifest, check_files
-from fftag.data.photos import Photos, batches
+from fftag.data.manifest import Manifest
 from fftag.evaluation import page as evaluation_page
 from fftag.evaluation.predictions import FILE, About, write_predictions
 from fftag.evaluation.results import judge
+from fftag.evaluation.score_split import score_split
 from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle, ModelConfig
-from fftag.models.scorers import Predictions, Scorer, choose_arithmetic, open_scorer
+from fftag.models.scorers import choose_arithmetic, open_scorer
 
-BATCH_SIZE = 64
 FIGURES = Kind("the figures of an evaluation", has_keys("overall", "per_label"))
 HEADLINES = {
     "subset_accuracy": "subset accuracy",
@@ -54,32 +51,6 @@ class Evaluated:
     data_fingerprint: str
 
 
-def score_photos(
-    scorer: Scorer, photos: Photos, batch_size: int, workers: int, show: bool = False
-) -> Predictions:
-    """Scores all photos, in order: arrays of [photos, ...].
-
-    Raises:
-        FftagError: a photo cannot be read.
-    """
-    parts = []
-    with progress(len(photos), "scoring", "photo", show=show) as bar:
-        for batch in batches(photos, batch_size, workers):
-            parts.append(scorer(batch.pixels.numpy()))
-            bar.update(len(batch.pixels))
-    return Predictions.joined(parts)
-
-
-def check_labels(bundle: Bundle, manifest: Manifest) -> None:
-    """Raises FftagError where the manifest has labels that the model does not know."""
-    unknown = bundle.config.labels.unknown(manifest.labels.names)
-    if unknown:
-        raise FftagError(
-            f"the model does not know {len(unknown)} of the manifest's labels, such as "
-            f"{unknown[0]!r}: evaluate it on data with labels it was trained on"
-        )
-
-
 def evaluate_model(
     bundle: Bundle,
     manifest: Manifest,
@@ -108,22 +79,17 @@ def evaluate_model(
         FftagError: the manifest has labels that the model does not know, or no such split, or
             photos are missing or cannot be read.
     """
-    config = bundle.config
-    check_labels(bundle, manifest)
-    chosen = manifest if split == "all" else manifest.of_split(split)
-    check_files(chosen)
-    photos = Photos(replace(chosen, labels=config.labels), config.input, None)
     on = choose_device(device)
     scorer = open_scorer(bundle, choose_arithmetic(tier, "auto", on), on)
-    scores = score_photos(scorer, photos, BATCH_SIZE, workers, show=True).scores
+    scored = score_split(bundle, manifest, split, scorer, workers, show=True)
     of = Evaluated(
-        images=chosen.frame["image"].tolist(),
-        files=photos.files,
+        images=scored.photos.images,
+        files=scored.photos.files,
         model_id=bundle.model_id,
         data_fingerprint=manifest.fingerprint,
     )
-    targets = photos.targets.numpy().astype(np.uint8)
-    return write_evaluation(out, config, targets, scores, split, of, resamples, further)
+    targets, scores = scored.targets, scored.predictions.scores
+    return write_evaluation(out, bundle.config, targets, scores, split, of, resamples, further)
 
 
 def write_evaluation(

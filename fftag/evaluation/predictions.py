@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fftag.base.atomic import PARQUET, replacing
-from fftag.base.errors import FftagError
+from fftag.base.errors import FftagError, first_line
 from fftag.models.folder import ModelConfig
 from fftag.models.labels import LabelSet
 
@@ -143,9 +143,8 @@ def read_predictions(path: Path) -> EvaluatedPhotos:
     except FftagError:
         raise
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, AttributeError) as error:
-        first = (str(error).splitlines() or [""])[0]
         raise FftagError(
-            f"{path} is no predictions file ({type(error).__name__}: {first}): "
+            f"{path} is no predictions file ({type(error).__name__}: {first_line(error)}): "
             "write it again with `fftag evaluate`"
         ) from error
     if len(lengths) > 1 or not np.isfinite(scores).all() or len(set(images)) < len(images):

@@ -12,7 +12,7 @@ from torch import Tensor
 from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
 from fftag.models.architectures.factory import Classifier
-from fftag.models.devices import Device
+from fftag.models.devices import Device, choose_device
 from fftag.models.scorers import Predictions, checked, photos_per_pass
 from fftag.photos.decode import InputSpec
 
@@ -187,3 +187,18 @@ class Predictor:
             photos = photos.pin_memory()  # what is pinned is copied while the device computes
         found = self._forward(photos.to(self._on, non_blocking=True))
         return tuple(array[:count] for array in found)
+
+
+def predictor_on(device: str, model: Classifier, spec: InputSpec) -> Predictor:
+    """A network on a device by its name, in that device's own precision.
+
+    Args:
+        device: see `fftag.models.devices.choose_device`.
+        model: the network.
+        spec: the input that it takes.
+
+    Raises:
+        FftagError: the device is not there.
+    """
+    on = choose_device(device)
+    return Predictor(model, spec, on, choose_precision("auto", on))

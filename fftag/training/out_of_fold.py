@@ -11,17 +11,14 @@ from fftag.base.atomic import make_folder, write_text
 from fftag.base.errors import FftagError
 from fftag.base.progress import say
 from fftag.data.manifest import Manifest
-from fftag.data.photos import Photos
-from fftag.evaluation.evaluate import score_photos
-from fftag.models.devices import choose_device
+from fftag.evaluation.score_split import score_split
 from fftag.models.folder import DIGESTS, Bundle, load_bundle
-from fftag.models.torch_scorer import Predictor, choose_precision
+from fftag.models.torch_scorer import predictor_on
 from fftag.training.loop import TrainOptions, train
 from fftag.training.recipe import Recipe
 
 FEWEST_FOLDS = 3
 """One to score, one to choose the best epoch on, one to train on."""
-BATCH_SIZE = 64
 IDENTITY = "folds.json"
 
 
@@ -118,11 +115,9 @@ def held_out(manifest: Manifest, bundle: Bundle) -> Manifest:
 
 def model_scores(bundle: Bundle, manifest: Manifest, options: TrainOptions) -> np.ndarray:
     """Scores photos with a model of the same labels: float32 [photos, labels]."""
-    on = choose_device(options.device)
-    spec = bundle.config.input
-    predictor = Predictor(bundle.build(), spec, on, choose_precision("auto", on))
-    photos = Photos(manifest, spec, None)
-    return score_photos(predictor, photos, BATCH_SIZE, options.workers, show=True).scores
+    predictor = predictor_on(options.device, bundle.build(), bundle.config.input)
+    scored = score_split(bundle, manifest, "all", predictor, options.workers, show=True)
+    return scored.predictions.scores
 
 
 def _claim(out: Path, manifest: Manifest, fold_of: np.ndarray, recipe: Recipe) -> None:

@@ -18,7 +18,8 @@ from fftag.base.plots import INK, STYLE, figure, to_png
 from fftag.data.manifest import Manifest
 from fftag.data.photos import Photos
 from fftag.evaluation import metrics
-from fftag.evaluation.evaluate import score_photos, write_evaluation
+from fftag.evaluation.evaluate import write_evaluation
+from fftag.evaluation.score_split import score_photos
 from fftag.models.architectures import factory
 from fftag.models.folder import CARD, CURVES, Bundle, ModelConfig, save_bundle
 from fftag.models.scorers import Predictions

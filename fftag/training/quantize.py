@@ -18,8 +18,8 @@ from fftag.base.errors import FftagError
 from fftag.base.progress import say
 from fftag.data.manifest import Manifest, check_files
 from fftag.data.photos import Photos, batches
-from fftag.evaluation.evaluate import BATCH_SIZE, score_photos
 from fftag.evaluation.metrics import overall
+from fftag.evaluation.score_split import BATCH_SIZE, score_split, split_photos
 from fftag.models.devices import CPU
 from fftag.models.folder import (
     DIGESTS,
@@ -69,18 +69,15 @@ def quantize(
     from fftag.models.openvino_scorer import OpenVinoPredictor, computes_in_bf16, convert
 
     config = bundle.config
-    if config.labels.unknown(manifest.labels.names):
-        raise FftagError("the manifest has labels that the model does not know")
-    calibrating = _drawn(manifest.of_split("train"), photos, seed)
+    calibrating = split_photos(bundle, _drawn(manifest.of_split("train"), photos, seed))
     compared = manifest.of_split(split)
-    for part in (calibrating, compared):
-        check_files(part)
+    check_files(compared)
     model = bundle.build()
     graph = convert(model, config.input)
     exact = open_scorer(bundle, Arithmetic("torch", "fp32"), CPU)
     half = "bf16" if computes_in_bf16() else "fp32"
     say(f"calibrating on {len(calibrating):,} photos, in {len(RANGES)} ways")
-    pixels = list(_pixels(calibrating, bundle, workers))
+    pixels = list(_pixels(calibrating, workers))
     wanted = _tags(exact, pixels, bundle)
     made, scorers, alike = {}, {}, {}
     for ranges in RANGES:
@@ -122,12 +119,12 @@ def compare_scorers(
         same tags (`photos_agreeing`); and by name of the scorer `macro_f1`, `micro_f1`, `mAP`. With
         scorers that screen photos, also what `compare_apparel` gives.
     """
-    photos = Photos(replace(manifest, labels=bundle.config.labels), bundle.config.input, None)
-    targets = photos.targets.numpy().astype(np.uint8)
-    predicted = {
-        name: score_photos(scorer, photos, BATCH_SIZE, workers, show=True)
+    scored = {
+        name: score_split(bundle, manifest, "all", scorer, workers, show=True)
         for name, scorer in scorers.items()
     }
+    targets = next(iter(scored.values())).targets
+    predicted = {name: one.predictions for name, one in scored.items()}
     found = {name: one.scores for name, one in predicted.items()}
     one, other = (scores >= bundle.thresholds for scores in found.values())
     figures = {
@@ -206,9 +203,8 @@ def _drawn(manifest: Manifest, count: int, seed: int) -> Manifest:
     return replace(manifest, frame=frame.sample(count, random_state=seed).reset_index(drop=True))
 
 
-def _pixels(manifest: Manifest, bundle: Bundle, workers: int) -> Iterator[np.ndarray]:
+def _pixels(photos: Photos, workers: int) -> Iterator[np.ndarray]:
     """uint8 [1, height, width, 3] of each photo."""
-    photos = Photos(replace(manifest, labels=bundle.config.labels), bundle.config.input, None)
     for batch in batches(photos, BATCH_SIZE, workers):
         for photo in batch.pixels.numpy():
             yield photo[np.newaxis]

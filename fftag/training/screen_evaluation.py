@@ -16,15 +16,13 @@ from fftag.base.atomic import Kind, has_keys, write_bytes, write_text
 from fftag.base.errors import FftagError
 from fftag.base.page import Section
 from fftag.base.plots import ACCENT, COLOURS, INK, PICTURE, QUIET, STYLE, figure, to_png
-from fftag.data.manifest import Manifest, check_files
-from fftag.data.photos import Photos
-from fftag.evaluation.evaluate import BATCH_SIZE, check_labels, score_photos
+from fftag.data.manifest import Manifest
+from fftag.evaluation.score_split import BATCH_SIZE, score_photos, split_photos
 from fftag.models.architectures.factory import build, input_spec
-from fftag.models.devices import choose_device
 from fftag.models.folder import Bundle
 from fftag.models.scorers import Predictions
 from fftag.models.screen import METHODS, Screen
-from fftag.models.torch_scorer import Predictor, choose_precision
+from fftag.models.torch_scorer import Predictor, predictor_on
 from fftag.training.screen_fit import Known, fit_method
 from fftag.training.screening import MOST_PHOTOS, count_verdicts, score_folder
 
@@ -68,8 +66,7 @@ class Backbone:
             )
         spec = input_spec(self.architecture, self.weights)
         model = build(self.architecture, 1, spec, self.weights)
-        on = choose_device(device)
-        return Predictor(model, spec, on, choose_precision("auto", on))
+        return predictor_on(device, model, spec)
 
 
 @dataclass(frozen=True)
@@ -163,20 +160,15 @@ def measure_screen(
     Raises:
         FftagError: a split is missing, photos cannot be read, or the backbone cannot be had.
     """
-    config = bundle.config
-    check_labels(bundle, manifest)
+    split_photos(bundle, manifest, split)  # refused before a backbone is downloaded
     general = backbone.predictor(device) if backbone else None
-    on = choose_device(device)
-    predictor = Predictor(bundle.build(), config.input, on, choose_precision("auto", on))
-    known_labels = replace(manifest, labels=config.labels)
+    predictor = predictor_on(device, bundle.build(), bundle.config.input)
     # What is measured decides nothing, not even the number of clusters.
     deciding = "val" if split != "val" and manifest.has_split("val") else "train"
 
     def seen_by(network: Predictor) -> tuple[Known, Predictions, Predictions]:
         def scored(name: str) -> Predictions:
-            chosen = known_labels.of_split(name)
-            check_files(chosen)
-            photos = Photos(chosen, network.spec, None).drawn(MOST_PHOTOS)
+            photos = split_photos(bundle, manifest, name, network.spec).drawn(MOST_PHOTOS)
             return score_photos(network, photos, BATCH_SIZE, workers)
 
         apparel, others = scored(split), score_folder(network, non_apparel, workers)

@@ -1,7 +1,7 @@
 """The apparel screen of a model: fitted after training, or later to a folder that is there."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,13 @@ import numpy as np
 
 from fftag.base.errors import FftagError
 from fftag.base.progress import say
-from fftag.data.manifest import Manifest, check_files
+from fftag.data.manifest import Manifest
 from fftag.data.photos import Photos
-from fftag.evaluation.evaluate import BATCH_SIZE, score_photos
-from fftag.models.devices import choose_device
+from fftag.evaluation.score_split import BATCH_SIZE, score_photos, score_split, split_photos
 from fftag.models.folder import Bundle, save_screen
 from fftag.models.scorers import Predictions, Scorer
 from fftag.models.screen import Screen
-from fftag.models.torch_scorer import Predictor, choose_precision
+from fftag.models.torch_scorer import Predictor, predictor_on
 from fftag.photos.pool import ReadOptions, batches
 from fftag.photos.sources.choose import list_source
 from fftag.photos.sources.local import Folder
@@ -125,30 +124,24 @@ def add_screen(
         FftagError: the manifest has other labels or lacks a split, a photo of it cannot be read,
             or the method needs photos without apparel.
     """
-    config = bundle.config
-    if config.labels.unknown(manifest.labels.names):
-        raise FftagError("the manifest has labels that the model does not know")
-    on = choose_device(device)
-    predictor = Predictor(bundle.build(), config.input, on, choose_precision("auto", on))
-    known_labels = replace(manifest, labels=config.labels)
+    train_photos = split_photos(bundle, manifest, "train")
+    predictor = predictor_on(device, bundle.build(), bundle.config.input)
 
-    def photos(split: str) -> Photos:
-        chosen = known_labels.of_split(split)
-        check_files(chosen)
-        return Photos(chosen, config.input, None)
+    def scored(split: str) -> Predictions:
+        return score_split(bundle, manifest, split, predictor, workers).predictions
 
     others = score_folder(predictor, non_apparel, workers) if non_apparel else None
     taught, judged = others, others
     if others is not None and settings.method == "contrast":
         held_back = np.arange(len(others.scores)) % HELD_BACK == HELD_BACK - 1
         taught, judged = others.chosen(~held_back), others.chosen(held_back)
-    held_out = score_photos(predictor, photos("val"), BATCH_SIZE, workers)
-    screen = screen_of(settings, predictor, photos("train"), held_out, workers, others=taught)
+    held_out = scored("val")
+    screen = screen_of(settings, predictor, train_photos, held_out, workers, others=taught)
     if screen is None:
         raise FftagError("no screen was asked for: give --method kmeans, or another")
     shown = {"validation photos": held_out}
     if manifest.has_split("test"):
-        shown["test photos"] = score_photos(predictor, photos("test"), BATCH_SIZE, workers)
+        shown["test photos"] = scored("test")
     if judged is not None:
         shown["photos without apparel"] = judged
     verdicts = {name: count_verdicts(screen, found) for name, found in shown.items()}

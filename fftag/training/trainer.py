@@ -18,7 +18,7 @@ from fftag.base.errors import FftagError
 from fftag.base.progress import progress, say
 from fftag.data.photos import Batch, Photos, batches
 from fftag.evaluation import metrics
-from fftag.evaluation.evaluate import score_photos
+from fftag.evaluation.score_split import score_photos
 from fftag.models.architectures import factory
 from fftag.models.devices import Device
 from fftag.models.folder import LOG

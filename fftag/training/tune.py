@@ -11,12 +11,10 @@ import numpy as np
 from fftag.base.atomic import make_folder
 from fftag.base.errors import FftagError
 from fftag.base.progress import say
-from fftag.data.manifest import Manifest, check_files
-from fftag.data.photos import Photos
-from fftag.evaluation.evaluate import BATCH_SIZE
-from fftag.models.devices import choose_device
+from fftag.data.manifest import Manifest
+from fftag.evaluation.score_split import BATCH_SIZE, split_photos
 from fftag.models.folder import CURVES, LOG, Bundle
-from fftag.models.torch_scorer import Predictor, choose_precision
+from fftag.models.torch_scorer import predictor_on
 from fftag.training.calibration import Calibration
 from fftag.training.publish import finish, tune_head
 from fftag.training.recipe import Recipe, change_recipe
@@ -51,15 +49,10 @@ def tune(
         raise FftagError(f"{out} is not empty: choose another --out")
     config = bundle.config
     recipe = change_recipe(Recipe.model_validate(config.recipe), changes)
-    if config.labels.unknown(manifest.labels.names):
-        raise FftagError("the manifest has labels that the model does not know")
+    photos = split_photos(bundle, manifest, "val")
     if manifest.fingerprint != config.data_fingerprint:
         say("the model was trained on other data: make sure that it has not seen these photos")
-    chosen = manifest.of_split("val")
-    check_files(chosen)
-    photos = Photos(replace(chosen, labels=config.labels), config.input, None)
-    on = choose_device(device)
-    predictor = Predictor(bundle.build(), config.input, on, choose_precision("auto", on))
+    predictor = predictor_on(device, bundle.build(), config.input)
     tuned = tune_head(predictor, photos, recipe.tags, BATCH_SIZE, workers)
     new = replace(
         config,

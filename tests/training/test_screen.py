@@ -26,7 +26,7 @@ from fftag.catalogue.load import load
 from fftag.cli import app
 from fftag.data.manifest import Manifest, make_manifest, write_manifest
 from fftag.data.photos import Photos
-from fftag.evaluation.evaluate import score_photos
+from fftag.evaluation.score_split import score_photos
 from fftag.models.architectures import factory
 from fftag.models.devices import CPU
 from fftag.models.folder import Bundle, load_bundle, save_screen
