@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
@@ -191,7 +192,8 @@ class Catalog:
             }
             for name, values in screened.items():
                 place = table.schema.get_field_index(name)
-                table = table.set_column(place, table.schema.field(place), [values])
+                kind = table.schema.field(place)
+                table = table.set_column(place, kind, pa.array(values, kind.type))
         else:
             table = tags_schema(run).empty_table()
         pq.write_table(table, path, **WRITTEN)
