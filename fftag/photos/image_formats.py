@@ -19,7 +19,8 @@ from PIL import Image
 ALLOWED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 DECODER_REVISIONS = dict.fromkeys(ALLOWED, 1)
 """Raised for a format by whoever changes what comes out of its files: pixels, size, the moment a
-photo was taken, or whether it fails. The next run reads its rows again, and those that failed."""
+photo was taken, or whether it fails. The next run reads its photos again, and what failed.
+`tests/photos/test_decoder_revisions.py` notices some such changes."""
 
 Image.init()
 READABLE = tuple(name for name in ALLOWED if name in Image.OPEN)

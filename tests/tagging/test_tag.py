@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from catalogues import GROUPS
@@ -31,8 +33,11 @@ from fftag.photos.pool import Pool, ReadOptions, batches
 from fftag.photos.record import PhotoRecord
 from fftag.photos.sources.choose import list_source
 from fftag.photos.sources.local import Folder
-from fftag.tagging.options import TagOptions
-from fftag.tagging.parts import locked
+from fftag.tagging.agreement import Agreement
+from fftag.tagging.options import TagOptions, run_info
+from fftag.tagging.parts import Parts, locked
+from fftag.tagging.reach import Done
+from fftag.tagging.score import score_here
 from fftag.tagging.scored_rows import rows
 from fftag.tagging.tag import tag
 from fftag.tagging.tags_file import STATUSES
@@ -325,6 +330,52 @@ def test_interrupted_runs_with_other_models_or_settings_each_go_on_with_their_ow
     again = replace(QUICK, force=True)
     assert tag(Folder(root), out, session_bundle, again).resumed == 8
     assert not out.with_name("t.parquet.parts").exists()
+
+
+def test_parts_that_were_written_twice_do_no_harm(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    """As whoever was given up may have read some files of it later, and a task is tried again."""
+    root, out, clean = folder_of_photos(30), tmp_path / "t.parquet", tmp_path / "clean.parquet"
+
+    def again(parts: Parts, path: Path, count: int) -> None:
+        part = pq.read_table(path)
+        at = part.schema.get_field_index("tagged_at")
+        later = pc.add(part["tagged_at"], pa.scalar(timedelta(seconds=1)))
+        parts.write(part.set_column(at, part.schema.field(at), later).slice(0, count))
+
+    def score_twice(*what: Any) -> Generator[Done]:
+        before = parts_of(out)
+        yield from score_here(*what)
+        for path in set(parts_of(out)) - set(before):
+            again(what[-1], path, 3)
+
+    tag(Folder(aged(root)), clean, session_bundle, QUICK)
+    (first,) = interrupted(root, out, session_bundle, parts=1)
+    again(Parts(out, Agreement.of(run_info(str(root), session_bundle, QUICK))), first, 5)
+    assert len(parts_of(out)) == 2
+    assert tag(Folder(root), out, session_bundle, QUICK, score_twice).resumed == 8
+    assert rows_of(out) == rows_of(clean)
+    assert not out.with_name("t.parquet.parts").exists()
+
+
+def test_only_parts_that_were_read_for_a_publication_are_cleared(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = folder_of_photos(10), tmp_path / "t.parquet"
+    publish = fftag.tagging.tag._publish
+
+    def publish_and_be_late(plan: Any, out: Path, run: Any, parts: Parts, *rest: Any) -> None:
+        publish(plan, out, run, parts, *rest)
+        parts.write(pq.read_table(parts_of(out)[0]).slice(1))
+
+    monkeypatch.setattr(fftag.tagging.tag, "_publish", publish_and_be_late)
+    tag(Folder(aged(root)), out, session_bundle, QUICK)
+    assert len(parts_of(out)) == 1
+    monkeypatch.undo()
+    before = out.read_bytes()
+    assert tag(Folder(root), out, session_bundle, QUICK).read == 0
+    assert out.read_bytes() == before and not parts_of(out)
 
 
 def test_restart_throws_away_the_parts_of_all_runs(
