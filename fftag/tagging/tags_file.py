@@ -516,9 +516,10 @@ def tags_of(scores: np.ndarray, run: RunInfo, failed: np.ndarray) -> pa.ListArra
     photo, label = np.nonzero(chosen)
     score = scores[photo, label]
     order = np.lexsort((label, -score, photo))
-    keys = np.array(run.keys, dtype=object)[label[order]]
+    columns = (*np.array(run.keys, dtype=object)[label[order]].T, score[order])
     tags = pa.StructArray.from_arrays(
-        [pa.array(column) for column in (keys[:, 0], keys[:, 1], score[order])], fields=list(TAG)
+        [pa.array(values, field.type) for values, field in zip(columns, TAG, strict=True)],
+        fields=list(TAG),
     )
     offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), tags, mask=pa.array(failed))

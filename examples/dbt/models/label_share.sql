@@ -6,5 +6,6 @@ select
     (select count(*) from {{ source('fftag', 'items') }}) as of_items,
     count(shown.item_id) / (select count(*) from {{ source('fftag', 'items') }}) as seen
 from {{ source('fftag', 'labels') }} as labels
-left join {{ source('fftag', 'item_labels') }} as shown on shown.label = labels.label
+left join {{ source('fftag', 'item_labels') }} as shown
+    on shown.label = labels.label and shown."group" = labels."group"
 group by all

@@ -14,6 +14,7 @@ totals as (
 select
     listed.brand,
     listed.month,
+    shown."group" as label_group,
     shown.label,
     count(*) as items,
     any_value(totals.of_items) as of_items,
@@ -21,4 +22,4 @@ select
 from listed
 join {{ source('fftag', 'item_labels') }} as shown on shown.item_id = listed.item_id
 join totals on totals.brand = listed.brand and totals.month = listed.month
-group by listed.brand, listed.month, shown.label
+group by listed.brand, listed.month, shown."group", shown.label

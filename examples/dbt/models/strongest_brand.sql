@@ -7,6 +7,7 @@ with brands as (
 )
 
 select
+    shares.label_group,
     shares.label,
     shares.brand,
     sum(shares.items)::bigint as items,
@@ -14,7 +15,7 @@ select
     sum(shares.items) / any_value(brands.of_items) as share
 from {{ ref('label_share_by_brand_month') }} as shares
 join brands on brands.brand = shares.brand
-group by shares.label, shares.brand
+group by shares.label_group, shares.label, shares.brand
 qualify row_number() over (
-    partition by shares.label
+    partition by shares.label_group, shares.label
     order by sum(shares.items) / any_value(brands.of_items) desc, shares.brand) = 1
