@@ -119,6 +119,7 @@ def tag(
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
     from fftag.base.atomic import target_of
+    from fftag.catalogue.database import corrections_file, replaceable
     from fftag.models.devices import default_batch_size
     from fftag.photos.decode import Limits
     from fftag.photos.shards import Shard
@@ -129,7 +130,8 @@ def tag(
 
     loading = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
     target = target_of(out)
-    own = (target, target.with_name(target.name + ".parts"), db, metrics)
+    own = [target, target.with_name(target.name + ".parts"), metrics]
+    own += [db, corrections_file(db)] if db is not None else []
     machines = engine_of(context, engine, address, predictors)
     options = TagOptions(
         batch_size=batch_size or default_batch_size(machines.device(device)),
@@ -163,8 +165,6 @@ def tag(
         return
     with measured(metrics) as report:
         if db is not None:
-            from fftag.catalogue.database import replaceable
-
             with replaceable(db):
                 pass  # what cannot be replaced is refused before hours of work
         with redirect_stdout(sys.stderr):  # where Ray is to say what it has to say
