@@ -138,7 +138,7 @@ def load(
             kept = {source: by_pattern(feed, options.sku_pattern) for source, feed in kept.items()}
         _say_kept(last, options, kept)
         opened |= kept
-        # What a reviewer says while this builds is in the old file by the time that it is held.
+        # What a reviewer says while this builds is in its file by the time that nobody else writes.
         with ExitStack() as until_swapped, replacing(db) as temporary:
             try:
                 with _database(temporary) as connection:

@@ -145,6 +145,7 @@ def tag(
     if engine != "local" and (dry_run or compare):
         raise typer.BadParameter("--dry-run and --compare look ahead on this machine: no --engine")
     from fftag.base.atomic import target_of
+    from fftag.catalogue.database import corrections_file, replaceable
     from fftag.models.devices import choose_devices, default_batch_size
     from fftag.photos.decode import Limits
     from fftag.photos.listing import Selection, Shard
@@ -155,7 +156,8 @@ def tag(
     from fftag.tagging.tag import tag as run
 
     rules = load_options(sku_pattern, column, labels_by, dates, date_pattern, taxonomy)
-    own = (*own_files(target_of(out)), db, metrics)
+    own = [*own_files(target_of(out)), metrics]
+    own += [db, corrections_file(db)] if db is not None else []
     cluster = engine_of(context, engine, address, actor_cpus, actor_gpus)
     on = cluster.device(device) if cluster else choose_devices(device)[0]
     options = TagOptions(
@@ -197,8 +199,6 @@ def tag(
         return
     with measured(metrics) as report:
         if db is not None:
-            from fftag.catalogue.database import replaceable
-
             with replaceable(db):
                 pass  # what cannot be replaced is refused before hours of work
         with redirect_stdout(sys.stderr):  # where Ray is to say what it has to say

@@ -110,6 +110,19 @@ def test_an_error_is_one_line_and_a_code_of_the_process(tmp_path: Path) -> None:
     assert result.stdout == ""
 
 
+def test_a_catalogue_and_its_corrections_among_the_photos_are_no_photos(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root = folder_of_photos(3)
+    db = root / "c.duckdb"
+    for name in (db.name, f"{db.name}.corrections.parquet"):
+        (root / name).touch()
+    to = ["--out", tmp_path / "t.parquet", "--db", db]
+    result = fftag("tag", root, *to, "--model", session_bundle.path, "--dry-run", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["files"] == 3
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty", "no images"])
 def test_a_source_with_nothing_to_tag(
     here: Run, session_bundle: Bundle, tmp_path: Path, kind: str
