@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Protocol
 
-from fftag.base.errors import FftagError, first_line
+from fftag.base.errors import FftagError
 from fftag.photos.companions import COMPANIONS, is_companion
 
 MIB = 2**20
@@ -107,7 +107,7 @@ def take(files: Sequence[File], caps: Caps = Caps()) -> Uploads:
             try:
                 data = read(size)
             except UNPACKING as error:
-                uploads.left_out.append(f"{name}: cannot be unpacked ({first_line(error)})")
+                uploads.left_out.append(f"{name}: cannot be unpacked ({_said(error)})")
                 continue
             total += len(data)
             uploads.photos.append(Upload(name, data))
@@ -132,7 +132,7 @@ def _offered(
             with zipfile.ZipFile(file) as archive:
                 yield from _members(archive, file.name, caps, left_out)
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            left_out.append(f"{file.name}: no zip that can be read ({first_line(error)})")
+            left_out.append(f"{file.name}: no zip that can be read ({_said(error)})")
 
 
 def _members(
@@ -198,3 +198,7 @@ def laid_down(photos: Sequence[Upload], folder: Path) -> Iterator[list[dict[str,
             yield entries
     except OSError as error:
         raise FftagError(f"cannot lay down uploaded photos: {error.strerror or error}") from error
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -20,6 +20,6 @@ class FftagError(Exception):
         self.exit_code = exit_code
 
 
-def first_line(error: BaseException) -> str:
+def first_line(error: Exception) -> str:
     """What another library's exception says, in one line; its name where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

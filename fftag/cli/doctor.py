@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fftag import __version__
-from fftag.base.errors import FftagError, first_line
+from fftag.base.errors import FftagError
 from fftag.base.machine import cores, memory_limit
 
 PACKAGES = ("torch", "torchvision", "duckdb", "pyarrow", "pandas", "pillow", "numpy")
@@ -97,7 +97,7 @@ def diagnose() -> Diagnosis:
 
 def _said(error: BaseException) -> str:
     """An error in one line."""
-    text = first_line(error)
+    text = " ".join(str(error).split())[:200]
     return text if isinstance(error, FftagError) else f"{type(error).__name__}: {text}"
 
 

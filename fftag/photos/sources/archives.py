@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from fftag.base.errors import FftagError, first_line
+from fftag.base.errors import FftagError
 from fftag.photos.decode import Failure
 from fftag.photos.listing import GONE, Listing, ListingMaker, Selection, unescape
 from fftag.photos.sources.base import NETWORK, Content, is_of_network, may_pass, retried
@@ -56,7 +56,7 @@ class Archives:
             try:
                 _add_members(path, f"{name}/" if name else "", maker)
             except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
-                said = first_line(error)
+                said = " ".join(str(error).split())[:200] or type(error).__name__
                 if isinstance(error, FileNotFoundError):
                     maker.leave_out(GONE)
                 elif name:
@@ -246,10 +246,10 @@ class ArchiveReader:
         except Exception as error:
             # zipfile raises BadZipFile, RuntimeError (a password), NotImplementedError (a way of
             # compressing), zlib.error and more: each means that this file cannot be read.
-            said = first_line(error)
+            said = " ".join(str(error).split())[:200]
             if is_of_network(error):
                 return Failure("unreadable", NETWORK + said)
-            return Failure("unreadable", f"in its archive: {said}")
+            return Failure("unreadable", f"in its archive: {said or type(error).__name__}")
 
     def close(self) -> None:
         """See `fftag.photos.sources.base.Reader.close`."""
