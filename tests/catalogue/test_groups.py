@@ -56,6 +56,7 @@ def test_every_report_keeps_them_apart(db: Path) -> None:
     assert monthly.groupby("group")["items"].sum().to_dict() == {"type": 11, "brand": 3}
     trend = run_report(db, "trend", {"min_items": "1"}).table.set_index("group")
     assert trend["items_first"].to_dict() == {"type": 7, "brand": 3}
+    assert trend["course"].str.len().tolist() == [2, 2]  # months
     (pair,) = run_report(db, "pairs", {"min_items": "1"}).table.to_dict("records")
     assert {pair["group_a"], pair["group_b"]} == {"type", "brand"} and pair["items"] == 3
 
