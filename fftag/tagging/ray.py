@@ -166,10 +166,8 @@ class ScoringProcess:
             FftagError: the source or the output is not there, fftag or the model or what computes
                 it is not the run's, or an extra is not installed.
         """
-        at_once = cpus if job.options.device == "cpu" else None
-        self.job = replace(job, options=replace(job.options, workers=cpus, at_once=at_once))
         bundle = load_bundle(job.model)
-        here = run_info(job.run.source, bundle, self.job.options)
+        here = run_info(job.run.source, bundle, job.options)
         differing = [name for name in ALIKE if here.settings[name] != job.run.settings[name]]
         differing += ["model"] * (here.model_id != job.run.model_id)
         differing += ["version of fftag"] * (here.fftag_version != job.run.fftag_version)
@@ -188,8 +186,10 @@ class ScoringProcess:
                 "machines share, under the same path"
             ) from error
         _check_source(job)
-        self.bundle, self.scorer = bundle, Future[Scorer]()
-        self.scorer.set_result(scorer_for(bundle, self.job.options))
+        at_once = cpus if here.settings["device"] == "cpu" else None
+        options = replace(job.options, workers=cpus, at_once=at_once)
+        self.job, self.bundle, self.scorer = replace(job, options=options), bundle, Future[Scorer]()
+        self.scorer.set_result(scorer_for(bundle, options))
 
     def read(self, files: Sequence[dict[str, Any]]) -> Iterator[list[Done]]:
         """Reads and scores files, and writes parts of them, as a run on one machine does.
