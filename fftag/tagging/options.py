@@ -26,6 +26,8 @@ class TagOptions(ReadOptions):
         tier: see `fftag.models.scorers.choose_arithmetic`.
         backend: see there.
         compiled: whether the network is compiled first, on CUDA.
+        at_once: how many batches a device scores at once; None for as many as suit its kind, see
+            `fftag.models.side_by_side.replicas_on`.
         shard_size: photos per part file; what an interruption can cost.
         selection: which files of the source.
         restart: throw away what an interrupted run left.
@@ -40,6 +42,7 @@ class TagOptions(ReadOptions):
     tier: str = "fast"
     backend: str = "auto"
     compiled: bool = False
+    at_once: int | None = None
     shard_size: int = 1024
     selection: Selection = field(default_factory=Selection)
     restart: bool = False
@@ -62,16 +65,16 @@ def scorer_for(bundle: Bundle, options: TagOptions) -> Scorer:
         FftagError: the model cannot be used as asked.
     """
     devices = choose_devices(options.device)
-    if len(devices) == 1:
-        return _scorer_on(devices[0], bundle, options)
     scorers = [_scorer_on(device, bundle, options) for device in devices]
-    return SideBySide(scorers, replicas_on(devices[0]))
+    if len(devices) == 1 and options.at_once is None:
+        return scorers[0]
+    return SideBySide(scorers, options.at_once or replicas_on(devices[0]))
 
 
 def batches_at_once(options: TagOptions) -> int:
     """How many batches the scorer of these options scores at once."""
     devices = choose_devices(options.device)
-    return len(devices) * replicas_on(devices[0])
+    return len(devices) * (options.at_once or replicas_on(devices[0]))
 
 
 def _scorer_on(device: Device, bundle: Bundle, options: TagOptions) -> Scorer:

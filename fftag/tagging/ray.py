@@ -18,8 +18,9 @@ from concurrent.futures import Future
 from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,6 @@ from fftag.base.progress import say
 from fftag.models.devices import Device
 from fftag.models.folder import Bundle, load_bundle
 from fftag.models.scorers import Scorer
-from fftag.models.side_by_side import SideBySide
 from fftag.photos.decode import Failure
 from fftag.photos.record import PhotoRecord
 from fftag.photos.sources.archives import Archives
@@ -116,18 +116,6 @@ class Job:
         return max(1, self.options.shard_size // size) * size
 
 
-class News(NamedTuple):
-    """What came of some files of a task, whose rows are in parts now.
-
-    Attributes:
-        files: how many they are: those next after the files of earlier news.
-        done: what became of them.
-    """
-
-    files: int
-    done: list[Done]
-
-
 # On the machines
 
 
@@ -178,9 +166,8 @@ class ScoringProcess:
             FftagError: the source or the output is not there, fftag or the model or what computes
                 it is not the run's, or an extra is not installed.
         """
-        self.job = replace(job, options=replace(job.options, workers=cpus))
         bundle = load_bundle(job.model)
-        here = run_info(job.run.source, bundle, self.job.options)
+        here = run_info(job.run.source, bundle, job.options)
         differing = [name for name in ALIKE if here.settings[name] != job.run.settings[name]]
         differing += ["model"] * (here.model_id != job.run.model_id)
         differing += ["version of fftag"] * (here.fftag_version != job.run.fftag_version)
@@ -199,42 +186,37 @@ class ScoringProcess:
                 "machines share, under the same path"
             ) from error
         _check_source(job)
-        scorer = scorer_for(bundle, self.job.options)
-        on_cpus = scorer.device.type == "cpu"
-        self.bundle, self.scorer = bundle, Future[Scorer]()
-        self.scorer.set_result(SideBySide([scorer], cpus) if on_cpus else scorer)
+        at_once = cpus if here.settings["device"] == "cpu" else None
+        options = replace(job.options, workers=cpus, at_once=at_once)
+        self.job, self.bundle, self.scorer = replace(job, options=options), bundle, Future[Scorer]()
+        self.scorer.set_result(scorer_for(bundle, options))
 
-    def read(self, files: Sequence[dict[str, Any]]) -> Iterator[News]:
+    def read(self, files: Sequence[dict[str, Any]]) -> Iterator[list[Done]]:
         """Reads and scores files, and writes parts of them, as a run on one machine does.
 
         Args:
             files: see `fftag.tagging.plan.Plan.batches`.
 
         Yields:
-            News after each batch: of no file, where its rows are in no part yet.
+            After each batch, what became of the next of them whose rows are in parts by now.
 
         Raises:
             FftagError: the source is not to be seen any more, a part cannot be written, or a score
                 is not finite.
         """
-        job, size = self.job, self.job.options.batch_size
-        parts, said, waiting = _PartsOfATask(job), 0, deque[Done]()
-
-        def news() -> News:
-            nonlocal said
-            done = []
-            while waiting and said + waiting[0].photos <= parts.rows:
-                done.append(waiting.popleft())
-                said += done[-1].photos
-            return News(sum(one.photos for one in done), done)
-
+        job, size, parts = self.job, self.job.options.batch_size, _PartsOfATask(self.job)
         batches = (files[start : start + size] for start in range(0, len(files), size))
-        for one in write_parts(
+        scored = write_parts(
             job.source, batches, self.bundle, self.scorer, job.run, job.options, parts
-        ):
+        )
+        told, waiting = 0, deque[Done]()
+        for one in chain(scored, [NOTHING]):
             waiting.append(one)
-            yield news()
-        yield news()
+            written = list[Done]()
+            while waiting and told + waiting[0].photos <= parts.rows:
+                written.append(waiting.popleft())
+                told += written[-1].photos
+            yield written
 
 
 # On the driver
@@ -379,10 +361,10 @@ class Driver:
 
     def _take(self, actor: _Actor) -> Iterator[Done]:
         """Takes an answer that is there."""
-        task, news = actor.task, None
+        task, written = actor.task, list[Done]()
         try:
             if task is not None:
-                news = ray.get(next(actor.asked), timeout=SECONDS_TO_FETCH)
+                written = ray.get(next(actor.asked), timeout=SECONDS_TO_FETCH)
             else:
                 ray.get(actor.asked, timeout=SECONDS_TO_FETCH)
                 actor.asked = None
@@ -396,9 +378,9 @@ class Driver:
             yield from self._failed(actor, first_line(error))
             return
         actor.since = self.heard = time.monotonic()
-        if task is not None and news is not None:
-            task.first += news.files
-            yield from news.done
+        if task is not None:
+            task.first += sum(one.photos for one in written)
+            yield from written
 
     def _failed(self, actor: _Actor, why: str, silent: bool = False) -> Iterator[Done]:
         """Gives up an actor; what it was at is given out again, halved, or at last blamed."""

@@ -8,33 +8,39 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from catalogues import save_bands
-from faults import FAULTS, SITE, afflict, install, stopped_after_parts
+from faults import FAULTS, SITE, afflict, install, parts_of, stopped_after_parts
 from tagged import aged, assert_same, spoil
 
 from fftag.base.errors import FftagError
 from fftag.models.architectures import factory
 from fftag.models.folder import Bundle, save_bundle
-from fftag.photos.decode import InputSpec
+from fftag.models.side_by_side import SideBySide, replica_count
+from fftag.photos.decode import Failure, InputSpec
 from fftag.photos.listing import Selection, Shard
 from fftag.photos.pool import Batch
-from fftag.photos.record import blank_record
+from fftag.photos.record import PhotoRecord
 from fftag.photos.sources.base import Source
 from fftag.photos.sources.choose import choose_source, list_source
 from fftag.photos.sources.local import Folder
+from fftag.tagging.agreement import Agreement
+from fftag.tagging.known import TagsRows
 from fftag.tagging.options import TagOptions, run_info
-from fftag.tagging.parts import NAME, Part, PartStore, locked
-from fftag.tagging.plan import Contents
-from fftag.tagging.tag import entries_of, tag
+from fftag.tagging.parts import Parts, locked
+from fftag.tagging.reach import Done
+from fftag.tagging.tag import plan_of, tag
 from fftag.tagging.validate import validate
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -125,12 +131,6 @@ def in_time() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def parts_of(out: Path) -> list[Path]:
-    folder = out.with_name(out.name + ".parts")
-    found = folder.iterdir() if folder.is_dir() else ()
-    return [path for path in found if NAME.fullmatch(path.name)]
-
-
 def wait_for_parts(out: Path, count: int, seconds: float = 150) -> None:
     deadline = time.monotonic() + seconds
     while len(parts_of(out)) < count:
@@ -155,62 +155,108 @@ def descendants() -> set[int]:
 # What needs no cluster
 
 
-def entries_under(root: Path) -> list[dict[str, Any]]:
-    listing = list_source(Folder(root))
-    return entries_of(listing, Contents(), np.arange(len(listing)))
+def parts_for(job: Job) -> Parts:
+    return Parts(job.out, Agreement.of(job.run))
+
+
+def files_of(job: Job) -> list[dict[str, Any]]:
+    plan = plan_of(job.source, job.out, job.run, parts_for(job), job.options)
+    return next(plan.batches(plan.pending, len(plan.pending)))
 
 
 def job_of(root: Path, bundle: Bundle, out: Path) -> Job:
-    run, sample = run_info(str(root), bundle, OPTIONS), entries_under(root)[::4]
-    return Job(Folder(root), bundle.path, out, run, OPTIONS, sample)
+    job = Job(Folder(root), bundle.path, out, run_info(str(root), bundle, OPTIONS), OPTIONS, ())
+    return replace(job, sample=files_of(job)[::4])
 
 
 @pytest.fixture
 def job(folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path) -> Iterator[Job]:
     """Of 20 photos, and an output whose run has begun."""
     found = job_of(folder_of_photos(20), session_bundle, tmp_path / "tags.parquet")
-    with locked(found.out):
-        store = PartStore(found.out, found.run.run_id)
-        store.begin()
+    with locked(found.out), parts_for(found).begun(restart=False):
         yield found
-        store.clear()
 
 
-def opened(job: Job) -> ScoringProcess:
+def rows_in_parts(job: Job) -> list[dict[str, Any]]:
+    """In the order in which the parts were written."""
+    paths = sorted(parts_of(job.out), key=lambda path: path.stat().st_mtime_ns)
+    return [row for path in paths for row in pq.read_table(path).to_pylist()]
+
+
+def opened(job: Job, cpus: int = 1) -> ScoringProcess:
     process = ScoringProcess()
-    process.open(job, cpus=1)
+    process.open(job, cpus)
     return process
 
 
 def test_a_task_writes_whole_parts_and_says_something_after_each_batch(job: Job) -> None:
-    files = entries_under(job.source.root)
-    news = list(opened(job).read(files[1:], first=1))
-    assert [one and (one.part.first, one.part.stop, one.photos) for one in news] == [
-        *(None, (1, 9, 8), None, (9, 17, 8)),
-        (17, 20, 3),
-    ]
-    store = PartStore(job.out, job.run.run_id)
-    rows = [row for one in news if one for row in store.read(one.part).to_pylist()]
-    assert [row["image"] for row in rows] == [file["image"] for file in files[1:]]
+    files = files_of(job)[1:]
+    told, process = list[Done](), opened(job)
+    answers = 0
+    for done in process.read(files):
+        answers, told = answers + 1, told + done
+        in_parts = sum(pq.read_metadata(path).num_rows for path in parts_of(job.out))
+        assert sum(one.photos for one in told) <= in_parts
+    assert answers >= 5  # batches of four; and then the end
+    assert [one.photos for one in told if one.photos] == [4, 4, 4, 4, 3]
+    assert sum(one.recognised + one.unreached for one in told) == 0
+    sizes = sorted(pq.read_metadata(path).num_rows for path in parts_of(job.out))
+    rows = rows_in_parts(job)
+    assert sizes == [3, 8, 8]
+    assert [row["image"] for row in rows] == [file["image"] for file in files]
     assert {row["status"] for row in rows} == {"ok"} and all(row["scores"] for row in rows)
-    assert sum(one.recognised + one.unreached for one in news if one) == 0
+
+
+def test_an_actor_scores_as_many_batches_at_once_as_it_has_cpus_and_keeps_their_pixels(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    """Of a machine with fewer cores than Ray was told of: pixels that are scored stay in place."""
+    job = job_of(folder_of_photos(120), session_bundle, tmp_path / "tags.parquet")
+    here = tmp_path / "here.parquet"
+    tag(job.source, here, session_bundle, OPTIONS)
+    with locked(job.out), parts_for(job).begun(restart=False):
+        process = opened(job, cpus=9)
+        scorer = process.scorer.result()
+        assert replica_count(scorer) == 9
+        slow = SlowScorer(scorer)
+        process.scorer = Future()
+        process.scorer.set_result(SideBySide([slow], 9))
+        list(process.read(files_of(job)))
+        made = {row["image"]: row["scores"] for row in rows_in_parts(job)}
+        parts_for(job).clear(parts_for(job).whole())
+    scores = {row["image"]: row["scores"] for row in pq.read_table(here).to_pylist()}
+    assert made.keys() == scores.keys()
+    for image, found in made.items():
+        assert found == pytest.approx(scores[image], abs=1e-6), image
+
+
+class SlowScorer:
+    """Looks at its pixels when the other batches of the actor have been decoded."""
+
+    def __init__(self, scorer: Any) -> None:
+        self.scorer, self.device, self.spec = scorer, scorer.device, scorer.spec
+
+    def __call__(self, photos: np.ndarray) -> Any:
+        time.sleep(0.5)
+        return self.scorer(photos)
 
 
 def test_a_machine_without_the_share_is_told_from_files_that_went_away(job: Job) -> None:
-    root, process = job.source.root, opened(job)
-    files = entries_under(root)
-    seen = {entry["image"] for entry in job.sample}
+    root, process = Path(job.source.name), opened(job)
+    files = files_of(job)
+    seen = {file["image"] for file in job.sample}
     gone = [file for file in files if file["image"] not in seen][:8]
     for file in gone:
         (root / file["image"]).unlink()
-    (written,) = [one for one in process.read(gone, first=0) if one]  # a part of nothing else
-    rows = PartStore(job.out, job.run.run_id).read(written.part)
-    assert set(rows["status"].to_pylist()) == {"vanished"}
+    assert sum(one.photos for done in process.read(gone) for one in done) == 8
+    rows = rows_in_parts(job)  # a part of nothing else
+    assert [row["status"] for row in rows] == ["vanished"] * 8
     root.rename(root.with_name("elsewhere"))
     root.mkdir()
-    for ask in (lambda: list(process.read(files, 0)), lambda: opened(job)):
+    for ask in (lambda: list(process.read(files)), lambda: opened(job)):
         with pytest.raises(FftagError, match=r"finds none of 5 files, such as 'season-0/FF-0000_1"):
             ask()
+    assert rows_in_parts(job) == rows
 
 
 @pytest.mark.parametrize(
@@ -220,7 +266,6 @@ def test_a_machine_without_the_share_is_told_from_files_that_went_away(job: Job)
         ({"fftag_version": "0.0.1"}, "another version of fftag than"),
         ({"settings": {"precision": "int8"}}, "another precision than"),
         ({"settings": {"backend": "openvino", "decoder": "full"}}, "another backend and decoder"),
-        ({"run_id": "f" * 32}, "is another run's by now"),
     ],
 )
 def test_a_machine_that_would_write_other_rows_is_refused(
@@ -231,20 +276,24 @@ def test_a_machine_that_would_write_other_rows_is_refused(
         opened(replace(job, run=replace(job.run, **change | settings)))
 
 
-def test_a_part_tells_how_many_of_its_files_could_not_be_reached(
+def test_a_machine_that_does_not_see_the_folder_of_parts_is_refused(job: Job) -> None:
+    with pytest.raises(FftagError, match="storage that all machines share"):
+        opened(replace(job, out=job.out.with_name("other.parquet")))
+
+
+def test_an_actor_tells_how_many_of_its_files_could_not_be_reached(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def batches(source: Source, plan: Any, *rest: Any) -> Generator[Batch]:
-        for number, entries in plan:
-            records = [blank_record(entry) for entry in entries]
-            records[0] |= {"status": "unreadable", "error": "network: no route"}
-            yield Batch(number, np.zeros((4, 64, 48, 3), np.uint8), records)
+        for number, files in plan:
+            photos = [PhotoRecord.of_listed(file) for file in files]
+            photos[0].fail(Failure("unreadable", "network: no route"))
+            yield Batch(number, np.zeros((4, 64, 48, 3), np.uint8), photos)
 
     process = opened(job)
-    monkeypatch.setattr("fftag.tagging.ray.batches", batches)
-    (written,) = [one for one in process.read(entries_under(job.source.root)[:8], 0) if one]
-    assert (written.photos, written.recognised, written.unreached) == (8, 0, 2)
-    assert written.error == "network: no route"
+    monkeypatch.setattr("fftag.tagging.score.batches", batches)
+    told = [one for done in process.read(files_of(job)[:8]) for one in done if one.photos]
+    assert told == [Done(4, 0, 1, "network: no route")] * 2
 
 
 @pytest.mark.parametrize(
@@ -268,19 +317,6 @@ def test_actors_divide_a_machine(
     assert Machine("id", "name", cpus, gpus).places(size) == (count, each)
 
 
-def test_a_part_goes_into_its_own_run_only(tmp_path: Path) -> None:
-    out = tmp_path / "tags.parquet"
-    with locked(out):
-        begun = PartStore(out, "a" * 32)
-        begun.begin()
-        PartStore(out, "a" * 32).join()
-        with pytest.raises(FftagError, match="is another run's by now"):
-            PartStore(out, "b" * 32).join()
-        with pytest.raises(FftagError, match="storage that all machines share"):
-            PartStore(tmp_path / "other.parquet", "a" * 32).join()
-        begun.clear()
-
-
 def test_a_part_that_two_machines_wrote_counts_once(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -288,11 +324,12 @@ def test_a_part_that_two_machines_wrote_counts_once(
     options = replace(OPTIONS, workers=1)
     stopped_after_parts(root, out, session_bundle, 1, options)
     (part,) = parts_of(out)
-    twin = Part.of(part)
-    assert twin is not None
     rows = pq.read_table(part)
-    with locked(out):  # as whoever was given up may have read a file or two of it later
-        PartStore(out, twin.run * 4).write(0, 2, rows.slice(0, 6))
+    at = rows.schema.get_field_index("tagged_at")
+    later = pc.add(rows["tagged_at"], pa.scalar(10**6, pa.duration("us")))
+    twin = rows.set_column(at, rows.schema.field(at), later.cast(rows.schema.field(at).type))
+    # As whoever was given up may have read a file or two of it later.
+    Parts(out, Agreement.of(run_info(str(root), session_bundle, options))).write(twin.slice(0, 6))
     assert len(parts_of(out)) == 2
     summary = tag(Folder(root), out, session_bundle, options)
     assert (summary.resumed, summary.read) == (8, 4)
@@ -358,7 +395,7 @@ def test_what_does_not_score_imports_no_torch_and_one_machine_no_ray() -> None:
     for module, ray_too in (
         ("fftag.tagging.tag", False),
         ("fftag.cli.tagging", False),
-        ("fftag.photos.worker", False),
+        ("fftag.photos.pool_child", False),
         ("fftag.tagging.ray", True),  # the driver, which scores nothing
     ):
         code = f"import {module}, sys; print('torch' in sys.modules, 'ray' in sys.modules)"
@@ -388,7 +425,7 @@ def test_a_cluster_writes_what_one_machine_writes(
     here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
     tag(Folder(root), here, session_bundle, OPTIONS)
     with on_ray(cluster.address) as engine:
-        summary = tag(Folder(root), there, session_bundle, OPTIONS, engine)
+        summary = engine.tag(Folder(root), there, session_bundle, OPTIONS)
         assert_same(here, there)
         assert validate(there, Folder(root)).valid and summary.files == 67
         told = [json.loads(pq.read_schema(path).metadata[b"fftag"]) for path in (here, there)]
@@ -398,7 +435,7 @@ def test_a_cluster_writes_what_one_machine_writes(
 
         for name, fault in poisoned.items():
             afflict(root / name, fault)
-        tag(Folder(root), there, session_bundle, replace(OPTIONS, force=True), engine)
+        engine.tag(Folder(root), there, session_bundle, replace(OPTIONS, force=True))
     before = {row["image"]: row for row in pq.read_table(here).to_pylist()}
     for row in pq.read_table(there).to_pylist():
         if row["image"] in poisoned:
@@ -416,15 +453,15 @@ def test_either_engine_goes_on_where_the_other_stopped_and_with_what_it_publishe
     tag(Folder(root), fresh, session_bundle, OPTIONS)
     stopped_after_parts(root, out, session_bundle, 2, OPTIONS)
     with on_ray(cluster.address) as engine:
-        assert tag(Folder(root), out, session_bundle, OPTIONS, engine).resumed == 16
+        assert engine.tag(Folder(root), out, session_bundle, OPTIONS).resumed == 16
         assert_same(out, fresh)
         shard = replace(OPTIONS, selection=Selection(shard=Shard(1, 2)))
         with pytest.raises(FftagError, match="rows of the whole source"):
-            tag(Folder(root), out, session_bundle, shard, engine)
+            engine.tag(Folder(root), out, session_bundle, shard)
         (root / "moved.jpg").write_bytes((root / "season-0/FF-0000_1.jpg").read_bytes())
         (root / "season-0/FF-0000_1.jpg").unlink()
         save_bands(root / "new.jpg", ["red"], 99)
-        summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
+        summary = engine.tag(Folder(root), out, session_bundle, OPTIONS)
     assert (summary.read, summary.recognised) == (2, 1)
     tag(Folder(root), fresh, session_bundle, OPTIONS)
     assert_same(out, fresh)
@@ -441,7 +478,7 @@ def test_an_error_on_a_machine_ends_the_run_with_its_line(
     before = signal.getsignal(signal.SIGTERM)
     with on_ray(cluster.address, ActorSize(cpus=2)) as engine:
         with pytest.raises(FftagError, match="no machine of the cluster has 2 CPUs"):
-            tag(Folder(root), tmp_path / "t.parquet", session_bundle, OPTIONS, engine)
+            engine.tag(Folder(root), tmp_path / "t.parquet", session_bundle, OPTIONS)
         assert signal.getsignal(signal.SIGTERM) == before
 
     def list_then_move(*arguments: Any) -> Any:
@@ -453,7 +490,7 @@ def test_an_error_on_a_machine_ends_the_run_with_its_line(
     monkeypatch.setattr("fftag.tagging.tag.list_source", list_then_move)
     with on_ray(cluster.address) as engine:
         with pytest.raises(FftagError, match=r"\(\d.*\): finds none of 8 files"):
-            tag(Folder(root), tmp_path / "t.parquet", session_bundle, OPTIONS, engine)
+            engine.tag(Folder(root), tmp_path / "t.parquet", session_bundle, OPTIONS)
         for device in ("cuda", "cuda:1", "cpu,cpu"):
             with pytest.raises(FftagError, match="cluster"):
                 engine.device(device)
@@ -482,7 +519,7 @@ def test_a_machine_that_cannot_do_its_share_is_refused_by_name(
     third = cluster.add_node(**SIZE, env_vars={"FAULT_OF_MACHINE": fault})
     try:
         with on_ray(cluster.address) as engine, pytest.raises(FftagError) as told:
-            tag(Folder(folder_of_photos(8)), out, session_bundle, OPTIONS, engine)
+            engine.tag(Folder(folder_of_photos(8)), out, session_bundle, OPTIONS)
     finally:
         cluster.remove_node(third)
     assert named in str(told.value) and "\n" not in str(told.value)
@@ -501,7 +538,9 @@ def test_an_interruption_ends_what_hangs_and_leaves_nothing_running(
     def decoding() -> list[int]:
         with suppress(OSError):  # one has ended since
             commands = {one: Path(f"/proc/{one}/cmdline").read_bytes() for one in descendants()}
-            return [one for one, command in commands.items() if b"fftag.photos.worker" in command]
+            return [
+                one for one, command in commands.items() if b"fftag.photos.pool_child" in command
+            ]
         return decoding()
 
     def interrupt() -> None:
@@ -514,7 +553,7 @@ def test_an_interruption_ends_what_hangs_and_leaves_nothing_running(
     with on_ray(cluster.address) as engine:
         thread.start()
         with pytest.raises(FftagError, match="interrupted: 0 of 8 files are done"):
-            tag(Folder(root), tmp_path / "t.parquet", session_bundle, options, engine)
+            engine.tag(Folder(root), tmp_path / "t.parquet", session_bundle, options)
         thread.join()
         deadline = time.monotonic() + 20
         while decoding():
@@ -550,19 +589,27 @@ def test_a_machine_that_is_lost_costs_its_unfinished_parts_alone(
 
         thread = threading.Thread(target=lose)
         thread.start()
-        written: set[str] = set()
-        clear = PartStore.clear
+        published, told = set[str](), list[int]()
+        clear, take = Parts.clear, Driver._take
 
-        def noted(store: PartStore) -> None:
-            written.update(part.file_name for part in store.finished)
-            clear(store)
+        def noted(parts: Parts, read: Sequence[TagsRows]) -> None:
+            published.update(part.path.name for part in read)
+            clear(parts, read)
+
+        def taken(driver: Driver, actor: Any) -> Iterator[Done]:
+            task = actor.task
+            first = task.first if task else 0
+            yield from take(driver, actor)
+            told.extend(range(first, task.first if task else 0))
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(PartStore, "clear", noted)
-            summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
+            patch.setattr(Parts, "clear", noted)
+            patch.setattr(Driver, "_take", taken)
+            summary = engine.tag(Folder(root), out, session_bundle, OPTIONS)
         thread.join()
         assert len([node for node in ray.nodes() if node["Alive"]]) == 1
-    assert len(finished) >= 4 and finished <= written
+    assert len(finished) >= 4 and finished <= published
+    assert sorted(told) == list(range(160))  # what was in parts was not given out again
     assert summary.statuses == {"ok": 160}
     assert_same(here, out)
 
@@ -574,7 +621,7 @@ def test_a_photo_that_kills_the_process_that_scores_costs_itself_alone(
     root, out = folder_of_photos(24), tmp_path / "out.parquet"
     afflict(root / "season-2/FF-0002_1.jpg", "kills_scorer")
     with on_ray(cluster.address) as engine:
-        summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
+        summary = engine.tag(Folder(root), out, session_bundle, OPTIONS)
     assert summary.statuses == {"ok": 23, "crashed": 1}
     rows = {row["image"]: row for row in pq.read_table(out).to_pylist()}
     assert rows["season-2/FF-0002_1.jpg"]["status"] == "crashed"
@@ -605,7 +652,7 @@ def test_a_machine_that_joins_takes_its_share(
         thread.start()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Driver, "_hand_out", noted)
-            summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
+            summary = engine.tag(Folder(root), out, session_bundle, OPTIONS)
         thread.join()
     assert len(at_work) == 2 and summary.statuses == {"ok": 60}
 
@@ -650,10 +697,10 @@ def test_a_job_that_is_interrupted_says_so_and_goes_on(
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(FftagError, match="the same command goes on") as told:
-            tag(Folder(root), out, session_bundle, OPTIONS, engine)
+            engine.tag(Folder(root), out, session_bundle, OPTIONS)
         thread.join()
         assert told.value.exit_code == 130
-        summary = tag(Folder(root), out, session_bundle, OPTIONS, engine)
+        summary = engine.tag(Folder(root), out, session_bundle, OPTIONS)
     assert summary.resumed >= 16 and summary.statuses == {"ok": 80}
 
 
@@ -694,7 +741,7 @@ def test_memory_does_not_grow_with_the_photos(session_bundle: Bundle, tmp_path: 
         thread = threading.Thread(target=watch)
         thread.start()
         try:
-            tag(Folder(tmp_path / "photos"), out, bundle, options, engine)
+            engine.tag(Folder(tmp_path / "photos"), out, bundle, options)
         finally:
             done.set()
             thread.join()

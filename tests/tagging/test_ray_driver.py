@@ -7,17 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from fftag.base.errors import FftagError
 from fftag.models.folder import Bundle
-from fftag.photos.sources.choose import list_source
 from fftag.photos.sources.local import Folder
+from fftag.tagging.agreement import Agreement
 from fftag.tagging.options import TagOptions, run_info
-from fftag.tagging.parts import Part, PartStore, locked
-from fftag.tagging.plan import Contents
-from fftag.tagging.tag import entries_of
+from fftag.tagging.parts import Parts, locked
+from fftag.tagging.reach import Done
+from fftag.tagging.tag import plan_of
 
 exceptions = pytest.importorskip("ray.exceptions", reason="the extra ray is not installed")
 from fftag.tagging import ray as module  # noqa: E402 (it needs Ray)
@@ -43,20 +43,19 @@ class Answer:
 class Stream(Answer):
     """Parts of four files; a poisoned photo ends it."""
 
-    def __init__(self, actor: "Actor", entries: list[dict[str, Any]], first: int) -> None:
+    def __init__(self, actor: "Actor", images: list[str]) -> None:
         super().__init__(actor, actor.cluster.seconds_of_a_part, None)
-        self.answers = self._answers([entry["image"] for entry in entries], first)
+        self.answers = self._answers(images)
         if len(actor.cluster.given) <= actor.cluster.mute:
             self.at = math.inf
 
-    def _answers(self, images: list[str], first: int) -> Iterator[Any]:
+    def _answers(self, images: list[str]) -> Iterator[Any]:
         for start in range(0, len(images), 4):
             part = images[start : start + 4]
             if self.actor.cluster.poison in part:
                 yield DIED
             self.actor.cluster.read.update(part)
-            place = (first + start, first + start + len(part))
-            yield module.Written(Part("run", *place, "0" * 16), len(part))
+            yield [Done(len(part), 0, 0, "")]
 
     def __next__(self) -> Answer:
         self.at = self.actor.cluster.now + self.actor.cluster.seconds_of_a_part
@@ -74,15 +73,19 @@ class Actor:
     def _open(self, job: Any, cpus: int) -> Answer:
         return Answer(self, 5, self.cluster.starts_with.get(self.node))
 
-    def _read(self, entries: list[dict[str, Any]], first: int) -> Stream:
-        self.cluster.given.append((self.node, first, first + len(entries)))
-        return Stream(self, entries, first)
+    def _read(self, files: list[dict[str, Any]]) -> Stream:
+        images = [file["image"] for file in files]
+        first = self.cluster.images.index(images[0])
+        assert images == self.cluster.images[first : first + len(images)]
+        self.cluster.given.append((self.node, first, first + len(images)))
+        return Stream(self, images)
 
 
 class Machines:
     """Machines of one CPU each, and a clock, in place of Ray.
 
     Attributes:
+        images: the photos of the run, in listing order.
         there: their names.
         silent: those that say nothing any more.
         starts_with: errors of those that cannot start.
@@ -95,6 +98,7 @@ class Machines:
     """
 
     def __init__(self, *names: str) -> None:
+        self.images: list[str] = []
         self.there, self.silent = set(names), set[str]()
         self.starts_with: dict[str, Exception] = {}
         self.seconds_of_a_part = 1.0
@@ -145,33 +149,33 @@ def run(
     it wrote itself."""
 
     def run_on(machines: Machines, count: int) -> list[dict[str, Any]]:
-        root, out = folder_of_photos(count), tmp_path / "tags.parquet"
-        listing, info = list_source(Folder(root)), run_info(str(root), session_bundle, OPTIONS)
-        job = module.Job(Folder(root), session_bundle.path, out, info, OPTIONS, ())
+        source, out = Folder(folder_of_photos(count)), tmp_path / "tags.parquet"
+        info = run_info(source.name, session_bundle, OPTIONS)
+        job = module.Job(source, session_bundle.path, out, info, OPTIONS, ())
         clock = SimpleNamespace(monotonic=lambda: machines.now, sleep=machines.sleep)
         monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr(module, "ray", machines)
         start = machines.start
         monkeypatch.setattr(module.Machine, "start", lambda *given: start(*given))
+        parts = Parts(out, Agreement.of(info))
+        with locked(out), parts.begun(restart=True):
+            plan = plan_of(source, out, info, parts, OPTIONS)
+            machines.images = plan.listing.files["image"].to_pylist()
 
-        def entries(first: int, stop: int) -> list[dict[str, Any]]:
-            return entries_of(listing, Contents(), np.arange(first, stop))
+            def files(first: int, stop: int) -> list[dict[str, Any]]:
+                return next(plan.batches(plan.pending[first:stop], count))
 
-        with locked(out):
-            store = PartStore(out, info.run_id)
-            store.begin()
             try:
-                driver = module.Driver(job, module.ActorSize(gpus=0), count, entries)
-                written = [one for one in driver.run() if one is not None]
-                own = [one for one in written if one.part.digest != "0" * 16]
-                rows = [row for one in own for row in store.read(one.part).to_pylist()]
+                driver = module.Driver(job, module.ActorSize(gpus=0), count, files)
+                done = [one for one in driver.run() if one.photos]
+                own = parts.whole()
+                rows = [row for part in own for row in pq.read_table(part.path).to_pylist()]
+                parts.clear(own)
             finally:
-                store.clear()
                 assert all(actor.killed for actor in machines.actors)
-        numbers = [n for one in written for n in range(one.part.first, one.part.stop)]
-        assert sorted(numbers) == list(range(count)) and len(written) < 2 * count
+        assert sum(one.photos for one in done) == count and len(done) < 2 * count
         machines.read.update(row["image"] for row in rows)
-        assert machines.read == Counter(listing.files["image"].to_pylist())
+        assert machines.read == Counter(machines.images)
         return rows
 
     return run_on
