@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -33,7 +34,7 @@ from fftag.photos.decode import Limits
 from fftag.photos.image_formats import DECODER_REVISIONS
 from fftag.photos.listing import UNREAD, Selection, Shard
 from fftag.photos.sources.choose import choose_source, list_source
-from fftag.photos.sources.local import Folder
+from fftag.photos.sources.local import Folder, LocalReader
 from fftag.tagging.dry_run import look_ahead
 from fftag.tagging.known import KnownRows, open_published
 from fftag.tagging.options import TagOptions, run_info
@@ -291,6 +292,25 @@ def test_a_file_is_trusted_once_it_was_read_long_after_it_was_written(
     assert tag(Folder(root), out, session_bundle, OPTIONS).plan["unchanged"] == 0
     monkeypatch.setattr("fftag.tagging.keys.SECONDS_TOO_FRESH", 0.9)
     assert tag(Folder(root), out, session_bundle, OPTIONS).plan["unchanged"] == 4
+
+
+def test_a_file_is_read_after_the_moment_that_its_row_says(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written between the two is seen to be too fresh."""
+    root, out, opened = folder_of_photos(6), tmp_path / "tags.parquet", {}
+    read = LocalReader.read
+
+    def read_and_note(self: LocalReader, entry: dict[str, Any], limit: int) -> Any:
+        opened[entry["image"]] = datetime.now(UTC)
+        return read(self, entry, limit)
+
+    monkeypatch.setattr(LocalReader, "read", read_and_note)
+    tag(Folder(root), out, session_bundle, OPTIONS)
+    table = pq.read_table(out, columns=["image", "tagged_at"])
+    said = dict(zip(table["image"].to_pylist(), table["tagged_at"].to_pylist(), strict=True))
+    assert len(said) == len(opened) == 6
+    assert all(said[image] <= moment for image, moment in opened.items())
 
 
 def test_a_share_that_is_not_mounted_removes_nothing(
