@@ -358,7 +358,8 @@ insert into settings values (2, 'union', 'feed', false, null, '{}');
 insert into runs
     values ('r', 's', 's', 'm', '0', '{}',
         null, null, null, 0, 0, 0, null, null, now()::timestamp, true);
-insert into labels select i, 'label ' || i, null, 0.5, null, null, null, null, null, null
+insert into labels by name
+select i as position, 'labels' as "group", 'label ' || i as label, 'many' as kind, 0.5 as threshold
     from range(30) as t(i);
 insert into products (source, sku, listed_at)
     select 's', i::varchar, date '2024-01-01' + to_months((i // 50)::integer)
@@ -388,7 +389,7 @@ def draw_labels(
     drawn = pd.DataFrame({"image": item.astype(str), "label": [f"label {n}" for n in label]})
     assert len(drawn)
     connection.execute("delete from tags")
-    connection.execute("insert into tags select image, label, 0.9, 'r' from drawn")
+    connection.execute("insert into tags select image, 'labels', label, 0.9, 'r' from drawn")
     run_script(connection, "item_labels.sql")
 
 
