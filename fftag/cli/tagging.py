@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click.core import ParameterSource
 
 from fftag.base.errors import FftagError
 from fftag.base.machine import cores
@@ -119,7 +118,8 @@ def tag(
         raise typer.BadParameter("--products needs --db: the feed goes into the database")
     if engine == "local" and (address or actor_cpus or actor_gpus != 1):
         raise typer.BadParameter("--address, --actor-cpus and --actor-gpus need --engine ray")
-    if engine != "local" and context.get_parameter_source("workers") is ParameterSource.COMMANDLINE:
+    given = context.get_parameter_source("workers")
+    if engine != "local" and given is not None and given.name == "COMMANDLINE":
         raise typer.BadParameter("--workers is for one machine: give --actor-cpus on a cluster")
     if engine != "local" and dry_run:
         raise typer.BadParameter("--dry-run looks ahead on this machine: leave out --engine")
