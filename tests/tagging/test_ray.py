@@ -640,20 +640,15 @@ def test_a_machine_that_joins_takes_its_share(
         def noted(driver: Driver) -> None:
             """After the first part, nothing is given out until another machine is there."""
             idle = {actor.machine.node for actor in driver.actors if actor.asked is None}
+            if at_work and len(cluster.list_all_nodes()) == 1:
+                cluster.add_node(**SIZE)
             if len(at_work | idle) == 2 or not at_work:
                 hand_out(driver)
             at_work.update(actor.machine.node for actor in driver.actors if actor.task)
 
-        def join() -> None:
-            wait_for_parts(out, 1)
-            cluster.add_node(**SIZE)
-
-        thread = threading.Thread(target=join)
-        thread.start()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Driver, "_hand_out", noted)
             summary = engine.tag(Folder(root), out, session_bundle, OPTIONS)
-        thread.join()
     assert len(at_work) == 2 and summary.statuses == {"ok": 60}
 
 
