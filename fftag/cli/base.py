@@ -150,13 +150,8 @@ ListRoot = Annotated[
 FollowSymlinks = Annotated[
     bool, choosing("--follow-symlinks", help="Follow symbolic links that stay below the folder.")
 ]
-
-
-KeepPrevious = Annotated[
-    bool,
-    typer.Option(
-        "--previous/--no-previous", help="Keep what stood there as tags.parquet.previous."
-    ),
+NoPrevious = Annotated[
+    bool, typer.Option("--no-previous", help="Keep no tags.parquet.previous of what stood there.")
 ]
 
 

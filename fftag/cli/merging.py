@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fftag.cli.base import FollowSymlinks, Json, KeepPrevious, ListRoot, app, emit
+from fftag.cli.base import FollowSymlinks, Json, ListRoot, NoPrevious, app, emit
 
 
 @app.command()
@@ -26,7 +26,7 @@ def merge(
     ] = 0.5,
     root: ListRoot = None,
     follow_symlinks: FollowSymlinks = False,
-    keep_previous: KeepPrevious = True,
+    no_previous: NoPrevious = False,
     json_: Json = False,
 ) -> None:
     """Join tags files of parts of a catalogue, such as of all shards.
@@ -39,5 +39,5 @@ def merge(
     from fftag.tagging.merge import merge as run
 
     chosen = choose_source(source, root, follow_symlinks) if source else None
-    merged = run(parts, out, chosen, tuple(include or ()), max_removal_rate, keep_previous)
+    merged = run(parts, out, chosen, tuple(include or ()), max_removal_rate, not no_previous)
     emit(merged.to_json(), merged.lines(), json_)

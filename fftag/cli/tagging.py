@@ -23,10 +23,10 @@ from fftag.cli.base import (
     FeedColumn,
     FollowSymlinks,
     Json,
-    KeepPrevious,
     LabelsBy,
     ListRoot,
     ModelFolder,
+    NoPrevious,
     Products,
     RayAddress,
     ShownTaxonomy,
@@ -115,7 +115,7 @@ def tag(
     leave_failed: Annotated[
         bool, typer.Option("--no-retry-failed", help="Leave failed files that did not change.")
     ] = False,
-    keep_previous: KeepPrevious = True,
+    no_previous: NoPrevious = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -182,7 +182,7 @@ def tag(
         retry_failed=not leave_failed,
         max_failure_rate=max_failure_rate,
         max_removal_rate=max_removal_rate,
-        keep_previous=keep_previous,
+        keep_previous=not no_previous,
     )
     chosen = choose_source(source, root, follow_symlinks, timeout)
     if dry_run:
@@ -260,7 +260,7 @@ def bench(
 def retag(
     tags: Annotated[Path, typer.Argument(help="Tags file that `fftag tag` wrote.")],
     model: ModelFolder = None,
-    keep_previous: KeepPrevious = True,
+    no_previous: NoPrevious = False,
     json_: Json = False,
 ) -> None:
     """Decide the tags anew from the scores, after `fftag tune`.
@@ -270,7 +270,7 @@ def retag(
     from fftag.tagging.tag import retag as run
 
     bundle = model_of(model)
-    rows = run(tags, bundle, keep_previous)
+    rows = run(tags, bundle, not no_previous)
     content = {"tags": str(tags), "rows": rows, "model_id": bundle.model_id}
     emit(content, [f"{rows:,} rows of {tags} have the tags of {bundle.path} now"], json_)
 
