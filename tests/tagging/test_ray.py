@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from catalogues import save_bands
 from faults import FAULTS, SITE, afflict, install, parts_of, stopped_after_parts
-from tagged import aged, assert_same, spoil
+from tagged import Here, aged, assert_same, crew_of, spoil
 
 from fftag.base.errors import FftagError
 from fftag.models.architectures import factory
@@ -30,7 +31,7 @@ from fftag.models.folder import Bundle, save_bundle
 from fftag.models.side_by_side import SideBySide, replica_count
 from fftag.photos.decode import Failure, InputSpec
 from fftag.photos.listing import Selection, Shard
-from fftag.photos.pool import Batch
+from fftag.photos.pool import Batch, ReadOptions
 from fftag.photos.record import PhotoRecord
 from fftag.photos.sources.base import Source
 from fftag.photos.sources.choose import choose_source, list_source
@@ -210,34 +211,53 @@ def test_a_task_writes_whole_parts_and_says_something_after_each_batch(job: Job)
 def test_an_actor_scores_as_many_batches_at_once_as_it_has_cpus_and_keeps_their_pixels(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
-    """Of a machine with fewer cores than Ray was told of: pixels that are scored stay in place."""
-    job = job_of(folder_of_photos(120), session_bundle, tmp_path / "tags.parquet")
-    here = tmp_path / "here.parquet"
-    tag(job.source, here, session_bundle, OPTIONS)
-    with locked(job.out), parts_for(job).begun(restart=False):
-        process = opened(job, cpus=9)
-        scorer = process.scorer.result()
-        assert replica_count(scorer) == 9
-        slow = SlowScorer(scorer)
-        process.scorer = Future()
-        process.scorer.set_result(SideBySide([slow], 9))
-        list(process.read(files_of(job)))
-        made = {row["image"]: row["scores"] for row in rows_in_parts(job)}
-        parts_for(job).clear(parts_for(job).whole())
-    scores = {row["image"]: row["scores"] for row in pq.read_table(here).to_pylist()}
-    assert made.keys() == scores.keys()
-    for image, found in made.items():
-        assert found == pytest.approx(scores[image], abs=1e-6), image
+    """On a machine with fewer cores than Ray was told of, or with more."""
+    job = job_of(folder_of_photos(60), session_bundle, tmp_path / "tags.parquet")
+    here, made = tmp_path / "here.parquet", []
+    with crew_of(Here):
+        tag(job.source, here, session_bundle, OPTIONS)
+    with crew_of(Fleeting), locked(job.out):
+        for cpus in (1, 9):
+            with parts_for(job).begun(restart=True):
+                process = opened(job, cpus)
+                assert replica_count(process.scorer.result()) == cpus
+                scorer = SideBySide([SlowScorer(process.scorer.result())], cpus)
+                process.scorer = Future()
+                process.scorer.set_result(scorer)
+                list(process.read(files_of(job)))
+                made.append({row["image"]: row["scores"] for row in rows_in_parts(job)})
+                parts_for(job).clear(parts_for(job).whole())
+    rows = {row["image"]: row["scores"] for row in pq.read_table(here).to_pylist()}
+    for files in made:
+        assert files.keys() == rows.keys()
+        for image, scores in files.items():
+            assert scores == pytest.approx(rows[image], abs=1e-6), image
+
+
+class Fleeting(Here):
+    """Pixels of a batch are gone once so many further ones have been asked for as are held."""
+
+    def __init__(self, source: Source, spec: InputSpec, options: ReadOptions, held: int) -> None:
+        super().__init__(source, spec, options)
+        self.held = held
+
+    def work(self, plan: Iterator[Any]) -> Iterator[Batch]:
+        yielded = deque[np.ndarray]()
+        for batch in super().work(plan):
+            yielded.append(batch.pixels)
+            yield batch
+            if len(yielded) >= self.held:
+                yielded.popleft()[:] = 0
 
 
 class SlowScorer:
-    """Looks at its pixels when the other batches of the actor have been decoded."""
+    """Looks at its pixels when others have been decoded."""
 
     def __init__(self, scorer: Any) -> None:
         self.scorer, self.device, self.spec = scorer, scorer.device, scorer.spec
 
     def __call__(self, photos: np.ndarray) -> Any:
-        time.sleep(0.5)
+        time.sleep(0.2)
         return self.scorer(photos)
 
 
