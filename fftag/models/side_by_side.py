@@ -2,9 +2,10 @@
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
 from queue import SimpleQueue
 
 import numpy as np
@@ -108,8 +109,8 @@ def scored(
             while pending:
                 yield _settled(*pending.popleft(), labels)
         finally:
-            for _, _, left in pending:
-                left.cancel()
+            # Threads outlive this, and the pixels that they are at do not.
+            wait([left for _, _, left in pending if not left.cancel()])
 
 
 def _predictions(scorer: Scorer, batch: Batch, wanted: list[int]) -> Predictions | None:
@@ -153,13 +154,25 @@ def replicas(scorer: Scorer) -> Iterator[ThreadPoolExecutor]:
         keep_freed_memory()
     torch = sys.modules.get("torch")  # where it was not imported, nothing computes with it
     if torch is None or not on_cpu:
-        with ThreadPoolExecutor(count, "replica") as pool:
-            yield pool
+        yield _threads(count)
         return
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(count, "replica", torch.set_num_threads, (1,)) as pool:
-            yield pool
+        yield _threads(count, torch.set_num_threads)
     finally:
         torch.set_num_threads(before)
+
+
+@cache
+def _threads(count: int, limit: Callable[[int], None] | None = None) -> ThreadPoolExecutor:
+    """So many threads of this process, started once: of new ones each may keep memory of its own,
+    which the C library never gives back.
+
+    Args:
+        count: how many.
+        limit: sets how many threads of its own a library computes with in each: one.
+    """
+    if limit is None:
+        return ThreadPoolExecutor(count, "replica")
+    return ThreadPoolExecutor(count, "replica", limit, (1,))

@@ -12,7 +12,7 @@ from torch import Tensor
 from fftag.base.errors import FftagError, first_line
 from fftag.base.progress import say
 from fftag.models.architectures.factory import Classifier
-from fftag.models.devices import Device, choose_device
+from fftag.models.devices import Device, choose_device, default_batch_size
 from fftag.models.scorers import Predictions, checked, photos_per_pass
 from fftag.photos.decode import InputSpec
 
@@ -137,7 +137,9 @@ class Predictor:
         deployed = Deployed(self.model, spec, precision).to(self._on).eval()
         self._forward: Callable[[Tensor], tuple[Tensor, ...]] = deployed
         # Passes of one size compute each photo in one way, whatever is beside it.
-        self._size = compile_for or (photos_per_pass(spec) if device.type == "cpu" else None)
+        self._size = compile_for
+        if device.type == "cpu" and not compile_for:
+            self._size = min(photos_per_pass(spec), default_batch_size(device))
         if compile_for:
             shape = (compile_for, spec.height, spec.width, 3)
             self._forward = _compiled(deployed, shape, self._on)
