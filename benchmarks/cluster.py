@@ -13,6 +13,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from fftag.photos.decode import InputSpec
 from fftag.photos.sources.choose import list_source
 from fftag.photos.sources.local import Folder
 from fftag.tagging.options import TagOptions
+from fftag.tagging.summary import TagSummary
 from fftag.tagging.tag import tag
 
 STORE = 100 * 2**20  # bytes of shared memory for objects on each machine
@@ -86,18 +88,18 @@ def measure(
     options = TagOptions(workers=count, shard_size=shard_size, force=True)
     bundle = load_bundle(model)
 
-    def seconds(number: int, machines: object = None) -> float:
+    def seconds(run: Callable[..., TagSummary], number: int) -> float:
         began = time.perf_counter()
-        tag(Folder(folder / str(number)), folder / "t.parquet", bundle, options, machines)
+        run(Folder(folder / str(number)), folder / "t.parquet", bundle, options)
         return time.perf_counter() - began
 
-    def start_and_rate(machines: object = None) -> tuple[float, float]:
-        third, all_ = seconds(photos // 3, machines), seconds(photos, machines)
+    def start_and_rate(run: Callable[..., TagSummary]) -> tuple[float, float]:
+        third, all_ = seconds(run, photos // 3), seconds(run, photos)
         rate = (photos - photos // 3) / (all_ - third)
         return third - photos // 3 / rate, rate
 
     if engine == "local":
-        return start_and_rate()
+        return start_and_rate(tag)
     import ray
     from ray.cluster_utils import Cluster
 
@@ -118,7 +120,7 @@ def measure(
                 cluster.add_node(**size)
         os.sched_setaffinity(0, own)
         with on_ray(cluster.address) as machines:
-            return start_and_rate(machines)
+            return start_and_rate(machines.tag)
     finally:
         ray.shutdown()
         if cluster is not None:

@@ -110,11 +110,6 @@ class Job:
     options: TagOptions
     sample: Sequence[dict[str, Any]]
 
-    @property
-    def rows_of_a_part(self) -> int:
-        size = self.options.batch_size
-        return max(1, self.options.shard_size // size) * size
-
 
 # On the machines
 
@@ -297,8 +292,10 @@ class Driver:
         self.not_before: dict[str, float] = {}
         self.looked, self.heard = -math.inf, time.monotonic()
         actors = sum(machine.places(size)[0] for machine in _machines().values())
-        parts = -(-count // job.rows_of_a_part) // (max(1, actors) * TASKS_OF_AN_ACTOR)
-        rows = job.rows_of_a_part * min(max(1, parts), PARTS_OF_A_TASK)
+        batch = job.options.batch_size
+        part = max(1, job.options.shard_size // batch) * batch
+        parts = math.ceil(count / part) // (max(1, actors) * TASKS_OF_AN_ACTOR)
+        rows = part * min(max(1, parts), PARTS_OF_A_TASK)
         starts = range(0, count, rows)
         self.waiting = deque(_Task(first, min(first + rows, count)) for first in starts)
 
@@ -361,16 +358,13 @@ class Driver:
 
     def _take(self, actor: _Actor) -> Iterator[Done]:
         """Takes an answer that is there."""
-        task, written = actor.task, list[Done]()
+        task = actor.task
         try:
-            if task is not None:
-                written = ray.get(next(actor.asked), timeout=SECONDS_TO_FETCH)
-            else:
-                ray.get(actor.asked, timeout=SECONDS_TO_FETCH)
-                actor.asked = None
-                del self.failed_starts[actor.machine.node]
+            answer = actor.asked if task is None else next(actor.asked)
+            written = ray.get(answer, timeout=SECONDS_TO_FETCH)
         except StopIteration:
             actor.task = actor.asked = None
+            return
         except RayError as error:
             # It says no; or fftag itself cannot be imported there.
             if isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False):
@@ -378,7 +372,10 @@ class Driver:
             yield from self._failed(actor, first_line(error))
             return
         actor.since = self.heard = time.monotonic()
-        if task is not None:
+        if task is None:
+            actor.asked = None
+            del self.failed_starts[actor.machine.node]
+        else:
             task.first += sum(one.photos for one in written)
             yield from written
 
