@@ -63,17 +63,17 @@ def main() -> None:
 
 
 def run_of(labels: int) -> Any:
+    from fftag.models.labels import LabelSet
     from fftag.photos.image_formats import DECODER_REVISIONS
-    from fftag.tagging.tags_file import RunInfo
+    from fftag.tagging.tags_file import RunInfo, described
 
     names = [f"label {number}" for number in range(labels)]
     settings = {"precision": "bf16", "backend": "openvino", "decoder": "scaled"}
     settings |= {"decoder_revisions": DECODER_REVISIONS, "timeout": 60.0, "worker_memory": 2**32}
     settings["limits"] = {"pixels": 128_000_000, "file_bytes": 2**27, "salvage": False}
     model = "ab" * 32
-    return RunInfo(
-        "run", model, model, "0", "photos", names, [None] * labels, [0.97] * labels, None, settings
-    )
+    shown = described(LabelSet.of(names), [0.97] * labels)
+    return RunInfo("run", model, model, "0", "photos", **shown, settings=settings)
 
 
 def names_of(numbers: np.ndarray) -> list[str]:

@@ -263,7 +263,10 @@ def test_a_file_without_a_row_is_named_and_a_changed_one_does_not_matter(
     victim = root / "season-1/FF-0004_1.jpg"
     victim.write_bytes(victim.read_bytes() + b"more")
     merge(parts, out, Folder(root))
-    assert "1 rows differ from the source: 'season-1/FF-0004_1.jpg'" in capsys.readouterr().err
+    assert (
+        "1 rows differ from the source: row 4 'season-1/FF-0004_1.jpg': has "
+        in capsys.readouterr().err
+    )
     before = out.read_bytes()
     save_bands(root / "late.jpg", ["red"])
     with pytest.raises(FftagError, match=r"1 files of .* have no row, such as 'late.jpg'"):

@@ -10,17 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from fftag.base.errors import FftagError
+from fftag.models.labels import LabelSet
+from fftag.photos.record import PhotoRecord
 from fftag.tagging import keys as key_tables
 from fftag.tagging.known import TagsRows
 from fftag.tagging.publish import decided_rows, write_rows
 from fftag.tagging.scored_rows import rows
-from fftag.tagging.tags_file import WRITTEN, RunInfo
+from fftag.tagging.tags_file import WRITTEN, RunInfo, described
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LABELS = 5
-RUN = RunInfo(
-    "run", "ab" * 32, "scores", "0", "photos", list("abcde"), [None] * 5, [0.5] * 5, None, {}
-)
+SHOWN = described(LabelSet.of("abcde"), [0.5] * 5)
+RUN = RunInfo("run", "ab" * 32, "scores", "0", "photos", **SHOWN, settings={})
 Make = Callable[[list[int], list[int]], TagsRows]
 
 
@@ -30,14 +31,13 @@ def part(tmp_path: Path) -> Make:
 
     def make(numbers: list[int], moved: list[int]) -> TagsRows:
         photos = [
-            {
-                "image": f"{number:04d}.jpg",
-                "status": "ok",
-                "known": number in moved,
-                "width": None if number in moved else 60,
-                "file_size": number,
-                "content_sha256": "0" * 64,
-            }
+            PhotoRecord(
+                f"{number:04d}.jpg",
+                known=number in moved,
+                width=None if number in moved else 60,
+                file_size=number,
+                content_sha256="0" * 64,
+            )
             for number in numbers
         ]
         path = tmp_path / f"{min(numbers)}-{len(numbers)}.parquet"
