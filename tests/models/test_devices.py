@@ -29,7 +29,7 @@ def imported(*command: object, cache: Path) -> list[str]:
     """Which packages of note a command imports."""
     done = subprocess.run(
         [sys.executable, "-c", RUN, *map(str, command)],
-        env={**os.environ, "FFTAG_CACHE": str(cache)},
+        env={**os.environ, "FFTAG_CACHE": str(cache), "XDG_CACHE_HOME": str(cache)},
         capture_output=True,
         text=True,
         check=True,
