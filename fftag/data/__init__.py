@@ -1,1 +1,1 @@
-"""Importers: a dataset as its makers publish it -> one manifest."""
+"""A dataset as its makers publish it -> one manifest, its splits, its photos, what is in it."""

@@ -26,6 +26,7 @@ from fftag.tagging.tags_file import TAGS, UNREADABLE, WRITTEN, open_tags_file, r
 # A process that was killed may hold it until the processes that it was starting are there.
 SECONDS_TO_WAIT_FOR_THE_LOCK = 1.0
 NAME = re.compile(r"part-([0-9a-f]{16})\.parquet")
+FOLDER = re.compile(r"[0-9a-f]{16}")  # named by the digest of an agreement
 
 
 def beside(out: Path, what: str) -> Path:
@@ -89,20 +90,21 @@ class Parts:
 
     def _others(self) -> list[Path]:
         folders = sorted(self.all.iterdir()) if self.all.is_dir() else []
-        return [one for one in folders if one != self.folder and one.is_dir()]
+        others = [one for one in folders if one != self.folder and one.is_dir()]
+        return [one for one in others if FOLDER.fullmatch(one.name)]
 
     @contextmanager
     def begun(self, restart: bool) -> Iterator[None]:
         """Makes the folder; left empty, it goes with the block.
 
         Args:
-            restart: whether all that is there goes, of other agreements too.
+            restart: whether all parts that are there go, of other agreements too.
 
         Raises:
             FftagError: it cannot be made.
         """
-        if restart:
-            shutil.rmtree(self.all, ignore_errors=True)
+        for folder in [self.folder, *self._others()] if restart else ():
+            self._empty(folder)
         make_folder(self.folder)
         for leftover in self.folder.glob(".*.tmp"):
             leftover.unlink()
@@ -112,6 +114,13 @@ class Parts:
             with suppress(OSError):  # an interrupted run has left parts
                 self.folder.rmdir()
                 self.all.rmdir()
+
+    def _empty(self, folder: Path) -> None:
+        """Removes parts and what is left of unfinished ones; what else lies there stays."""
+        for path in [*folder.glob("part-*.parquet"), *folder.glob(".part-*.tmp")]:
+            path.unlink()
+        with suppress(OSError):  # not empty, or not there
+            folder.rmdir()
 
     def write(self, rows: pa.Table) -> None:
         """Publishes rows as a part.

@@ -1,1 +1,1 @@
-"""Training and evaluation; tagging imports nothing of it."""
+"""From a recipe and a manifest to a model folder, and what is decided of it later."""

@@ -393,6 +393,22 @@ def test_restart_throws_away_the_parts_of_all_runs(
     assert not out.with_name("t.parquet.parts").exists()
 
 
+def test_restart_leaves_what_is_no_part(
+    folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
+) -> None:
+    root, out = folder_of_photos(20), tmp_path / "t.parquet"
+    folder = out.with_name("t.parquet.parts")
+    interrupted(root, out, session_bundle, parts=1)
+    (of_run,) = folder.iterdir()
+    own = [folder / "notes.txt", folder / "my photos/one.jpg", of_run / "notes.txt"]
+    for path in own:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    tag(Folder(root), out, session_bundle, replace(QUICK, restart=True))
+    assert all(path.read_text() == "mine" for path in own)
+    assert not list(folder.rglob("part-*"))
+
+
 def test_what_stood_before_stands_until_the_new_file_is_whole(
     folder_of_photos: Make, session_bundle: Bundle, tmp_path: Path
 ) -> None:
